@@ -1,0 +1,128 @@
+import keras
+from keras import ops
+
+MEANS = {"mean": "mean", "sum_over_batch_size": "mean"}
+KINDS = ("mean", "mean_with_sample_weight", "sum")
+
+
+class LossReduction:
+    """What a model's loss is over a batch: the mean, the mean by sample weight, or the sum.
+
+    Read from the compiled loss before training, and checked against what the loss does in the first step.
+
+    Args:
+        declared: one of the three, taken at the user's word; None to find out.
+    """
+
+    def __init__(self, declared=None):
+        if declared is not None and MEANS.get(declared, declared) not in KINDS:
+            raise ValueError(
+                f"FullBatch: `reduction` must be None or one of {', '.join(map(repr, KINDS))}. Received: {declared!r}"
+            )
+        self.declared = MEANS.get(declared, declared)
+        self.kind = self.declared
+        self._checked = False
+
+    def read(self, model):
+        """Set `kind` for this model, or raise a ValueError that says what cannot be exact."""
+        self._checked = False
+        if self.declared is not None:
+            return
+        kinds = {_kind_of(loss) for loss in keras.tree.flatten(model.loss) if loss is not None}
+        overridden = type(model).compute_loss is not keras.Model.compute_loss
+        if overridden and type(model).compute_loss is not keras.Sequential.compute_loss:
+            raise _inexact(f"{type(model).__name__} overrides `compute_loss`")
+        if len(kinds) > 1:
+            raise ValueError(
+                f"FullBatch: the losses have different reductions ({', '.join(sorted(kinds))}), so no weighting of "
+                "micro-batches is exact for all of them. Give them the same `reduction`."
+            )
+        self.kind = kinds.pop() if kinds else "mean"
+
+    def is_first(self, optimizer):
+        """Whether the micro-batch under way is the first of its update; a tensor."""
+        if not optimizer.built:
+            return True
+        return ops.equal(optimizer.micro_batches_counted, 0)
+
+    def watching(self, model, optimizer):
+        """Return the model's `compute_loss`, checked and, under a sum, with regularisers counted once an update."""
+        compute_loss = model.compute_loss
+
+        def watched_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            total = compute_loss(x, y, y_pred, sample_weight, training)
+            if not optimizer.micro_batches.told:  # validation, or a step of someone else's
+                return total
+            if self.declared is None and not self._checked:
+                self._check(model, y, y_pred)
+            self._checked = True
+            if self.kind == "sum":
+                total = total - _repeated(model, self.is_first(optimizer))
+            return total
+
+        return watched_loss
+
+    def check_was_computed(self, model):
+        """Raise a ValueError if a step has been made without a look at its loss."""
+        if self.declared is None and not self._checked:
+            raise _inexact(f"the train_step of {type(model).__name__} does not call `compute_loss`")
+
+    def _check(self, model, y, y_pred):
+        regularizers = sum(v.regularizer is not None for v in model.trainable_variables)
+        if len(model.losses) > regularizers:
+            raise _inexact("a layer adds a loss of its own (`add_loss` or `activity_regularizer`)")
+        if model._compile_loss is None:
+            return
+        if y is None:
+            return
+        outputs = keras.tree.flatten(y_pred)
+        for path, loss, _, _ in model._compile_loss._flat_losses:
+            predicted = _at(path, y_pred) if keras.tree.is_nested(y_pred) else outputs[0]
+            true = _at(path, y) if keras.tree.is_nested(y) else y
+            self._check_loss(loss, true, predicted)
+
+    def _check_loss(self, loss, true, predicted):
+        values = loss.call(
+            ops.convert_to_tensor(true, dtype=loss.dtype), ops.convert_to_tensor(predicted, dtype=loss.dtype)
+        )
+        if len(values.shape) == 0:
+            raise _inexact(f"the loss '{loss.name}' returns a scalar and not a value for each sample")
+        masked = any(getattr(t, "_keras_mask", None) is not None for t in (predicted, values))
+        if masked and self.kind != "sum":
+            raise ValueError(
+                f"FullBatch: the loss '{loss.name}' is masked (by a Masking or Embedding layer, or `ignore_class`), and "
+                "the mean over a micro-batch then divides by the number of unmasked values in it. Use a loss with "
+                "reduction='sum', or pass the mask as sample_weight with reduction='mean_with_sample_weight'."
+            )
+
+
+def _kind_of(loss):
+    reduction = getattr(loss, "reduction", "sum_over_batch_size")  # Keras's default for names and functions
+    if reduction in (None, "none"):
+        raise ValueError(
+            f"FullBatch: the loss '{loss.name}' has no reduction. Give it reduction='sum_over_batch_size' or 'sum'."
+        )
+    return MEANS.get(reduction, reduction)
+
+
+def _repeated(model, is_first):
+    """The losses of weight regularisers, 0 in the first micro-batch: what a sum would count once too often."""
+    losses = [v.regularizer(v) for v in model.trainable_variables if v.regularizer is not None]
+    if not losses:
+        return 0.0
+    replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+    total = ops.sum(ops.stack([ops.cast(ops.sum(loss), "float32") for loss in losses])) / replicas
+    return ops.where(is_first, ops.zeros_like(total), total)
+
+
+def _at(path, structure):
+    for key in path:
+        structure = structure[key]
+    return structure
+
+
+def _inexact(what):
+    return ValueError(
+        f"FullBatch: {what}, and nothing tells whether it is a mean or a sum over the batch. If you know, say so: "
+        "FullBatch(reduction='mean'), 'mean_with_sample_weight' or 'sum'."
+    )

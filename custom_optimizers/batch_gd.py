@@ -1,0 +1,132 @@
+import keras
+from keras import ops
+
+from custom_optimizers.descent import Descent, one_of
+
+
+@keras.saving.register_keras_serializable(package="custom_optimizers")
+class BatchGD(Descent):
+    """Gradient descent on the full batch, with momentum.
+
+    Update rule for a parameter `w` with the gradient `g` of the full batch:
+
+    ```python
+    w = w - learning_rate * g                                    # momentum == 0
+
+    velocity = momentum * velocity - learning_rate * g           # velocity="keras"
+    w = w + velocity                                             # nesterov=False
+    w = w + momentum * velocity - learning_rate * g              # nesterov=True
+
+    velocity = momentum * velocity + g                           # velocity="torch"
+    w = w - learning_rate * velocity                             # nesterov=False
+    w = w - learning_rate * (g + momentum * velocity)            # nesterov=True
+    ```
+
+    The full batch is the data behind one update. By default it is the batch that `fit` hands over, and `BatchGD` is
+    a drop-in for `keras.optimizers.SGD`: same arguments, variables and numbers. With `callbacks.FullBatch()` it is
+    the whole training set, taken in micro-batches of `fit`'s `batch_size`, so that memory does not grow with it.
+
+    Batch normalisation couples the samples of a micro-batch: with it, the gradient is the mean of the gradients of
+    the micro-batches, each normalised by its own statistics, and not the gradient of the full batch normalised as
+    one. Group and layer normalisation do not couple samples and give the exact full batch. Dropout draws a mask for
+    each micro-batch.
+
+    Args:
+        learning_rate: float > 0, a `keras.optimizers.schedules.LearningRateSchedule`, called with the number of
+            updates, or a callable without arguments.
+        momentum: float in [0, 1].
+        nesterov: bool, whether to use Nesterov momentum.
+        velocity: "keras" keeps the learning rate inside the velocity, "torch" outside, as `torch.optim.SGD` does. The
+            two agree for a constant rate; papers written in torch need "torch" under a schedule.
+        gradient_accumulation_steps: None (each batch is the full batch), an int k >= 2 (one update for every k
+            micro-batches), or "epoch" (one update a pass; needs `callbacks.FullBatch()`, which sets it).
+        clipping: None, a clipper of `custom_optimizers.clipping`, or a list of them.
+        diagnostics: bool, record gradient norms and skip non-finite updates. Always on with `clipping`.
+        weight_decay: float >= 0 or None.
+        weight_decay_mode: "decoupled" (`w -= learning_rate * weight_decay * w`, before the update) or "coupled"
+            (`g += weight_decay * w`, after clipping, as `torch.optim.SGD` does).
+        **kwargs: `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
+            `loss_scale_factor` and `name`, as in Keras; everything counts updates.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    References:
+        Cauchy, Méthode générale pour la résolution des systèmes d'équations simultanées, 1847.
+        Polyak, Some methods of speeding up the convergence of iteration methods, 1964 (momentum).
+        Sutskever et al., On the importance of initialization and momentum in deep learning, 2013 (nesterov).
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from callbacks import FullBatch
+    >>> from custom_optimizers import BatchGD
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile(optimizer=BatchGD(learning_rate=0.1, momentum=0.9), loss="mse")
+    >>> x = np.random.rand(1000, 3)
+    >>> history = model.fit(x, x.sum(axis=1), batch_size=64, epochs=2, callbacks=[FullBatch()], verbose=0)
+    >>> int(model.optimizer.iterations)  # one update a pass
+    2
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.01,
+        momentum=0.0,
+        nesterov=False,
+        *,
+        velocity="keras",
+        gradient_accumulation_steps=None,
+        clipping=None,
+        diagnostics=False,
+        **kwargs,
+    ):
+        super().__init__(
+            learning_rate,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            clipping=clipping,
+            diagnostics=diagnostics,
+            **kwargs,
+        )
+        if not isinstance(momentum, float) or not 0 <= momentum <= 1:
+            raise ValueError(f"BatchGD: `momentum` must be a float in [0, 1]. Received: momentum={momentum!r}")
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.velocity = one_of("BatchGD", "velocity", velocity, ("keras", "torch"))
+
+    def build_slots(self, variables):
+        self.momentums = self.add_optimizer_variables(variables, "momentum") if self.momentum else []
+
+    def update_step(self, gradient, variable, learning_rate):
+        learning_rate = ops.cast(learning_rate, variable.dtype)
+        gradient = ops.cast(gradient, variable.dtype)
+        if not self.momentum:
+            self.assign_sub(variable, ops.multiply(gradient, learning_rate))
+            return
+        slot = self.momentums[self._get_variable_index(variable)]
+        momentum = ops.cast(self.momentum, variable.dtype)
+        rule = _keras_rule if self.velocity == "keras" else _torch_rule
+        velocity, change = rule(slot, gradient, learning_rate, momentum, self.nesterov)
+        self.assign(slot, velocity)
+        self.assign_add(variable, change)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+            "velocity": self.velocity,
+        }
+
+
+def _keras_rule(velocity, gradient, learning_rate, momentum, nesterov):
+    step = ops.multiply(gradient, learning_rate)
+    velocity = ops.subtract(ops.multiply(velocity, momentum), step)
+    change = ops.subtract(ops.multiply(velocity, momentum), step) if nesterov else velocity
+    return velocity, change
+
+
+def _torch_rule(velocity, gradient, learning_rate, momentum, nesterov):
+    velocity = ops.add(ops.multiply(velocity, momentum), gradient)
+    direction = ops.add(gradient, ops.multiply(velocity, momentum)) if nesterov else velocity
+    return velocity, ops.negative(ops.multiply(direction, learning_rate))

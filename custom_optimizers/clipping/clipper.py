@@ -1,0 +1,84 @@
+import keras
+
+
+class Clipper:
+    """Bounds the gradient of a full batch before it is used.
+
+    A clipper is a plain object with a config. It sees all gradients and all variables at once, so that a bound may
+    depend on the weights or on every gradient together, and it may keep state: arrays that go from one update to the
+    next and are saved with the optimizer. It is called once an update, on the gradient that has been summed over
+    micro-batches and replicas, never on a micro-batch.
+
+    To write one: set the config as attributes of the same names as the arguments of `__init__`, list those names in
+    `arguments`, implement `clip`, and register the class with
+    `keras.saving.register_keras_serializable(package="custom_optimizers")`.
+    """
+
+    arguments = ()  # names of the arguments of `__init__`, which are attributes too
+
+    def initial_state(self, variables):
+        """Return the state before the first update.
+
+        Args:
+            variables: list of the model's trainable variables.
+
+        Returns:
+            A tuple of arrays. Empty for a clipper without state.
+        """
+        return ()
+
+    def clip(self, gradients, variables, state):
+        """Bound the gradients. A pure function: it assigns nothing.
+
+        Args:
+            gradients: list of dense tensors, in float32 or wider when they were accumulated.
+            variables: list of variables of the same length and shapes.
+            state: tuple of tensors, shaped as `initial_state` returned them.
+
+        Returns:
+            `(gradients, state)`, of the same lengths, shapes and dtypes.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `clip` method.")
+
+    def get_config(self):
+        return {name: getattr(self, name) for name in self.arguments}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.get_config() == other.get_config()
+
+    def __hash__(self):
+        return hash((type(self), tuple(sorted(self.get_config().items()))))
+
+    def __repr__(self):
+        given = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({given})"
+
+
+def positive(owner, name, value):
+    """Return `value` as a float, or raise a ValueError that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise ValueError(f"{owner}: `{name}` must be a finite number > 0. Received: {name}={value!r}")
+    return float(value)
+
+
+def as_clippers(clipping):
+    """Return the optimizer argument `clipping` as a list of clippers.
+
+    Args:
+        clipping: None, a clipper, a list of either clippers or their serialised configs, or one config.
+    """
+    if clipping is None:
+        return []
+    given = list(clipping) if isinstance(clipping, (list, tuple)) else [clipping]
+    clippers = [keras.saving.deserialize_keras_object(c) if isinstance(c, dict) else c for c in given]
+    for clipper in clippers:
+        if not isinstance(clipper, Clipper):
+            raise ValueError(
+                "`clipping` must be a clipper from custom_optimizers.clipping or a list of them. "
+                f"Received: {clipper!r}"
+            )
+    return clippers

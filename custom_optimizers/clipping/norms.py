@@ -1,0 +1,38 @@
+import keras
+from keras import ops
+
+
+def global_norm(tensors):
+    """Euclidean norm of all tensors together, in float32 or their own dtype, whichever is wider.
+
+    Finite for every finite input, NaN for any other: where the sum of squares overflows or comes near underflow
+    (entries beyond 1e19 or all below 1e-15 in float32), the tensors are divided by their largest entry first.
+
+    Args:
+        tensors: list of dense tensors of any shapes.
+
+    Returns:
+        A scalar tensor.
+    """
+    dtype = keras.backend.result_type(*[tensor.dtype for tensor in tensors], "float32")
+    tensors = [ops.cast(tensor, dtype) for tensor in tensors]
+    squares = ops.sum(ops.stack([ops.sum(ops.square(tensor)) for tensor in tensors]))
+    in_range = ops.logical_and(ops.isfinite(squares), squares > 1e-30)
+    return ops.cond(in_range, lambda: ops.sqrt(squares), lambda: _rescaled_norm(tensors))
+
+
+def scaled_to(tensor, norm, bound):
+    """`tensor * min(1, bound / norm)`, in the tensor's dtype; the very tensor where `norm <= bound`.
+
+    The product is taken in the dtype of the norm, since `bound / norm` may leave the range of float16.
+    """
+    bound = ops.cast(bound, norm.dtype)
+    factor = ops.where(norm > bound, bound / norm, ops.ones_like(norm))
+    return ops.cast(ops.cast(tensor, norm.dtype) * factor, tensor.dtype)
+
+
+def _rescaled_norm(tensors):
+    largest = ops.max(ops.stack([ops.max(ops.abs(tensor)) for tensor in tensors]))
+    unit = ops.where(largest > 0, largest, ops.ones_like(largest))
+    squares = ops.sum(ops.stack([ops.sum(ops.square(tensor / unit)) for tensor in tensors]))
+    return largest * ops.sqrt(squares)

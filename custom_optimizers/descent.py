@@ -1,0 +1,442 @@
+import contextlib
+import importlib
+
+import keras
+from keras import ops
+
+from custom_optimizers.clipping.clipper import as_clippers
+from custom_optimizers.clipping.norms import global_norm
+from custom_optimizers.micro_batch import MicroBatches
+
+EPOCH = "epoch"  # one update a pass over the data
+GIVE_UP_AFTER = 5  # non-finite full-batch gradients in a row, after which callbacks stop `fit`
+
+
+class Descent(keras.optimizers.Optimizer):
+    """Base class of every optimizer here: what happens between a micro-batch's gradient and an update.
+
+    ```python
+    total += weight * gradient                    # for each micro-batch, on each replica by itself
+    g = sum_over_replicas(total) / sum_over_replicas(weights)     # from here on only when an update is due
+    g = clip(g)
+    w = w - learning_rate * weight_decay * w      # decoupled; coupled: g = g + weight_decay * w
+    w = update_step(g, w)
+    ```
+
+    The sum is kept in float32 or the variable's dtype, whichever is wider. `iterations`, learning-rate schedules,
+    weight decay, the moving average of the weights and constraints count updates, never micro-batches.
+
+    A subclass implements `update_step(gradient, variable, learning_rate)`, creates its own state in
+    `build_slots(variables)` with `add_optimizer_variables`, and adds its arguments to `get_config`.
+
+    Args:
+        learning_rate: float, `keras.optimizers.schedules.LearningRateSchedule` (called with the number of updates
+            made so far), or a callable without arguments.
+        gradient_accumulation_steps: None: each batch is the full batch. An int k >= 2: one update for every k
+            micro-batches, whose gradients are averaged with equal weights, or by number of samples when `fit` has
+            `callbacks.FullBatch()`. "epoch": one update a pass; needs `callbacks.FullBatch()`, which sets it.
+        clipping: None, a clipper of `custom_optimizers.clipping`, or a list of them, applied in order to the full
+            batch's gradient after it has been summed over replicas.
+        diagnostics: bool. Record the gradient's norm before and after clipping, the number of clipped updates, and
+            skip updates whose gradient is not finite. Always on with `clipping`.
+        weight_decay: float >= 0 or None.
+        weight_decay_mode: "decoupled" (Keras, AdamW): `w -= learning_rate * weight_decay * w`, untouched by
+            momentum. "coupled" (`torch.optim.SGD`, L2): `g += weight_decay * w` after clipping.
+        clipnorm, clipvalue, global_clipnorm: as in Keras, but of the gradient summed over replicas.
+        use_ema, ema_momentum, ema_overwrite_frequency: as in Keras, but counting updates.
+        loss_scale_factor, name: as in Keras.
+
+    Raises:
+        ValueError: an argument is out of its range. The message names it.
+        RuntimeError: the Keras backend is not TensorFlow.
+    """
+
+    def __init__(
+        self,
+        learning_rate,
+        *,
+        gradient_accumulation_steps=None,
+        clipping=None,
+        diagnostics=False,
+        weight_decay=None,
+        weight_decay_mode="decoupled",
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        name=None,
+        **kwargs,
+    ):
+        super().__init__(
+            learning_rate=learning_rate,
+            name=name,
+            weight_decay=weight_decay,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
+            loss_scale_factor=loss_scale_factor,
+            **kwargs,
+        )
+        owner = type(self).__name__
+        self.gradient_accumulation_steps = _checked_steps(owner, gradient_accumulation_steps)
+        self.weight_decay_mode = one_of(
+            owner, "weight_decay_mode", weight_decay_mode, ("decoupled", "coupled")
+        )
+        self.clippers = as_clippers(clipping)
+        if self.clippers and (clipnorm or clipvalue or global_clipnorm):
+            raise ValueError(
+                f"{owner}: give either `clipping` or one of `clipnorm`, `clipvalue` and `global_clipnorm`, not both."
+            )
+        self.diagnostics = bool(diagnostics or self.clippers)
+        self.micro_batches = MicroBatches()
+        self._backend = _backend_module()
+        self._late_variables = {}  # what accumulation and diagnostics add, saved after all others
+
+    # State
+
+    def build(self, variables):
+        if self.built:
+            return
+        with self._no_accumulators_of_keras():
+            super().build(variables)
+        self.build_slots(variables)
+        self._clipper_states = [self._build_clipper_state(c, variables) for c in self.clippers]
+        if self.gradient_accumulation_steps is not None:
+            self._build_window()
+        if self.diagnostics:
+            self._build_diagnostics()
+
+    def build_slots(self, variables):
+        """Create the state of the update rule. For subclasses; there is none by default."""
+
+    def accumulate_over_epoch(self):
+        """Make one update a pass over the data, also when this optimizer has been built already.
+
+        `callbacks.FullBatch` calls this; the config says `gradient_accumulation_steps="epoch"` afterwards.
+        """
+        if self.gradient_accumulation_steps == EPOCH:
+            return
+        if self.gradient_accumulation_steps is not None:
+            raise ValueError(
+                f"{type(self).__name__}(gradient_accumulation_steps={self.gradient_accumulation_steps}) makes "
+                "several updates a pass; only None can become 'epoch'."
+            )
+        self.gradient_accumulation_steps = EPOCH
+        if self.built:
+            with self._backend.scope(self):
+                self._build_window()
+
+    def watch_gradients(self):
+        """Turn the diagnostics on, also when this optimizer has been built already."""
+        if self.diagnostics:
+            return
+        self.diagnostics = True
+        if self.built:
+            with self._backend.scope(self):
+                self._build_diagnostics()
+
+    @property
+    def variables(self):
+        """All variables, those of accumulation and diagnostics last whenever they were added."""
+        late = [v for group in ("window", "diagnostics") for v in self._late_variables.get(group, ())]
+        is_late = {id(variable) for variable in late}
+        return [v for v in self._variables if id(v) not in is_late] + late
+
+    @property
+    def iterations(self):
+        """Number of updates made."""
+        return self._iterations
+
+    @property
+    def micro_batches_counted(self):
+        """Number of micro-batches that wait for the next update."""
+        return self._counted
+
+    @contextlib.contextmanager
+    def _no_accumulators_of_keras(self):
+        """Keras would add accumulators in the variables' own dtype, bfloat16 for instance."""
+        steps, self.gradient_accumulation_steps = self.gradient_accumulation_steps, None
+        yield
+        self.gradient_accumulation_steps = steps
+
+    def _build_clipper_state(self, clipper, variables):
+        with keras.name_scope(self.name, caller=self):
+            state = [keras.Variable(array, trainable=False) for array in clipper.initial_state(variables)]
+        for variable in state:
+            self._track_variable(variable)
+        return state
+
+    def _build_window(self):
+        with self._late("window"):
+            self._counted = self._add_counter("micro_batches")  # micro-batches in the sum
+            self._divisor = self._add_local_sum((), "float32", "divisor")
+            self._sums = [
+                self._add_local_sum(
+                    v.shape, keras.backend.result_type(v.dtype, "float32"), f"{_flat_name(v)}_sum"
+                )
+                for v in self._trainable_variables
+            ]
+            if self.gradient_accumulation_steps == EPOCH:
+                self._seen = self._add_counter("seen")  # micro-batches of this pass, with those loss scaling dropped
+                self._pass_length = self._add_counter("pass_length", self.micro_batches.expected)
+
+    def _build_diagnostics(self):
+        with self._late("diagnostics"):
+            self._gradient_norm = self.add_variable((), name="gradient_norm", dtype="float32")
+            self._clipped_norm = self.add_variable((), name="clipped_norm", dtype="float32")
+            self._clipped_updates = self._add_counter("clipped_updates")
+            self._skipped_updates = self._add_counter("skipped_updates")
+            self._skipped_in_a_row = self._add_counter("skipped_in_a_row")
+
+    @contextlib.contextmanager
+    def _late(self, group):
+        before = len(self._variables)
+        yield
+        self._late_variables[group] = tuple(self._variables[before:])
+
+    def _add_counter(self, name, start=0):
+        return self.add_variable(
+            (),
+            initializer=keras.initializers.Constant(start),
+            dtype="int",
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    def _add_local_sum(self, shape, dtype, name):
+        """A variable that each replica adds to by itself; read outside of the replicas it is the sum of all."""
+        with keras.name_scope(self.name, caller=self):
+            variable = keras.Variable(
+                initializer="zeros",
+                shape=shape,
+                dtype=dtype,
+                trainable=False,
+                synchronization="on_read",
+                aggregation="sum",
+                name=name,
+            )
+        self._track_variable(variable)
+        return variable
+
+    # One step
+
+    def apply(self, grads, trainable_variables=None):
+        """Take in the gradients of one batch, and make an update if one is due.
+
+        Args:
+            grads: list of gradients, None for a variable without one.
+            trainable_variables: list of variables, one for each gradient; builds the optimizer on the first call.
+                By default those it was built with.
+        """
+        if len(grads) == 0:
+            return
+        variables = self._known(grads, trainable_variables)
+        self._check_is_told_of_passes()
+        with keras.name_scope(self.name, caller=self):
+            grads, variables = self._filter_empty_gradients(grads, variables)
+            if self.gradient_accumulation_steps is None:
+                grads, variables = self._overwrite_variables_directly_with_gradients(grads, variables)
+            else:
+                self._refuse_overwritten(variables)
+            if len(grads) == 0:
+                self._iterations.assign_add(1)
+                return
+            if self.loss_scale_factor is not None:
+                grads = [g / self.loss_scale_factor for g in grads]
+            self._backend.step(self, grads, variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        raise NotImplementedError(f"{type(self).__name__} has no `update_step`.")
+
+    def full_batch_gradients(self, gradients, variables):
+        """Clip the gradients of a full batch. A pure function.
+
+        Returns:
+            `(gradients, states)`, the second a list with the new state of each clipper.
+        """
+        if not self.clippers:
+            return self._clip_gradients(gradients), []  # Keras's clipnorm, clipvalue, global_clipnorm
+        states = []
+        for clipper, state in zip(self.clippers, self._clipper_states, strict=True):
+            gradients, new_state = clipper.clip(gradients, variables, tuple(ops.convert_to_tensor(s) for s in state))
+            states.append(new_state)
+        return gradients, states
+
+    def decayed(self, gradient, variable, learning_rate):
+        """Apply weight decay to one variable and return its gradient."""
+        decay = ops.cast(self.weight_decay, variable.dtype)
+        if self.weight_decay_mode == "coupled":
+            return ops.add(gradient, ops.cast(ops.multiply(variable, decay), gradient.dtype))
+        self.assign_sub(variable, variable * decay * ops.cast(learning_rate, variable.dtype))
+        return gradient
+
+    def _known(self, grads, trainable_variables):
+        """The variables of `grads`, checked as Keras does; builds the optimizer."""
+        if trainable_variables is not None:
+            variables = list(trainable_variables)
+            if not self.built:
+                with keras.name_scope(self.name, caller=self):
+                    self.build(variables)
+            self._check_variables_are_known(variables)
+            return variables
+        if not self.built:
+            raise ValueError(
+                f"{self.name}: give `apply` the variables, or call `build(trainable_variables)` first."
+            )
+        if len(grads) != len(self._trainable_variables):
+            raise ValueError(
+                f"{self.name}: received {len(grads)} gradients for {len(self._trainable_variables)} variables."
+            )
+        return self._trainable_variables
+
+    def _check_is_told_of_passes(self):
+        if self.gradient_accumulation_steps == EPOCH and not self.micro_batches.told:
+            raise ValueError(
+                f"{type(self).__name__}(gradient_accumulation_steps='epoch') makes one update a pass over the data "
+                "and has to be told where a pass ends: give `fit` the callback `callbacks.FullBatch()`."
+            )
+
+    def _refuse_overwritten(self, variables):
+        for variable in variables:
+            if self._overwrite_variable_with_gradient(variable):
+                raise ValueError(
+                    f"{type(self).__name__}: '{variable.path}' is a float8 scale, which gradient accumulation does "
+                    "not support. Use gradient_accumulation_steps=None, without `callbacks.FullBatch()`."
+                )
+
+    # What callbacks and training loops of one's own need
+
+    def micro_batch(self, weight, divisor=None):
+        """Context for the training step of one micro-batch: how much it counts in the full batch.
+
+        ```python
+        g = sum(weight * gradient) / sum(divisor)       # over the micro-batches of an update
+        ```
+
+        Args:
+            weight: scalar, the micro-batch's number of samples when its loss is a mean over them.
+            divisor: scalar, `weight` by default.
+        """
+        return self.micro_batches.weighing(self, weight, weight if divisor is None else divisor)
+
+    def begin_pass(self, micro_batches=None):
+        """Start a pass over the data: forget micro-batches of an unfinished one.
+
+        Args:
+            micro_batches: int, how many there are in the pass; None if unknown, in which case only `end_pass` makes
+                the update.
+        """
+        self.micro_batches.expected = -1 if micro_batches is None else int(micro_batches)
+        if self.built:
+            self._pass_length.assign(self.micro_batches.expected)
+            self._empty_window()
+
+    def end_pass(self, complete=True):
+        """End a pass over the data.
+
+        If micro-batches are left without an update, the update is made now when they are the whole pass
+        (`complete`), and otherwise they are dropped. When loss scaling has dropped a micro-batch, what is left is
+        not the full batch: it is dropped too, and counted in `skipped_updates`.
+
+        Returns:
+            "nothing" was left, "updated", "dropped", or "voided" by loss scaling.
+        """
+        if not self.built:
+            return "nothing"
+        counted, seen = int(self._counted.numpy()), int(self._seen.numpy())
+        if seen == 0:
+            return "nothing"
+        if complete and counted == seen:
+            self._backend.update(self)
+            return "updated"
+        voided = counted < seen
+        if voided and self.diagnostics:
+            self._skipped_updates.assign_add(1)
+            self._skipped_in_a_row.assign_add(1)
+        self._empty_window()
+        return "voided" if voided else "dropped"
+
+    def read_diagnostics(self):
+        """What the diagnostics have recorded.
+
+        Returns:
+            A dict: `gradient_norm` and `clipped_norm` (before and after clipping, of the last full batch),
+            `clipped_share` (of all updates, 0 to 1), `updates`, `skipped_updates`, `skipped_in_a_row`.
+            Empty before the first step.
+        """
+        if not (self.built and self.diagnostics):
+            return {}
+        updates = int(self._iterations.numpy())
+        return {
+            "gradient_norm": float(self._gradient_norm.numpy()),
+            "clipped_norm": float(self._clipped_norm.numpy()),
+            "clipped_share": int(self._clipped_updates.numpy()) / max(updates, 1),
+            "updates": updates,
+            "skipped_updates": int(self._skipped_updates.numpy()),
+            "skipped_in_a_row": int(self._skipped_in_a_row.numpy()),
+        }
+
+    def _empty_window(self):
+        for variable in self._late_variables["window"]:
+            if variable is not getattr(self, "_pass_length", None):
+                variable.assign(ops.zeros(variable.shape, variable.dtype))
+
+    # Serialisation
+
+    @property
+    def clipping(self):
+        """The clippers as `clipping=` takes them: None, one, or a list."""
+        return None if not self.clippers else self.clippers[0] if len(self.clippers) == 1 else self.clippers
+
+    def get_config(self):
+        serialized = [keras.saving.serialize_keras_object(c) for c in self.clippers]
+        return {
+            **super().get_config(),
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
+            "clipping": serialized or None,
+            "diagnostics": self.diagnostics,
+            "weight_decay_mode": self.weight_decay_mode,
+        }
+
+
+def one_of(owner, name, value, allowed):
+    """Return `value`, or raise a ValueError that names the argument and what it may be."""
+    if value not in allowed:
+        raise ValueError(f"{owner}: `{name}` must be one of {', '.join(map(repr, allowed))}. Received: {value!r}")
+    return value
+
+
+def norms_before_and_after(gradients, clipped):
+    """The global norms of the gradients of a full batch before and after clipping."""
+    before = global_norm(gradients)
+    return before, before if clipped is gradients else global_norm(clipped)
+
+
+def _checked_steps(owner, steps):
+    is_count = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 2
+    if steps is None or steps == EPOCH or is_count:
+        return steps
+    raise ValueError(
+        f"{owner}: `gradient_accumulation_steps` must be None, 'epoch' or an int >= 2. "
+        f"Received: gradient_accumulation_steps={steps!r}"
+    )
+
+
+def _flat_name(variable):
+    return getattr(variable, "path", variable.name).replace("/", "_").replace(":", "_")
+
+
+def _backend_module():
+    backend = keras.backend.backend()
+    try:
+        return importlib.import_module(f"custom_optimizers._{backend}")
+    except ModuleNotFoundError as missing:
+        raise RuntimeError(
+            f"custom_optimizers runs on the TensorFlow backend of Keras; KERAS_BACKEND is '{backend}'."
+        ) from missing

@@ -1,0 +1,37 @@
+import contextlib
+
+
+class MicroBatches:
+    """What an optimizer is told of the micro-batch it is about to get the gradients of.
+
+    Keras's training step hands an optimizer nothing but gradients. This is the side door: for the length of a step
+    it holds the tensors that say how much the micro-batch counts. Replicas are traced one after the other, so there
+    is one entry a replica.
+
+    It lies in a class of its own because Keras tracks what is set on an optimizer, and these tensors belong to a
+    graph that is being built.
+    """
+
+    def __init__(self):
+        self.expected = -1  # micro-batches in a pass; -1: unknown
+        self._by_replica = {}
+
+    @property
+    def told(self):
+        """Whether the step under way says how much its micro-batch counts."""
+        return bool(self._by_replica)
+
+    @contextlib.contextmanager
+    def weighing(self, optimizer, weight, divisor):
+        backend = optimizer._backend
+        replica = backend.replica()
+        self._by_replica[replica] = (weight, divisor)
+        backend.count_seen(optimizer)
+        try:
+            yield
+        finally:
+            self._by_replica.pop(replica, None)
+
+    def current(self, replica):
+        """`(weight, divisor)` of the micro-batch under way, `(1, 1)` if nothing was said of it."""
+        return self._by_replica.get(replica, (1.0, 1.0))

@@ -1,0 +1,92 @@
+import numpy as np
+
+REDUCTIONS = ("mean", "sum")
+
+
+def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reduction="mean"):
+    """A pass over all samples in micro-batches of one shape, for exact full-batch training.
+
+    ```python
+    steps = ceil(n / batch_size)
+    weight = steps * batch_size / n       # of every sample, so that the mean of the micro-batches is the mean of all
+    weight = 0                            # of the rows that fill the last micro-batch, which are real rows repeated
+    ```
+
+    One shape is what XLA and TPUs ask for. Whatever averages the micro-batches with equal weights gets the exact
+    mean over all samples: `callbacks.FullBatch`, and `gradient_accumulation_steps=steps` without it. Compile with
+    `weighted_metrics=`, since plain `metrics=` count the filling rows too. The order is that of `x` in every pass.
+
+    The samples stay in memory as they are, uint8 for instance; batches are gathered from them.
+
+    Args:
+        x: array or structure of arrays of `n` samples.
+        y: array or structure of arrays of `n` targets.
+        batch_size: int >= 1, samples in a micro-batch over all replicas. Taken down to `n` where it is larger.
+        replicas: int, devices that share a micro-batch. By default those of the current `tf.distribute` strategy.
+        sample_weight: array of shape `(n,)`, weights of your own.
+        reduction: "mean" for losses that average over the batch, with sample weights or without; "sum" for losses
+            with reduction="sum", which need weight 1 for every sample.
+
+    Returns:
+        A `tf.data.Dataset` of `(x, y, sample_weight)` with `steps` elements. `sample_weight` is float32.
+
+    Raises:
+        ValueError: the arrays differ in length or are empty, or the replicas cannot share a micro-batch evenly.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from recipes.data import full_batches
+    >>> batches = full_batches(np.arange(10), np.arange(10), batch_size=4)
+    >>> [weights.numpy().round(2).tolist() for _, _, weights in batches]
+    [[1.2, 1.2, 1.2, 1.2], [1.2, 1.2, 1.2, 1.2], [1.2, 1.2, 0.0, 0.0]]
+    """
+    import keras
+    import tensorflow as tf
+
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"full_batches: `reduction` must be 'mean' or 'sum'. Received: reduction={reduction!r}")
+    if replicas is None:
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    n = _common_length(keras.tree.flatten((x, y, sample_weight)))
+    batch_size = _shared_evenly(batch_size, replicas, n)
+    steps = -(-n // batch_size)
+    rows = np.resize(np.arange(n), (steps, batch_size))  # the last row goes on with samples 0, 1, …
+    weights = _weights(n, steps, batch_size, sample_weight, reduction)
+    samples = keras.tree.map_structure(tf.convert_to_tensor, (x, y))
+
+    def gather(row, weight):
+        return *keras.tree.map_structure(lambda array: tf.gather(array, row), samples), weight
+
+    batches = tf.data.Dataset.from_tensor_slices((rows, weights))
+    return batches.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def _common_length(arrays):
+    lengths = {len(array) for array in arrays if array is not None}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(
+            "full_batches: x, y and sample_weight must have the same number of samples, at least one. "
+            f"Received lengths: {sorted(lengths)}"
+        )
+    return lengths.pop()
+
+
+def _shared_evenly(batch_size, replicas, n):
+    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ValueError(f"full_batches: `batch_size` must be an int >= 1. Received: batch_size={batch_size!r}")
+    if batch_size % replicas:
+        nearest = max(batch_size // replicas, 1) * replicas
+        raise ValueError(
+            f"full_batches: {replicas} replicas cannot share micro-batches of {batch_size} evenly. "
+            f"Use a multiple of {replicas}, such as batch_size={nearest}."
+        )
+    return min(int(batch_size), -(-n // replicas) * replicas)
+
+
+def _weights(n, steps, batch_size, sample_weight, reduction):
+    weights = np.zeros(steps * batch_size, np.float32)
+    weights[:n] = 1 if sample_weight is None else sample_weight
+    if reduction == "mean":
+        weights *= steps * batch_size / n
+    return weights.reshape(steps, batch_size)
