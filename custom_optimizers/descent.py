@@ -183,7 +183,9 @@ class Descent(keras.optimizers.Optimizer):
                 for v in self._trainable_variables
             ]
             if self.gradient_accumulation_steps == EPOCH:
-                self._seen = self._add_counter("seen")  # micro-batches of this pass, with those loss scaling dropped
+                self._seen = self._add_counter(
+                    "seen"
+                )  # micro-batches of this pass, with those loss scaling dropped
                 self._pass_length = self._add_counter("pass_length", self.micro_batches.expected)
 
     def _build_diagnostics(self):
@@ -264,7 +266,9 @@ class Descent(keras.optimizers.Optimizer):
             return self._clip_gradients(gradients), []  # Keras's clipnorm, clipvalue, global_clipnorm
         states = []
         for clipper, state in zip(self.clippers, self._clipper_states, strict=True):
-            gradients, new_state = clipper.clip(gradients, variables, tuple(ops.convert_to_tensor(s) for s in state))
+            gradients, new_state = clipper.clip(
+                gradients, variables, tuple(ops.convert_to_tensor(s) for s in state)
+            )
             states.append(new_state)
         return gradients, states
 
@@ -408,7 +412,9 @@ class Descent(keras.optimizers.Optimizer):
 def one_of(owner, name, value, allowed):
     """Return `value`, or raise a ValueError that names the argument and what it may be."""
     if value not in allowed:
-        raise ValueError(f"{owner}: `{name}` must be one of {', '.join(map(repr, allowed))}. Received: {value!r}")
+        raise ValueError(
+            f"{owner}: `{name}` must be one of {', '.join(map(repr, allowed))}. Received: {value!r}"
+        )
     return value
 
 

@@ -1,0 +1,5 @@
+"""Networks of the recipes. Importing a name does not import Keras; calling it does."""
+
+from recipes.models.groupnorm import groupnorm
+
+__all__ = ["groupnorm"]

@@ -1,0 +1,39 @@
+import csv
+
+
+def curves(metrics, title):
+    """Draw the learning curves of a run.
+
+    Args:
+        metrics: path of its metrics.csv, with a column `epoch` and any of loss, accuracy, gradient_norm and the same of
+            the validation part (`val_`) or after clipping (`clipped_norm`).
+        title: str, what was trained and on what.
+
+    Returns:
+        A `matplotlib.figure.Figure`: a panel each for loss, accuracy, and the gradient's norm if it was recorded.
+    """
+    from matplotlib.figure import Figure
+
+    with open(metrics, newline="") as file:
+        rows = list(csv.DictReader(file))
+    passes = [int(row["epoch"]) + 1 for row in rows]
+    panels = [panel for panel in PANELS if any(column in rows[0] for column, _ in panel[2])]
+    figure = Figure(figsize=(4 * len(panels), 3.4), dpi=120, layout="constrained")
+    figure.suptitle(title)
+    for axes, (label, scale, columns) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        for column, name in columns:
+            if column in rows[0]:
+                axes.plot(passes, [float(row[column]) for row in rows], label=name)
+        axes.set(xlabel="passes over the training part", ylabel=label, yscale=scale)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    return figure
+
+
+PANELS = (
+    ("loss", "log", (("loss", "training"), ("val_loss", "validation"))),
+    ("accuracy", "linear", (("accuracy", "training"), ("val_accuracy", "validation"))),
+    ("gradient norm", "log", (("gradient_norm", "before clipping"), ("clipped_norm", "after clipping"))),
+)
