@@ -141,8 +141,6 @@ class FullBatch(keras.callbacks.Callback):
 
 def _uninstall(model):
     """Give the model back the methods of its class, and drop a train function that was made with others."""
-    installed = [
-        vars(model).pop(name, None) for name in ("make_train_function", "train_step", "compute_loss")
-    ]
+    installed = [vars(model).pop(name, None) for name in ("make_train_function", "train_step", "compute_loss")]
     if any(installed):
         model.train_function = None

@@ -90,7 +90,7 @@ class LossReduction:
         masked = any(getattr(t, "_keras_mask", None) is not None for t in (predicted, values))
         if masked and self.kind != "sum":
             raise ValueError(
-                f"FullBatch: the loss '{loss.name}' is masked (by a Masking or Embedding layer, or `ignore_class`), and "
+                f"FullBatch: the loss '{loss.name}' is masked (by a Masking or Embedding layer or `ignore_class`), and "
                 "the mean over a micro-batch then divides by the number of unmasked values in it. Use a loss with "
                 "reduction='sum', or pass the mask as sample_weight with reduction='mean_with_sample_weight'."
             )

@@ -63,9 +63,7 @@ def _add_scaled(total, grad, weight):
     grad = tf.cast(grad, total.dtype)
     weight = tf.cast(weight, total.dtype)
     if isinstance(grad, tf.IndexedSlices):
-        tf.raw_ops.ResourceScatterAdd(
-            resource=total.handle, indices=grad.indices, updates=grad.values * weight
-        )
+        tf.raw_ops.ResourceScatterAdd(resource=total.handle, indices=grad.indices, updates=grad.values * weight)
     else:
         tf.raw_ops.ResourceApplyGradientDescent(var=total.handle, alpha=-weight, delta=grad)
 

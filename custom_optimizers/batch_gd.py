@@ -89,9 +89,7 @@ class BatchGD(Descent):
             **kwargs,
         )
         if not isinstance(momentum, float) or not 0 <= momentum <= 1:
-            raise ValueError(
-                f"BatchGD: `momentum` must be a float in [0, 1]. Received: momentum={momentum!r}"
-            )
+            raise ValueError(f"BatchGD: `momentum` must be a float in [0, 1]. Received: momentum={momentum!r}")
         self.momentum = momentum
         self.nesterov = nesterov
         self.velocity = one_of("BatchGD", "velocity", velocity, ("keras", "torch"))

@@ -85,9 +85,7 @@ class Descent(keras.optimizers.Optimizer):
         )
         owner = type(self).__name__
         self.gradient_accumulation_steps = _checked_steps(owner, gradient_accumulation_steps)
-        self.weight_decay_mode = one_of(
-            owner, "weight_decay_mode", weight_decay_mode, ("decoupled", "coupled")
-        )
+        self.weight_decay_mode = one_of(owner, "weight_decay_mode", weight_decay_mode, ("decoupled", "coupled"))
         self.clippers = as_clippers(clipping)
         if self.clippers and (clipnorm or clipvalue or global_clipnorm):
             raise ValueError(
@@ -177,15 +175,11 @@ class Descent(keras.optimizers.Optimizer):
             self._counted = self._add_counter("micro_batches")  # micro-batches in the sum
             self._divisor = self._add_local_sum((), "float32", "divisor")
             self._sums = [
-                self._add_local_sum(
-                    v.shape, keras.backend.result_type(v.dtype, "float32"), f"{_flat_name(v)}_sum"
-                )
+                self._add_local_sum(v.shape, keras.backend.result_type(v.dtype, "float32"), f"{_flat_name(v)}_sum")
                 for v in self._trainable_variables
             ]
             if self.gradient_accumulation_steps == EPOCH:
-                self._seen = self._add_counter(
-                    "seen"
-                )  # micro-batches of this pass, with those loss scaling dropped
+                self._seen = self._add_counter("seen")  # micro-batches of this pass, with those loss scaling dropped
                 self._pass_length = self._add_counter("pass_length", self.micro_batches.expected)
 
     def _build_diagnostics(self):
@@ -266,9 +260,7 @@ class Descent(keras.optimizers.Optimizer):
             return self._clip_gradients(gradients), []  # Keras's clipnorm, clipvalue, global_clipnorm
         states = []
         for clipper, state in zip(self.clippers, self._clipper_states, strict=True):
-            gradients, new_state = clipper.clip(
-                gradients, variables, tuple(ops.convert_to_tensor(s) for s in state)
-            )
+            gradients, new_state = clipper.clip(gradients, variables, tuple(ops.convert_to_tensor(s) for s in state))
             states.append(new_state)
         return gradients, states
 
@@ -290,9 +282,7 @@ class Descent(keras.optimizers.Optimizer):
             self._check_variables_are_known(variables)
             return variables
         if not self.built:
-            raise ValueError(
-                f"{self.name}: give `apply` the variables, or call `build(trainable_variables)` first."
-            )
+            raise ValueError(f"{self.name}: give `apply` the variables, or call `build(trainable_variables)` first.")
         if len(grads) != len(self._trainable_variables):
             raise ValueError(
                 f"{self.name}: received {len(grads)} gradients for {len(self._trainable_variables)} variables."
@@ -412,9 +402,7 @@ class Descent(keras.optimizers.Optimizer):
 def one_of(owner, name, value, allowed):
     """Return `value`, or raise a ValueError that names the argument and what it may be."""
     if value not in allowed:
-        raise ValueError(
-            f"{owner}: `{name}` must be one of {', '.join(map(repr, allowed))}. Received: {value!r}"
-        )
+        raise ValueError(f"{owner}: `{name}` must be one of {', '.join(map(repr, allowed))}. Received: {value!r}")
     return value
 
 

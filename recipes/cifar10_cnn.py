@@ -47,9 +47,7 @@ class Settings:
         optimizers.check_momentum(self.optimizer, self.momentum)
         if self.momentum is None and named in ("BatchGD", "SGD"):
             object.__setattr__(self, "momentum", 0.9)
-        _require(
-            0 < self.learning_rate < float("inf"), "--learning-rate must be a number > 0", self.learning_rate
-        )
+        _require(0 < self.learning_rate < float("inf"), "--learning-rate must be a number > 0", self.learning_rate)
         _require(self.batch_size >= 1, "--batch-size must be at least 1", self.batch_size)
         _require(self.epochs >= 1, "--epochs must be at least 1", self.epochs)
         _require(0 <= self.seed < 2**32, "--seed must lie in 0 to 4294967295", self.seed)

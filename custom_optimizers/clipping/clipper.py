@@ -78,7 +78,6 @@ def as_clippers(clipping):
     for clipper in clippers:
         if not isinstance(clipper, Clipper):
             raise ValueError(
-                "`clipping` must be a clipper from custom_optimizers.clipping or a list of them. "
-                f"Received: {clipper!r}"
+                f"`clipping` must be a clipper from custom_optimizers.clipping or a list of them. Received: {clipper!r}"
             )
     return clippers

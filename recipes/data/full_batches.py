@@ -45,9 +45,7 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
     import tensorflow as tf
 
     if reduction not in REDUCTIONS:
-        raise ValueError(
-            f"full_batches: `reduction` must be 'mean' or 'sum'. Received: reduction={reduction!r}"
-        )
+        raise ValueError(f"full_batches: `reduction` must be 'mean' or 'sum'. Received: reduction={reduction!r}")
     if replicas is None:
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
     n = _common_length(keras.tree.flatten((x, y, sample_weight)))
@@ -76,9 +74,7 @@ def _common_length(arrays):
 
 def _shared_evenly(batch_size, replicas, n):
     if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise ValueError(
-            f"full_batches: `batch_size` must be an int >= 1. Received: batch_size={batch_size!r}"
-        )
+        raise ValueError(f"full_batches: `batch_size` must be an int >= 1. Received: batch_size={batch_size!r}")
     if batch_size % replicas:
         nearest = max(batch_size // replicas, 1) * replicas
         raise ValueError(

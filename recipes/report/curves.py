@@ -20,9 +20,7 @@ def curves(metrics, title):
     panels = [panel for panel in PANELS if any(column in rows[0] for column, _ in panel[2])]
     figure = Figure(figsize=(4 * len(panels), 3.4), dpi=120, layout="constrained")
     figure.suptitle(title)
-    for axes, (label, scale, columns) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-    ):
+    for axes, (label, scale, columns) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for column, name in columns:
             if column in rows[0]:
                 axes.plot(passes, [float(row[column]) for row in rows], label=name)

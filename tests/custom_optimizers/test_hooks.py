@@ -1,0 +1,102 @@
+"""The private parts of Keras that this package leans on. If one of these fails, Keras has changed under it."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+from keras.src.backend.tensorflow.trainer import TensorFlowTrainer
+from keras.src.trainers.compile_utils import CompileLoss
+
+from tests.small import compiled, samples
+
+OPTIMIZER_HOOKS = {
+    "_filter_empty_gradients": ["self", "grads", "vars"],
+    "_overwrite_variables_directly_with_gradients": ["self", "grads", "vars"],
+    "_overwrite_variable_with_gradient": ["self", "variable"],
+    "_check_variables_are_known": ["self", "variables"],
+    "_clip_gradients": ["self", "grads"],
+    "_get_variable_index": ["self", "variable"],
+    "_use_weight_decay": ["self", "variable"],
+    "_update_model_variables_moving_average": ["self", "trainable_variables"],
+    "_overwrite_model_variables_with_average_value": ["self", "trainable_variables"],
+    "_track_variable": ["self", "variable"],
+}
+OPTIMIZER_STATE = ["_variables", "_trainable_variables", "_iterations", "_distribution_strategy"]
+
+
+@pytest.mark.parametrize("name", OPTIMIZER_HOOKS)
+def test_method_of_the_optimizer(name):
+    method = getattr(keras.optimizers.Optimizer, name, None)
+    assert method is not None, f"keras.optimizers.Optimizer has lost {name}, which custom_optimizers/descent.py uses"
+    assert list(inspect.signature(method).parameters) == OPTIMIZER_HOOKS[name]
+
+
+@pytest.mark.parametrize("name", OPTIMIZER_STATE)
+def test_attribute_of_the_optimizer(name):
+    optimizer = keras.optimizers.SGD()
+    optimizer.build([keras.Variable([1.0])])
+    assert hasattr(optimizer, name), f"keras.optimizers.Optimizer has lost {name}"
+
+
+def test_schedules_are_called_with_the_attribute_that_counts_updates_here():
+    source = inspect.getsource(keras.optimizers.Optimizer._get_current_learning_rate)
+    assert "self._learning_rate(self._iterations)" in source
+
+
+def test_accumulators_of_keras_hang_on_the_argument_that_is_hidden_from_its_build():
+    source = inspect.getsource(keras.optimizers.Optimizer.build)
+    assert "if self.gradient_accumulation_steps:" in source
+    assert source.count("add_variable_from_reference") == 1
+
+
+def test_fit_makes_the_train_function_after_the_callbacks_have_their_model():
+    source = inspect.getsource(TensorFlowTrainer.fit)
+    assert source.index("CallbackList(") < source.index("self.make_train_function()")
+
+
+def test_the_train_function_is_made_of_the_train_step_of_the_instance():
+    assert "self._make_function(self.train_step)" in inspect.getsource(TensorFlowTrainer.make_train_function)
+
+
+def test_validation_begins_before_the_epoch_ends_and_tells_the_callbacks_of_fit():
+    source = inspect.getsource(TensorFlowTrainer.fit)
+    assert source.index("self.evaluate(") < source.index("callbacks.on_epoch_end")
+    assert "callbacks=callbacks" in source[source.index("self.evaluate(") :]
+
+
+def test_the_train_step_computes_its_loss_by_the_method_of_the_instance():
+    model = compiled(keras.optimizers.SGD)
+    seen = []
+    compute = model.compute_loss
+    model.compute_loss = lambda *args, **kwargs: (seen.append(kwargs), compute(*args, **kwargs))[1]
+    model.train_on_batch(*samples(4))
+    assert seen
+
+
+def test_compiled_losses_can_be_looked_at():
+    loss = CompileLoss("mse", None)
+    loss(np.zeros((2, 1), "float32"), np.zeros((2, 1), "float32"))
+    (path, function, _, _) = loss._flat_losses[0]
+    assert path == ()
+    assert function.reduction == "sum_over_batch_size"
+    assert callable(function.call)
+
+
+def test_losses_of_layers_come_before_those_of_regularizers():
+    layer = keras.layers.Dense(1, kernel_regularizer="l2", activity_regularizer="l1")
+    layer(np.ones((2, 3), "float32"))
+    assert len(layer.losses) == 2
+
+
+def test_masks_lie_where_they_are_looked_for():
+    logits = keras.ops.ones((2, 3))
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=0)
+    assert getattr(loss.call(keras.ops.array([0, 1]), logits), "_keras_mask", None) is not None
+    masked = keras.layers.Masking()(np.zeros((1, 2, 3), "float32"))
+    assert getattr(masked, "_keras_mask", None) is not None
+
+
+def test_loss_scaling_keeps_the_optimizer_where_it_is_looked_for():
+    inner = keras.optimizers.SGD()
+    assert keras.optimizers.LossScaleOptimizer(inner).inner_optimizer is inner
