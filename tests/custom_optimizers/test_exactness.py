@@ -1,4 +1,4 @@
-"""Micro-batches equal the whole: `BatchGD` with `FullBatch` against `keras.optimizers.SGD` given all samples at once."""
+"""Micro-batches equal the whole: `BatchGD` with `FullBatch` against `keras.optimizers.SGD` with all samples at once."""
 
 import keras
 import pytest
@@ -78,9 +78,7 @@ def test_graph_modes(whole, jit_compile, steps_per_execution):
 
 def test_eager(whole):
     model = compiled(batch_gd, run_eagerly=True)
-    model.fit(
-        *samples(997), batch_size=256, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[FullBatch()]
-    )
+    model.fit(*samples(997), batch_size=256, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[FullBatch()])
     assert relative(flat(model), whole[997]) < 1e-5
 
 

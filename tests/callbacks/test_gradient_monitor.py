@@ -1,0 +1,79 @@
+import csv
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from callbacks import FullBatch, GradientMonitor
+from custom_optimizers import BatchGD
+from custom_optimizers.clipping import ByGlobalNorm
+from tests.small import compiled, loss, samples
+
+FIT = {"batch_size": 10, "epochs": 3, "shuffle": False, "verbose": 0}
+
+
+def full_gradient_norm(model, x, y):
+    with tf.GradientTape() as tape:
+        value = loss()(y, model(x, training=True))
+    gradients = tape.gradient(value, model.trainable_variables)
+    return np.sqrt(sum(np.sum(np.square(g.numpy())) for g in gradients))
+
+
+def test_records_the_norm_of_the_full_gradient():
+    x, y = samples(97)
+    model = compiled(lambda: BatchGD(0.05, clipping=ByGlobalNorm(0.1)))
+    expected = full_gradient_norm(model, x, y)
+    history = model.fit(x, y, callbacks=[FullBatch(), GradientMonitor()], **FIT).history
+    assert history["gradient_norm"][0] == pytest.approx(expected, rel=1e-5)
+    assert history["clipped_norm"] == pytest.approx([0.1] * 3, rel=1e-5)
+    assert history["clipped_share"] == [1.0] * 3
+    assert history["updates"] == [1, 2, 3]
+    assert history["skipped_updates"] == [0] * 3
+
+
+def test_share_of_clipped_updates():
+    w = keras.Variable([0.0])
+    optimizer = BatchGD(1.0, clipping=ByGlobalNorm(1.0))
+    for gradient in (0.5, 2.0, 1.0, 3.0):
+        optimizer.apply([keras.ops.array([gradient])], [w])
+    seen = optimizer.read_diagnostics()
+    assert (seen["clipped_share"], seen["gradient_norm"], seen["clipped_norm"]) == (0.5, 3.0, 1.0)
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_turns_the_diagnostics_on(built):
+    x, y = samples(40)
+    model = compiled(lambda: BatchGD(0.05))
+    if built:
+        model.fit(x, y, **FIT)
+    history = model.fit(x, y, callbacks=[GradientMonitor()], **FIT).history
+    assert history["gradient_norm"][0] > 0
+    assert history["clipped_norm"] == history["gradient_norm"]
+    assert model.optimizer.get_config()["diagnostics"] is True
+
+
+def test_stops_in_the_middle_of_an_epoch(capsys):
+    x, y = samples(100)
+    model = compiled(lambda: BatchGD(0.05))
+    x[:] = np.inf
+    model.fit(x, y, callbacks=[GradientMonitor()], **FIT)
+    assert model.optimizer.read_diagnostics()["skipped_updates"] == 5
+    assert capsys.readouterr().out.count("\n") == 2  # one line, after the progress bar's
+
+
+def test_reaches_csv_and_tensorboard(tmp_path):
+    x, y = samples(40)
+    model = compiled(lambda: BatchGD(0.05, clipping=ByGlobalNorm(0.1)))
+    loggers = [keras.callbacks.CSVLogger(tmp_path / "log.csv"), keras.callbacks.TensorBoard(tmp_path / "tb")]
+    model.fit(x, y, callbacks=[FullBatch(), GradientMonitor(), *loggers], **FIT)
+    with open(tmp_path / "log.csv") as file:
+        assert [float(row["clipped_norm"]) for row in csv.DictReader(file)] == pytest.approx([0.1] * 3, rel=1e-5)
+    (events,) = (tmp_path / "tb" / "train").glob("events*")
+    tags = {v.tag for e in tf.compat.v1.train.summary_iterator(str(events)) for v in e.summary.value}
+    assert "epoch_gradient_norm" in tags
+
+
+def test_refuses_other_optimizers():
+    with pytest.raises(TypeError, match=r"GradientMonitor.*Adam"):
+        compiled(keras.optimizers.Adam).fit(*samples(20), callbacks=[GradientMonitor()], **FIT)
