@@ -66,6 +66,7 @@ class FullBatch(keras.callbacks.Callback):
             self._optimizer.accumulate_over_epoch()
         if self._optimizer is not model.optimizer:  # loss scaling may drop micro-batches
             self._optimizer.watch_gradients()
+        self._optimizer.is_watched = True
         self._install_step()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -80,6 +81,7 @@ class FullBatch(keras.callbacks.Callback):
         stop_if_diverged(self.model, self._optimizer)
 
     def on_train_end(self, logs=None):
+        self._optimizer.is_watched = False
         _uninstall(self.model)
 
     @property

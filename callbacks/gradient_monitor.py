@@ -31,9 +31,15 @@ class GradientMonitor(keras.callbacks.Callback):
     def set_model(self, model):
         super().set_model(model)
         self._optimizer = descent_of(model.optimizer, "GradientMonitor")
-        if not self._optimizer.diagnostics:
-            self._optimizer.watch_gradients()
-            model.train_function = None  # a cached one would not record anything
+        self._optimizer.watch_gradients()
+        self._watch(True)
+
+    def on_train_end(self, logs=None):
+        self._watch(False)
+
+    def _watch(self, watched):
+        self._optimizer.is_watched = watched
+        self.model.train_function = None  # what it does with gradients that are not finite depends on it
 
     def on_train_batch_end(self, batch, logs=None):
         stop_if_diverged(self.model, self._optimizer)

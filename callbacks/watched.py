@@ -1,7 +1,7 @@
 """What several callbacks need of the optimizer they watch."""
 
 from custom_optimizers import Descent
-from custom_optimizers.descent import GIVE_UP_AFTER
+from custom_optimizers.descent import GIVE_UP_AFTER, divergence_message
 
 
 def descent_of(optimizer, callback):
@@ -17,10 +17,7 @@ def descent_of(optimizer, callback):
 
 def stop_if_diverged(model, optimizer):
     """Stop `fit` with one line once five gradients in a row were not finite."""
-    seen = optimizer.read_diagnostics()
-    if seen.get("skipped_in_a_row", 0) >= GIVE_UP_AFTER and not model.stop_training:
+    skipped = optimizer.read_diagnostics().get("skipped_in_a_row", 0)
+    if skipped >= GIVE_UP_AFTER and not model.stop_training:
         model.stop_training = True
-        print(
-            f"\nStopped after {optimizer.iterations.numpy()} updates: the gradient was not finite "
-            f"{seen['skipped_in_a_row']} times in a row. Lower the learning rate, or look for NaN in the data."
-        )
+        print("\n" + divergence_message(optimizer, skipped))

@@ -11,7 +11,7 @@ import functools
 import tensorflow as tf
 from keras import ops
 
-from custom_optimizers.descent import EPOCH, norms_before_and_after
+from custom_optimizers.descent import EPOCH, GIVE_UP_AFTER, divergence_message, norms_before_and_after
 
 
 def scope(optimizer):
@@ -26,8 +26,15 @@ def replica():
 
 
 def count_seen(optimizer):
-    if optimizer.built and optimizer.gradient_accumulation_steps == EPOCH:
+    """Count a micro-batch that is about to be trained on, whether or not loss scaling will drop it."""
+    if optimizer.gradient_accumulation_steps == EPOCH:
         optimizer._seen.assign_add(1)
+
+
+def count_first_seen(optimizer):
+    """The same for the step that has built the optimizer, unless it has made an update, which starts a new count."""
+    if optimizer.gradient_accumulation_steps == EPOCH:
+        optimizer._seen.assign(1 - optimizer._iterations)
 
 
 def step(optimizer, grads, variables):
@@ -130,6 +137,10 @@ def _write_and_count(optimizer, write, before, after):
 def _count_skipped(optimizer):
     optimizer._skipped_updates.assign_add(1)
     optimizer._skipped_in_a_row.assign_add(1)
+    if not optimizer.is_watched:  # by a callback, which stops `fit` gently
+        limit = tf.cast(GIVE_UP_AFTER, optimizer._skipped_in_a_row.dtype)
+        message = divergence_message(optimizer, GIVE_UP_AFTER)
+        tf.debugging.assert_less(optimizer._skipped_in_a_row.value, limit, message)
 
 
 def _write(optimizer, variables, gradients, states, strategy):

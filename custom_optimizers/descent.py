@@ -9,7 +9,7 @@ from custom_optimizers.clipping.norms import global_norm
 from custom_optimizers.micro_batch import MicroBatches
 
 EPOCH = "epoch"  # one update a pass over the data
-GIVE_UP_AFTER = 5  # non-finite full-batch gradients in a row, after which callbacks stop `fit`
+GIVE_UP_AFTER = 5  # full-batch gradients in a row that are not finite
 
 
 class Descent(keras.optimizers.Optimizer):
@@ -38,7 +38,9 @@ class Descent(keras.optimizers.Optimizer):
         clipping: None, a clipper of `custom_optimizers.clipping`, or a list of them, applied in order to the full
             batch's gradient after it has been summed over replicas.
         diagnostics: bool. Record the gradient's norm before and after clipping, the number of clipped updates, and
-            skip updates whose gradient is not finite. Always on with `clipping`.
+            skip updates whose gradient is not finite. Always on with `clipping`. Five skipped updates in a row end
+            training: by the callbacks `FullBatch` and `GradientMonitor` with one line, and without them by an
+            InvalidArgumentError, which XLA (`jit_compile=True`) leaves out.
         weight_decay: float >= 0 or None.
         weight_decay_mode: "decoupled" (Keras, AdamW): `w -= learning_rate * weight_decay * w`, untouched by
             momentum. "coupled" (`torch.optim.SGD`, L2): `g += weight_decay * w` after clipping.
@@ -92,6 +94,7 @@ class Descent(keras.optimizers.Optimizer):
                 f"{owner}: give either `clipping` or one of `clipnorm`, `clipvalue` and `global_clipnorm`, not both."
             )
         self.diagnostics = bool(diagnostics or self.clippers)
+        self.is_watched = False  # whether a callback stops `fit` when gradients are not finite
         self.micro_batches = MicroBatches()
         self._backend = _backend_module()
         self._late_variables = {}  # what accumulation and diagnostics add, saved after all others
@@ -404,6 +407,14 @@ def one_of(owner, name, value, allowed):
     if value not in allowed:
         raise ValueError(f"{owner}: `{name}` must be one of {', '.join(map(repr, allowed))}. Received: {value!r}")
     return value
+
+
+def divergence_message(optimizer, skipped):
+    """One line for the end of a training that has no gradients any more."""
+    return (
+        f"{type(optimizer).__name__}: the gradient was not finite {skipped} times in a row. "
+        "Lower the learning rate, or look for NaN in the data."
+    )
 
 
 def norms_before_and_after(gradients, clipped):

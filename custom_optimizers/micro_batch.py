@@ -23,14 +23,17 @@ class MicroBatches:
 
     @contextlib.contextmanager
     def weighing(self, optimizer, weight, divisor):
-        backend = optimizer._backend
+        backend, was_built = optimizer._backend, optimizer.built
         replica = backend.replica()
         self._by_replica[replica] = (weight, divisor)
-        backend.count_seen(optimizer)
+        if was_built:
+            backend.count_seen(optimizer)
         try:
             yield
         finally:
             self._by_replica.pop(replica, None)
+        if optimizer.built and not was_built:
+            backend.count_first_seen(optimizer)
 
     def current(self, replica):
         """`(weight, divisor)` of the micro-batch under way, `(1, 1)` if nothing was said of it."""

@@ -141,9 +141,11 @@ def _show(asked):
 def _train(asked):
     names = [field.name for field in dataclasses.fields(asked.recipe.Settings)]
     settings = asked.recipe.Settings(**{name: getattr(asked, name) for name in names})
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise WorldError(f"recipes train on the TensorFlow backend so far; KERAS_BACKEND is '{backend}'")
     run = Run(asked.recipe.__name__.rpartition(".")[2], settings, asked.run_dir)
-    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        load_tensorflow()
+    load_tensorflow()
     result = asked.recipe.train(settings, run)
     run.write_json("result.json", result)
     if result["stopped_early"]:

@@ -4,8 +4,9 @@ On the embedded digits (8×8 scans enlarged to 32×32, not CIFAR-10):
 
     python -m recipes train cifar10_cnn --data digits
 
-See benchmarks/results/ for what it reached, with the number of seeds, the spread and the hardware. The learning rate
-rises over the first tenth of the updates to --learning-rate and falls to 0 along a cosine.
+It reached 99.1 % ± 0.3 % on the 360 test images (mean and standard deviation of 5 seeds, 150 updates, 50 s on two CPU
+cores; benchmarks/results/digits.json). The learning rate rises over the first tenth of the updates to --learning-rate
+and falls to 0 along a cosine.
 """
 
 import dataclasses

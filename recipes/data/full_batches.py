@@ -38,7 +38,7 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
     >>> import numpy as np
     >>> from recipes.data import full_batches
     >>> batches = full_batches(np.arange(10), np.arange(10), batch_size=4)
-    >>> [weights.numpy().round(2).tolist() for _, _, weights in batches]
+    >>> [[round(float(w), 2) for w in weights] for _, _, weights in batches]
     [[1.2, 1.2, 1.2, 1.2], [1.2, 1.2, 1.2, 1.2], [1.2, 1.2, 0.0, 0.0]]
     """
     import keras

@@ -147,6 +147,23 @@ def test_batches_of_unknown_number(validation, devices):
         assert history.history["val_loss"] == pytest.approx(expected.history["val_loss"], rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize("size", [SMALL, N])
+def test_the_step_that_builds_model_and_optimizer_counts(run_eagerly, size):
+    def build(optimizer, **options):
+        keras.utils.set_random_seed(5)
+        model = keras.Sequential([layers.Flatten(), layers.Dense(4)])  # built by its first batch
+        model.compile(optimizer=optimizer, loss=loss(), **options)
+        return model
+
+    x, y = samples(N)
+    model = build(BatchGD(0.05, 0.9), run_eagerly=run_eagerly)
+    model.fit(batches(x, y, size), epochs=3, shuffle=False, verbose=0, callbacks=[FullBatch()])
+    assert model.optimizer.iterations.numpy() == 3
+    assert relative(flat(model), flat(at_once(build, x, y))) < 1e-6
+
+
 def test_validation_of_known_passes_sees_the_new_weights():
     x, y = samples(N)
     histories = [
@@ -509,3 +526,16 @@ def test_one_bad_full_batch_is_skipped_and_counted():
     model.fit(x, y, **fit)
     seen = model.optimizer.read_diagnostics()
     assert (seen["updates"], seen["skipped_updates"], seen["skipped_in_a_row"]) == (2, 1, 0)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_without_a_callback_that_watches_fit_ends_in_an_error(devices):
+    x, y = samples(40)
+    x[:] = np.nan
+    with scope(devices):
+        model = compiled(lambda: BatchGD(0.05, clipping=ByGlobalNorm(1.0)))
+        data = full_batches(x, y, 4)
+    start = flat(model)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not finite 5 times in a row"):
+        model.fit(data, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(flat(model), start)

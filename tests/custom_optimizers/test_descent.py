@@ -1,5 +1,9 @@
 """What `Descent` does around an update rule."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -155,3 +159,10 @@ def test_float8_is_left_to_updates_of_one_batch():
     assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     with pytest.raises(ValueError, match="float8"):
         model(2).fit(x, y, verbose=0)
+
+
+def test_other_backends_are_refused_in_one_line():
+    code = "from custom_optimizers import BatchGD; BatchGD()"
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "RuntimeError: custom_optimizers runs on the TensorFlow backend" in done.stderr.splitlines()[-1]

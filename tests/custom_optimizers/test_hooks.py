@@ -5,6 +5,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras.src.backend.tensorflow.trainer import TensorFlowTrainer
 from keras.src.trainers.compile_utils import CompileLoss
 
@@ -100,3 +101,11 @@ def test_masks_lie_where_they_are_looked_for():
 def test_loss_scaling_keeps_the_optimizer_where_it_is_looked_for():
     inner = keras.optimizers.SGD()
     assert keras.optimizers.LossScaleOptimizer(inner).inner_optimizer is inner
+
+
+def test_replicas_meet_and_update_by_these_calls_of_tensorflow():
+    met = tf.__internal__.distribute.interim.maybe_merge_call(
+        lambda strategy, a: a + 1, tf.distribute.get_strategy(), 1
+    )
+    assert met == 2
+    assert {"var", "fn", "args", "group"} <= set(inspect.signature(tf.distribute.StrategyExtended.update).parameters)

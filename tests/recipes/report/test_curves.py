@@ -1,0 +1,24 @@
+import pytest
+
+from recipes.report import curves
+
+METRICS = "epoch,accuracy,loss,val_accuracy,val_loss{more}\n0,0.5,2.0,0.4,2.1{first}\n1,0.75,1.0,0.6,1.2{second}\n"
+
+
+@pytest.mark.parametrize("norms", [False, True])
+def test_draws_what_was_recorded(tmp_path, norms):
+    columns = {"more": ",gradient_norm,clipped_norm", "first": ",3.0,1.0", "second": ",0.5,0.5"}
+    path = tmp_path / "metrics.csv"
+    path.write_text(METRICS.format(**(columns if norms else dict.fromkeys(columns, ""))))
+    figure = curves(path, "a title")
+    lines = {
+        (axes.get_ylabel(), line.get_label()): [list(line.get_xdata()), list(line.get_ydata())]
+        for axes in figure.axes
+        for line in axes.get_lines()
+    }
+    assert lines["loss", "training"] == [[1, 2], [2.0, 1.0]]
+    assert lines["accuracy", "validation"] == [[1, 2], [0.4, 0.6]]
+    assert figure.get_suptitle() == "a title"
+    assert (("gradient norm", "after clipping") in lines) == norms
+    if norms:
+        assert lines["gradient norm", "before clipping"] == [[1, 2], [3.0, 0.5]]

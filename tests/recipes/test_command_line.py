@@ -1,0 +1,161 @@
+"""The command line as a user meets it, in a process of its own where that matters."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import keras
+import pytest
+
+from recipes.__main__ import RECIPES, main
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(*arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "recipes", *arguments], capture_output=True, text=True, env=environment
+    )
+
+
+def said(capsys, *arguments):
+    """`(status, output, error)` of a command line."""
+    status = main(list(arguments))
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+WRONG = [
+    ([], "say what to do"),
+    (["trian"], "did you mean train?"),
+    (["show"], "NAME"),
+    (["show", "cifar10"], "did you mean cifar10_cnn?"),
+    (["train"], "which recipe"),
+    (["train", "cifar10_cnm"], "did you mean cifar10_cnn?"),
+    (["train", "cifar10_cnn", "--optimiser", "sgd"], "did you mean --optimizer"),
+    (["train", "cifar10_cnn", "--optimizer", "bach_gd"], "did you mean batch_gd"),
+    (["train", "cifar10_cnn", "--optimizer", "adam", "--momentum", "0.9"], "adam has no momentum"),
+    (["train", "cifar10_cnn", "--data", "digit"], "did you mean digits?"),
+    (["train", "cifar10_cnn", "--variant", "batchnorm"], "there are: groupnorm"),
+    (["train", "cifar10_cnn", "--clipping", "by_norm"], "by_norm:1.0"),
+    (["train", "cifar10_cnn", "--epochs", "many"], "--epochs"),
+    (["train", "cifar10_cnn", "--epochs", "0"], "--epochs"),
+    (["train", "cifar10_cnn", "--batch-size", "0"], "--batch-size"),
+    (["train", "cifar10_cnn", "--learning-rate", "-1"], "--learning-rate"),
+    (["train", "cifar10_cnn", "--learning-rate", "nan"], "--learning-rate"),
+    (["train", "cifar10_cnn", "--momentum", "2"], "--momentum"),
+    (["train", "cifar10_cnn", "--seed", "-1"], "--seed"),
+    (["train", "cifar10_cnn", "--epochs"], "--epochs"),
+    (["train", "cifar10_cnn", "extra"], "extra"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), WRONG, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_mistakes_take_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = said(capsys, *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert expected in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_taken_run_directory_is_refused_and_left_alone(capsys, tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    status, _, err = said(capsys, "train", "cifar10_cnn", "--run-dir", str(tmp_path))
+    assert (status, err.count("\n")) == (1, 1)
+    assert "--run-dir" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_run_directory_that_cannot_be_made(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, _, err = said(capsys, "train", "cifar10_cnn", "--run-dir", str(tmp_path / "file" / "run"))
+    assert (status, err.count("\n")) == (1, 1)
+
+
+def test_other_backends_are_refused(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    status, _, err = said(capsys, "train", "cifar10_cnn", "--run-dir", str(tmp_path / "run"))
+    assert (status, err.count("\n")) == (1, 1)
+    assert "TensorFlow" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_list_and_show(capsys):
+    status, out, _ = said(capsys, "list")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == list(RECIPES)
+    status, out, _ = said(capsys, "show", "cifar10_cnn")
+    assert status == 0
+    assert "python -m recipes train cifar10_cnn" in out
+    assert "learning_rate" in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "cifar10_cnn", "--help"], ["train", "cifar10_cnn", "--optimizer", "adm"]]
+)
+def test_answers_before_keras_could_be_imported(arguments):
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = run(*arguments)
+        seconds.append(time.perf_counter() - start)
+    assert done.returncode == (0 if arguments[-1] == "--help" else 2)
+    assert "Traceback" not in done.stderr
+    assert min(seconds) < 0.5
+
+
+def test_nothing_heavy_is_imported_to_parse():
+    code = "import sys; from recipes.__main__ import main; main(['train', 'cifar10_cnn', '--epochs', '0']); "
+    code += "print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    loaded = done.stdout
+    assert not any(f"'{name}'" in loaded for name in ("keras", "tensorflow", "numpy", "matplotlib", "sklearn"))
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["train", "cifar10_cnn", "--help"])
+    assert done.value.code == 0
+    out = capsys.readouterr().out
+    for option in ("data", "variant", "optimizer", "learning-rate", "momentum", "clipping", "batch-size", "epochs"):
+        assert f"--{option}" in out
+    assert "--seed" in out
+    assert "--run-dir" in out
+
+
+@pytest.mark.parametrize("optimizer", ["batch_gd", "sgd"])
+def test_train(capsys, tmp_path, optimizer):
+    directory = tmp_path / "run"
+    arguments = ["--optimizer", optimizer, "--epochs", "3", "--seed", "5", "--run-dir", str(directory)]
+    status, out, err = said(capsys, "train", "cifar10_cnn", *arguments)
+    assert (status, err) == (0, "")
+    assert "Epoch 3/3" in out
+    assert "images of digits" in out
+    assert out.splitlines()[-1].endswith(str(directory / "curves.png"))
+    assert {p.name for p in directory.iterdir()} == {
+        "config.json",
+        "curves.png",
+        "metrics.csv",
+        "model.keras",
+        "result.json",
+    }
+    config = json.loads((directory / "config.json").read_text())
+    assert (config["optimizer"], config["seed"], config["momentum"]) == (optimizer, 5, 0.9)
+    result = json.loads((directory / "result.json").read_text())
+    assert result["updates"] == (3 if optimizer == "batch_gd" else 30)
+    model = keras.saving.load_model(directory / "model.keras")
+    assert model.optimizer.iterations.numpy() == result["updates"]
+
+
+def test_a_run_that_diverges_ends_in_one_line_and_status_1(capsys, tmp_path):
+    arguments = ["--learning-rate", "1e38", "--clipping", "none", "--epochs", "40", "--momentum", "0"]
+    status, out, err = said(capsys, "train", "cifar10_cnn", *arguments, "--run-dir", str(tmp_path / "run"))
+    assert status == 1
+    assert "not finite 5 times in a row" in out
+    assert err.count("\n") == 1
+    assert "stopped early" in err

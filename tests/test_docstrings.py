@@ -1,0 +1,39 @@
+"""Every example in a docstring runs and prints what it says; every public class and function has one."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import callbacks
+import custom_optimizers
+import recipes
+
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+PACKAGES = (custom_optimizers, callbacks, recipes)
+MODULES = [m.name for p in PACKAGES for m in pkgutil.walk_packages(p.__path__, p.__name__ + ".")]
+PUBLIC = [
+    *(getattr(custom_optimizers, name) for name in custom_optimizers.__all__),
+    *(getattr(callbacks, name) for name in callbacks.__all__),
+    *(getattr(custom_optimizers.clipping, name) for name in custom_optimizers.clipping.__all__),
+    importlib.import_module("recipes.data").full_batches,
+]
+BASES = {"Descent", "Clipper"}  # to inherit from, not to use
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if not m.endswith(("._jax", "._torch"))])
+def test_examples_run(name):
+    result = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("thing", PUBLIC, ids=lambda thing: thing.__name__)
+def test_what_is_public_is_documented(thing):
+    text = inspect.getdoc(thing)
+    arguments = set(inspect.signature(thing).parameters) - {"args", "kwargs"}
+    assert "Example:" in text or thing.__name__ in BASES
+    assert not {
+        name for name in arguments if f"{name}:" not in text and f"`{name}`" not in text and f"{name}, " not in text
+    }
