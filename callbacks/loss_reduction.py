@@ -1,3 +1,6 @@
+import contextlib
+import threading
+
 import keras
 from keras import ops
 
@@ -50,11 +53,13 @@ class LossReduction:
         compute_loss = model.compute_loss
 
         def watched_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
-            total = compute_loss(x, y, y_pred, sample_weight, training)
             if not optimizer.micro_batches.told:  # validation, or a step of someone else's
-                return total
-            if self.declared is None and not self._checked:
-                self._check(model, y, y_pred)
+                return compute_loss(x, y, y_pred, sample_weight, training)
+            to_check = self.declared is None and not self._checked
+            with _each_loss(self._check_loss) if to_check else contextlib.nullcontext():
+                total = compute_loss(x, y, y_pred, sample_weight, training)
+            if to_check:
+                _check_layers(model)
             self._checked = True
             if self.kind == "sum":
                 total = total - _repeated(model, self.is_first(optimizer))
@@ -67,33 +72,44 @@ class LossReduction:
         if self.declared is None and not self._checked:
             raise _inexact(f"the train_step of {type(model).__name__} does not call `compute_loss`")
 
-    def _check(self, model, y, y_pred):
-        regularizers = sum(v.regularizer is not None for v in model.trainable_variables)
-        if len(model.losses) > regularizers:
-            raise _inexact("a layer adds a loss of its own (`add_loss` or `activity_regularizer`)")
-        if model._compile_loss is None:
-            return
-        if y is None:
-            return
-        outputs = keras.tree.flatten(y_pred)
-        for path, loss, _, _ in model._compile_loss._flat_losses:
-            predicted = _at(path, y_pred) if keras.tree.is_nested(y_pred) else outputs[0]
-            true = _at(path, y) if keras.tree.is_nested(y) else y
-            self._check_loss(loss, true, predicted)
-
     def _check_loss(self, loss, true, predicted):
-        values = loss.call(
-            ops.convert_to_tensor(true, dtype=loss.dtype), ops.convert_to_tensor(predicted, dtype=loss.dtype)
-        )
+        values = loss.call(*(ops.convert_to_tensor(leaf, dtype=loss.dtype) for leaf in (true, predicted)))
         if len(values.shape) == 0:
             raise _inexact(f"the loss '{loss.name}' returns a scalar and not a value for each sample")
-        masked = any(getattr(t, "_keras_mask", None) is not None for t in (predicted, values))
+        masked = any(getattr(tensor, "_keras_mask", None) is not None for tensor in (predicted, values))
         if masked and self.kind != "sum":
             raise ValueError(
                 f"FullBatch: the loss '{loss.name}' is masked (by a Masking or Embedding layer or `ignore_class`), and "
                 "the mean over a micro-batch then divides by the number of unmasked values in it. Use a loss with "
                 "reduction='sum', or pass the mask as sample_weight with reduction='mean_with_sample_weight'."
             )
+
+
+@contextlib.contextmanager
+def _each_loss(look):
+    """Call `look(loss, y_true, y_pred)` for each Keras loss that this thread computes inside the context.
+
+    The compiled loss pairs losses with targets and outputs by rules of its own (lists, dictionaries, partial ones), and
+    calls each by `Loss.__call__`, so that is where to look.
+    """
+    call, thread = keras.losses.Loss.__call__, threading.get_ident()
+
+    def looked_at(loss, y_true, y_pred, sample_weight=None):
+        if threading.get_ident() == thread:
+            look(loss, y_true, y_pred)
+        return call(loss, y_true, y_pred, sample_weight)
+
+    keras.losses.Loss.__call__ = looked_at
+    try:
+        yield
+    finally:
+        keras.losses.Loss.__call__ = call
+
+
+def _check_layers(model):
+    regularizers = sum(v.regularizer is not None for v in model.trainable_variables)
+    if len(model.losses) > regularizers:
+        raise _inexact("a layer adds a loss of its own (`add_loss` or `activity_regularizer`)")
 
 
 def _kind_of(loss):
@@ -113,12 +129,6 @@ def _repeated(model, is_first):
     replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
     total = ops.sum(ops.stack([ops.cast(ops.sum(loss), "float32") for loss in losses])) / replicas
     return ops.where(is_first, ops.zeros_like(total), total)
-
-
-def _at(path, structure):
-    for key in path:
-        structure = structure[key]
-    return structure
 
 
 def _inexact(what):

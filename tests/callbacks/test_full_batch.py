@@ -102,6 +102,25 @@ def test_several_outputs():
     assert relative(flat(parts), flat(whole)) < 1e-6
 
 
+@pytest.mark.parametrize(("outputs", "targets"), [("list", "list"), ("list", "dict"), ("dict", "dict")])
+def test_losses_by_name(outputs, targets):
+    """Names out of order, so that what is paired by position would be paired wrongly."""
+
+    def build(optimizer):
+        keras.utils.set_random_seed(3)
+        inputs = keras.Input((8, 8, 1))
+        x = layers.Flatten()(inputs)
+        heads = {"z": layers.Dense(4, name="z")(x), "a": layers.Dense(1, name="a")(x)}
+        model = keras.Model(inputs, heads if outputs == "dict" else list(heads.values()))
+        model.compile(optimizer=optimizer, loss={"a": "mse", "z": loss()})
+        return model
+
+    x, y = samples(N)
+    named = {"z": y, "a": y.astype("float32")}
+    data = named if targets == "dict" else list(named.values())
+    assert relative(flat(by_parts(build, x, data)), flat(at_once(build, x, data))) < 1e-6
+
+
 def test_a_dictionary_of_inputs():
     def build(optimizer):
         keras.utils.set_random_seed(3)
