@@ -113,6 +113,13 @@ def _check_layers(model):
 
 
 def _kind_of(loss):
+    if isinstance(loss, keras.losses.Circle):
+        raise ValueError(
+            "FullBatch: the Circle loss compares the samples of a batch with each other: micro-batches are not exact "
+            "for it. Train with one batch, without FullBatch."
+        )
+    if isinstance(loss, keras.losses.Loss) and type(loss).__call__ is not keras.losses.Loss.__call__:
+        raise _inexact(f"{type(loss).__name__} overrides `__call__`")
     reduction = getattr(loss, "reduction", "sum_over_batch_size")  # Keras's default for names and functions
     if reduction in (None, "none"):
         raise ValueError(

@@ -377,6 +377,22 @@ def test_refuses_losses_without_reduction():
     assert "no reduction" in refusal(compiled(BatchGD, reduction=None), *samples(20))
 
 
+def test_refuses_losses_that_compare_samples():
+    model = network()
+    model.compile(optimizer=BatchGD(), loss=keras.losses.Circle())
+    assert "Circle" in refusal(model, *samples(20))
+
+
+def test_refuses_losses_that_reduce_by_themselves():
+    class Own(keras.losses.Loss):
+        def __call__(self, y_true, y_pred, sample_weight=None):
+            return keras.ops.sum(y_pred**2)
+
+    model = network()
+    model.compile(optimizer=BatchGD(), loss=Own())
+    assert "Own overrides `__call__`" in refusal(model, *samples(20))
+
+
 def test_refuses_losses_that_return_a_scalar():
     def scalar(y, p):
         return keras.ops.mean((keras.ops.cast(y, "float32") - p[:, 0]) ** 2)
@@ -471,12 +487,15 @@ def test_wrong_reductions_are_refused():
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_accumulates_in_float32(policy):
+@pytest.mark.parametrize("devices", [1, 2])
+def test_mixed_precision_accumulates_in_float32(policy, devices):
     """Close to the whole in the same precision, whose rounding differs by micro-batch."""
     keras.config.set_dtype_policy(policy)
     x, y = samples(N)
-    parts = by_parts(builder(), x, y)
-    keras.config.set_dtype_policy(policy)
+    with scope(devices):
+        parts = builder()(BatchGD(0.05, 0.9))
+        data = full_batches(x, y, SMALL)
+    parts.fit(data, epochs=3, shuffle=False, verbose=0, callbacks=[FullBatch()])
     whole = at_once(builder(), x, y)
     keras.config.set_dtype_policy("float32")
     assert relative(change(parts), change(whole)) < (2e-2 if policy == "mixed_bfloat16" else 2e-3)
