@@ -1,7 +1,7 @@
 """What several callbacks need of the optimizer they watch."""
 
 from custom_optimizers import Descent
-from custom_optimizers.descent import GIVE_UP_AFTER, divergence_message
+from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
 
 
 def descent_of(optimizer, callback):

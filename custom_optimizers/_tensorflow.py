@@ -11,7 +11,8 @@ import functools
 import tensorflow as tf
 from keras import ops
 
-from custom_optimizers.descent import EPOCH, GIVE_UP_AFTER, divergence_message, norms_before_and_after
+from custom_optimizers.descent import EPOCH, norms_before_and_after
+from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
 
 
 def scope(optimizer):
@@ -28,13 +29,13 @@ def replica():
 def count_seen(optimizer):
     """Count a micro-batch that is about to be trained on, whether or not loss scaling will drop it."""
     if optimizer.gradient_accumulation_steps == EPOCH:
-        optimizer._seen.assign_add(1)
+        optimizer._window.seen.assign_add(1)
 
 
 def count_first_seen(optimizer):
     """The same for the step that has built the optimizer, unless it has made an update, which starts a new count."""
     if optimizer.gradient_accumulation_steps == EPOCH:
-        optimizer._seen.assign(1 - optimizer._iterations)
+        optimizer._window.seen.assign(1 - optimizer._iterations)
 
 
 def step(optimizer, grads, variables):
@@ -49,7 +50,7 @@ def step(optimizer, grads, variables):
 def update(optimizer):
     """Make the update from what has been accumulated; called outside of the replicas."""
     with scope(optimizer):
-        _update_from_sums(optimizer, optimizer._trainable_variables, optimizer._distribution_strategy)
+        _update_from_sums(optimizer, optimizer._window.fed, optimizer._distribution_strategy)
 
 
 def _meet(together, *per_replica):
@@ -60,9 +61,10 @@ def _meet(together, *per_replica):
 
 def _accumulate(optimizer, grads, variables):
     weight, divisor = optimizer.micro_batches.current(replica())
+    optimizer._window.fed = variables
     for grad, variable in zip(grads, variables, strict=True):
-        _add_scaled(optimizer._sums[optimizer._get_variable_index(variable)].value, grad, weight)
-    optimizer._divisor.value.assign_add(tf.cast(divisor, tf.float32))
+        _add_scaled(optimizer._window.sums[optimizer._get_variable_index(variable)].value, grad, weight)
+    optimizer._window.divisor.value.assign_add(tf.cast(divisor, tf.float32))
 
 
 def _add_scaled(total, grad, weight):
@@ -76,23 +78,23 @@ def _add_scaled(total, grad, weight):
 
 
 def _update_if_due(optimizer, variables, strategy):
-    optimizer._counted.assign_add(1)
-    epoch = optimizer.gradient_accumulation_steps == EPOCH
-    steps = optimizer._pass_length if epoch else optimizer.gradient_accumulation_steps
+    window, k = optimizer._window, optimizer.gradient_accumulation_steps
+    window.counted.assign_add(1)
+    steps = window.pass_length if k == EPOCH else k
     tf.cond(
-        tf.equal(optimizer._counted.value, ops.cast(steps, optimizer._counted.dtype)),
+        tf.equal(window.counted.value, ops.cast(steps, window.counted.dtype)),
         lambda: _update_from_sums(optimizer, variables, strategy),
         lambda: None,
     )
 
 
 def _update_from_sums(optimizer, variables, strategy):
-    sums = [optimizer._sums[optimizer._get_variable_index(v)] for v in variables]
+    sums = [optimizer._window.sums[optimizer._get_variable_index(v)] for v in variables]
     # Keras divides a replica's loss by the number of replicas; the weighted mean below does it again.
-    scale = strategy.num_replicas_in_sync / _summed(strategy, optimizer._divisor.value)
+    scale = strategy.num_replicas_in_sync / _summed(strategy, optimizer._window.divisor.value)
     gradients = [_summed(strategy, s.value) * tf.cast(scale, s.dtype) for s in sums]
     _update(optimizer, variables, gradients, strategy)
-    optimizer._empty_window()
+    optimizer._window.empty()
 
 
 def _update_from(optimizer, variables, strategy, grads):
@@ -115,8 +117,8 @@ def _update(optimizer, variables, gradients, strategy):
     write = functools.partial(_write, optimizer, variables, clipped, states, strategy)
     if optimizer.diagnostics:
         before, after = norms_before_and_after(gradients, clipped)
-        optimizer._gradient_norm.assign(tf.cast(before, tf.float32))
-        optimizer._clipped_norm.assign(tf.cast(after, tf.float32))
+        optimizer._record.gradient_norm.assign(tf.cast(before, tf.float32))
+        optimizer._record.clipped_norm.assign(tf.cast(after, tf.float32))
         tf.cond(
             tf.math.is_finite(before),
             lambda: _write_and_count(optimizer, write, before, after),
@@ -128,19 +130,18 @@ def _update(optimizer, variables, gradients, strategy):
 
 def _write_and_count(optimizer, write, before, after):
     write()
+    record = optimizer._record
     # A gradient that is only rescaled by rounding is not a clipped one.
-    clipped = tf.cast(after < before * (1 - 1e-6), optimizer._clipped_updates.dtype)
-    optimizer._clipped_updates.assign_add(clipped)
-    optimizer._skipped_in_a_row.assign(0)
+    record.clipped_updates.assign_add(tf.cast(after < before * (1 - 1e-6), record.clipped_updates.dtype))
+    record.skipped_in_a_row.assign(0)
 
 
 def _count_skipped(optimizer):
-    optimizer._skipped_updates.assign_add(1)
-    optimizer._skipped_in_a_row.assign_add(1)
+    optimizer._record.count_skipped()
     if not optimizer.is_watched:  # by a callback, which stops `fit` gently
-        limit = tf.cast(GIVE_UP_AFTER, optimizer._skipped_in_a_row.dtype)
+        in_a_row = optimizer._record.skipped_in_a_row.value
         message = divergence_message(optimizer, GIVE_UP_AFTER)
-        tf.debugging.assert_less(optimizer._skipped_in_a_row.value, limit, message)
+        tf.debugging.assert_less(in_a_row, tf.cast(GIVE_UP_AFTER, in_a_row.dtype), message)
 
 
 def _write(optimizer, variables, gradients, states, strategy):

@@ -6,10 +6,11 @@ from keras import ops
 
 from custom_optimizers.clipping.clipper import as_clippers
 from custom_optimizers.clipping.norms import global_norm
+from custom_optimizers.diagnostics import Diagnostics
 from custom_optimizers.micro_batch import MicroBatches
+from custom_optimizers.window import Window
 
 EPOCH = "epoch"  # one update a pass over the data
-GIVE_UP_AFTER = 5  # full-batch gradients in a row that are not finite
 
 
 class Descent(keras.optimizers.Optimizer):
@@ -97,7 +98,7 @@ class Descent(keras.optimizers.Optimizer):
         self.is_watched = False  # whether a callback stops `fit` when gradients are not finite
         self.micro_batches = MicroBatches()
         self._backend = _backend_module()
-        self._late_variables = {}  # what accumulation and diagnostics add, saved after all others
+        self._window = self._record = None  # made by `build`, or when a callback asks for them
 
     # State
 
@@ -111,7 +112,7 @@ class Descent(keras.optimizers.Optimizer):
         if self.gradient_accumulation_steps is not None:
             self._build_window()
         if self.diagnostics:
-            self._build_diagnostics()
+            self._record = Diagnostics(self)
 
     def build_slots(self, variables):
         """Create the state of the update rule. For subclasses; there is none by default."""
@@ -140,12 +141,12 @@ class Descent(keras.optimizers.Optimizer):
         self.diagnostics = True
         if self.built:
             with self._backend.scope(self):
-                self._build_diagnostics()
+                self._record = Diagnostics(self)
 
     @property
     def variables(self):
         """All variables, those of accumulation and diagnostics last whenever they were added."""
-        late = [v for group in ("window", "diagnostics") for v in self._late_variables.get(group, ())]
+        late = [v for group in (self._window, self._record) if group is not None for v in group.variables]
         is_late = {id(variable) for variable in late}
         return [v for v in self._variables if id(v) not in is_late] + late
 
@@ -157,7 +158,7 @@ class Descent(keras.optimizers.Optimizer):
     @property
     def micro_batches_counted(self):
         """Number of micro-batches that wait for the next update."""
-        return self._counted
+        return self._window.counted
 
     @contextlib.contextmanager
     def _no_accumulators_of_keras(self):
@@ -174,32 +175,11 @@ class Descent(keras.optimizers.Optimizer):
         return state
 
     def _build_window(self):
-        with self._late("window"):
-            self._counted = self._add_counter("micro_batches")  # micro-batches in the sum
-            self._divisor = self._add_local_sum((), "float32", "divisor")
-            self._sums = [
-                self._add_local_sum(v.shape, keras.backend.result_type(v.dtype, "float32"), f"{_flat_name(v)}_sum")
-                for v in self._trainable_variables
-            ]
-            if self.gradient_accumulation_steps == EPOCH:
-                self._seen = self._add_counter("seen")  # micro-batches of this pass, with those loss scaling dropped
-                self._pass_length = self._add_counter("pass_length", self.micro_batches.expected)
+        epoch = self.gradient_accumulation_steps == EPOCH
+        self._window = Window(self, self._trainable_variables, self.micro_batches.expected if epoch else None)
 
-    def _build_diagnostics(self):
-        with self._late("diagnostics"):
-            self._gradient_norm = self.add_variable((), name="gradient_norm", dtype="float32")
-            self._clipped_norm = self.add_variable((), name="clipped_norm", dtype="float32")
-            self._clipped_updates = self._add_counter("clipped_updates")
-            self._skipped_updates = self._add_counter("skipped_updates")
-            self._skipped_in_a_row = self._add_counter("skipped_in_a_row")
-
-    @contextlib.contextmanager
-    def _late(self, group):
-        before = len(self._variables)
-        yield
-        self._late_variables[group] = tuple(self._variables[before:])
-
-    def _add_counter(self, name, start=0):
+    def add_counter(self, name, start=0):
+        """Add an integer variable to the optimizer."""
         return self.add_variable(
             (),
             initializer=keras.initializers.Constant(start),
@@ -208,8 +188,8 @@ class Descent(keras.optimizers.Optimizer):
             name=name,
         )
 
-    def _add_local_sum(self, shape, dtype, name):
-        """A variable that each replica adds to by itself; read outside of the replicas it is the sum of all."""
+    def add_local_sum(self, shape, dtype, name):
+        """Add a variable that each replica adds to by itself; read outside of the replicas it is the sum of all."""
         with keras.name_scope(self.name, caller=self):
             variable = keras.Variable(
                 initializer="zeros",
@@ -331,8 +311,8 @@ class Descent(keras.optimizers.Optimizer):
         """
         self.micro_batches.expected = -1 if micro_batches is None else int(micro_batches)
         if self.built:
-            self._pass_length.assign(self.micro_batches.expected)
-            self._empty_window()
+            self._window.pass_length.assign(self.micro_batches.expected)
+            self._window.empty()
 
     def end_pass(self, complete=True):
         """End a pass over the data.
@@ -346,7 +326,7 @@ class Descent(keras.optimizers.Optimizer):
         """
         if not self.built:
             return "nothing"
-        counted, seen = int(self._counted.numpy()), int(self._seen.numpy())
+        counted, seen = int(self._window.counted.numpy()), int(self._window.seen.numpy())
         if seen == 0:
             return "nothing"
         if complete and counted == seen:
@@ -354,9 +334,8 @@ class Descent(keras.optimizers.Optimizer):
             return "updated"
         voided = counted < seen
         if voided and self.diagnostics:
-            self._skipped_updates.assign_add(1)
-            self._skipped_in_a_row.assign_add(1)
-        self._empty_window()
+            self._record.count_skipped()
+        self._window.empty()
         return "voided" if voided else "dropped"
 
     def read_diagnostics(self):
@@ -369,20 +348,7 @@ class Descent(keras.optimizers.Optimizer):
         """
         if not (self.built and self.diagnostics):
             return {}
-        updates = int(self._iterations.numpy())
-        return {
-            "gradient_norm": float(self._gradient_norm.numpy()),
-            "clipped_norm": float(self._clipped_norm.numpy()),
-            "clipped_share": int(self._clipped_updates.numpy()) / max(updates, 1),
-            "updates": updates,
-            "skipped_updates": int(self._skipped_updates.numpy()),
-            "skipped_in_a_row": int(self._skipped_in_a_row.numpy()),
-        }
-
-    def _empty_window(self):
-        for variable in self._late_variables["window"]:
-            if variable is not getattr(self, "_pass_length", None):
-                variable.assign(ops.zeros(variable.shape, variable.dtype))
+        return self._record.read(int(self._iterations.numpy()))
 
     # Serialisation
 
@@ -409,14 +375,6 @@ def one_of(owner, name, value, allowed):
     return value
 
 
-def divergence_message(optimizer, skipped):
-    """One line for the end of a training that has no gradients any more."""
-    return (
-        f"{type(optimizer).__name__}: the gradient was not finite {skipped} times in a row. "
-        "Lower the learning rate, or look for NaN in the data."
-    )
-
-
 def norms_before_and_after(gradients, clipped):
     """The global norms of the gradients of a full batch before and after clipping."""
     before = global_norm(gradients)
@@ -431,10 +389,6 @@ def _checked_steps(owner, steps):
         f"{owner}: `gradient_accumulation_steps` must be None, 'epoch' or an int >= 2. "
         f"Received: gradient_accumulation_steps={steps!r}"
     )
-
-
-def _flat_name(variable):
-    return getattr(variable, "path", variable.name).replace("/", "_").replace(":", "_")
 
 
 def _backend_module():

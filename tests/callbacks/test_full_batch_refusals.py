@@ -1,0 +1,146 @@
+"""What `FullBatch` refuses, since it could not be exact, and what a user may declare."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from callbacks import FullBatch
+from custom_optimizers import BatchGD
+from tests.callbacks.whole import SMALL, N, at_once, by_parts, two_headed
+from tests.small import change, compiled, flat, loss, network, relative, samples
+
+
+def refusal(model, *data, reduction=None):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        model.fit(*data, batch_size=SMALL, verbose=0, callbacks=[FullBatch(reduction)])
+    assert "FullBatch" in str(caught.value)
+    return str(caught.value)
+
+
+def test_refuses_other_optimizers():
+    assert "BatchGD" in refusal(compiled(keras.optimizers.Adam), *samples(20))
+
+
+def test_refuses_losses_of_different_reductions():
+    x, y = samples(20)
+    message = refusal(two_headed(BatchGD(), ("sum", "sum_over_batch_size")), x, [y, y])
+    assert "same `reduction`" in message
+
+
+def test_refuses_weights_of_several_outputs_under_a_weighted_mean():
+    x, y = samples(20)
+    model = two_headed(BatchGD(), ("mean_with_sample_weight",) * 2)
+    with pytest.raises(ValueError, match="single sample_weight"):
+        model.fit(x, [y, y], sample_weight=[y + 1.0, y + 2.0], verbose=0, callbacks=[FullBatch()])
+
+
+def test_refuses_losses_without_reduction():
+    assert "no reduction" in refusal(compiled(BatchGD, reduction=None), *samples(20))
+
+
+def test_refuses_losses_that_compare_samples():
+    model = network()
+    model.compile(optimizer=BatchGD(), loss=keras.losses.Circle())
+    assert "Circle" in refusal(model, *samples(20))
+
+
+def test_refuses_losses_that_reduce_by_themselves():
+    class Own(keras.losses.Loss):
+        def __call__(self, y_true, y_pred, sample_weight=None):
+            return keras.ops.sum(y_pred**2)
+
+    model = network()
+    model.compile(optimizer=BatchGD(), loss=Own())
+    assert "Own overrides `__call__`" in refusal(model, *samples(20))
+
+
+def test_refuses_losses_that_return_a_scalar():
+    def scalar(y, p):
+        return keras.ops.mean((keras.ops.cast(y, "float32") - p[:, 0]) ** 2)
+
+    model = network()
+    model.compile(optimizer=BatchGD(), loss=scalar)
+    assert "returns a scalar" in refusal(model, *samples(20))
+
+
+@pytest.mark.parametrize("where", ["activity_regularizer", "add_loss"])
+def test_refuses_losses_of_layers(where):
+    class Adds(layers.Layer):
+        def call(self, x):
+            self.add_loss(keras.ops.mean(x**2))
+            return x
+
+    extra = Adds() if where == "add_loss" else layers.Activation("linear", activity_regularizer="l2")
+    model = keras.Sequential([*network().layers, extra])
+    model.compile(optimizer=BatchGD(), loss=loss())
+    assert "adds a loss of its own" in refusal(model, *samples(20))
+
+
+def test_refuses_ignored_classes_under_a_mean():
+    model = network()
+    model.compile(optimizer=BatchGD(), loss=keras.losses.SparseCategoricalCrossentropy(True, ignore_class=1))
+    assert "masked" in refusal(model, *samples(20))
+
+
+def masked(optimizer, reduction):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([layers.Masking(), layers.Dense(1)])
+    model.compile(optimizer=optimizer, loss=keras.losses.MeanSquaredError(reduction=reduction))
+    return model
+
+
+def test_masks_are_refused_under_a_mean_and_exact_under_a_sum():
+    x = np.random.default_rng(0).normal(size=(N, 6, 3)).astype("float32")
+    x[np.arange(N)[:, None] % 6 < np.arange(6)] = 0  # sequences of 1 to 6
+    y = x.sum(axis=2, keepdims=True)
+    assert "mask" in refusal(masked(BatchGD(), "sum_over_batch_size"), x, y)
+
+    def build(optimizer):
+        optimizer.learning_rate = 1e-4
+        return masked(optimizer, "sum")
+
+    assert relative(flat(by_parts(build, x, y)), flat(at_once(build, x, y))) < 1e-6
+
+
+class OwnLoss(keras.Sequential):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, y_pred, from_logits=True))
+
+
+def test_an_overridden_loss_is_refused_unless_declared():
+    def build(optimizer):
+        model = OwnLoss(network().layers)
+        model.compile(optimizer=optimizer)
+        return model
+
+    x, y = samples(N)
+    assert "OwnLoss overrides `compute_loss`" in refusal(build(BatchGD()), x, y)
+    parts, whole = by_parts(build, x, y, reduction="mean"), at_once(build, x, y)
+    assert relative(change(parts), change(whole)) < 1e-5
+
+
+def test_a_train_step_without_compute_loss_is_refused_unless_declared():
+    class Own(keras.Sequential):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                total = loss()(y, self(x, training=True))
+            self.optimizer.apply(tape.gradient(total, self.trainable_variables), self.trainable_variables)
+            return {"loss": total}
+
+    def build(optimizer):
+        model = Own(network().layers)
+        model.compile(optimizer=optimizer, loss=loss())
+        return model
+
+    x, y = samples(N)
+    assert "does not call `compute_loss`" in refusal(build(BatchGD()), x, y)
+    parts, whole = by_parts(build, x, y, reduction="mean"), at_once(build, x, y)
+    assert relative(change(parts), change(whole)) < 1e-5
+
+
+def test_wrong_reductions_are_refused():
+    with pytest.raises(ValueError, match="reduction"):
+        FullBatch("average")
