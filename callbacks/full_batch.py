@@ -1,8 +1,13 @@
+import warnings
+import weakref
+
 import keras
 from keras import ops
 
 from callbacks.loss_reduction import LossReduction
 from callbacks.watched import descent_of, stop_if_diverged
+
+_originals = weakref.WeakKeyDictionary()  # model: {name of a method: what the model itself had there, or None}
 
 
 class FullBatch(keras.callbacks.Callback):
@@ -15,21 +20,24 @@ class FullBatch(keras.callbacks.Callback):
     g = sum(gradient)                               # reduction="sum"; regularisers count once
     ```
 
-    An optimizer of `custom_optimizers` with `gradient_accumulation_steps=None` is turned to "epoch": one update a
-    pass over the data. One with an int k keeps updating every k micro-batches, which are then weighted by their
-    number of samples too. The result is that of one batch with all samples, for any number of samples and any
-    `batch_size`, up to rounding. Losses by mean over the batch, by weighted mean and by sum are exact, as are sample
-    weights, class weights and the regularisers of weights.
+    An optimizer of `custom_optimizers` with `gradient_accumulation_steps=None` is turned to "epoch": one update a pass
+    over the data. One with an int k keeps updating every k micro-batches, which are then weighted by their number of
+    samples too. The result is that of one batch with all samples, for any number of samples and any `batch_size`, up to
+    rounding. Losses by mean over the batch, by weighted mean and by sum are exact, as are sample weights, class weights
+    and the regularisers of weights. With `steps_per_epoch`, a pass is that many batches.
 
-    What cannot be exact is refused: masks and `ignore_class` under a mean (each micro-batch divides by a count of its
-    own), activity regularisers and `add_loss` (nothing says whether they are a mean or a sum over the batch), loss
-    functions that return a scalar, losses of different reductions, and an overridden `compute_loss`. Where you know
-    that the loss of your model is a mean or a sum over the batch, say so by `reduction` and nothing is refused.
+    What cannot be exact is refused where it can be seen: masks and `ignore_class` under a mean (each micro-batch
+    divides by a count of its own), activity regularisers and `add_loss` (nothing says whether they are a mean or a sum
+    over the batch), losses that reduce over the batch by themselves or compare its samples, losses of different
+    reductions, and a `compute_loss` of your own. Where you know that the loss of your model is a mean or a sum over the
+    batch, say so by `reduction` and nothing is refused. What cannot be seen: layers that compute with the other samples
+    of a micro-batch or change with each one (batch normalisation, spectral normalisation, dropout's masks) and loss
+    functions that do. They act on each micro-batch by itself.
 
     Put it first in `callbacks`. Batches of unknown number (generators) get their update before validation begins, or
-    else at the end of the epoch. A pass that `model.stop_training` ends early makes no update. With mixed_float16, a
-    micro-batch that loss scaling drops voids the pass, which is counted in `skipped_updates`. Five skipped updates in
-    a row stop `fit`.
+    else when this callback hears of the end of the epoch. A pass that `model.stop_training` or a lack of data ends
+    early makes no update. With mixed_float16, a micro-batch that loss scaling drops voids the pass, which is counted in
+    `skipped_updates`. Five skipped updates in a row stop `fit`.
 
     Args:
         reduction: None (read it from the compiled loss), or what the total loss is over the batch, taken at your word:
@@ -57,17 +65,24 @@ class FullBatch(keras.callbacks.Callback):
         self.reduction = reduction
         self._loss_reduction = LossReduction(reduction)
         self._optimizer = None
+        self._in_fit = False  # from the beginning of training to its end, unless an exception ends it
+        self._voided = False  # whether loss scaling voided the last pass
 
     def set_model(self, model):
         super().set_model(model)
         self._optimizer = descent_of(model.optimizer, "FullBatch")
+        _restore(model)  # what a `fit` that was interrupted has left
         self._loss_reduction.read(model)
         if self._optimizer.gradient_accumulation_steps is None:
             self._optimizer.accumulate_over_epoch()
         if self._optimizer is not model.optimizer:  # loss scaling may drop micro-batches
             self._optimizer.watch_gradients()
         self._optimizer.is_watched = True
-        self._install_step()
+        self._install()
+
+    def on_train_begin(self, logs=None):
+        self._in_fit = True
+        self._optimizer.forget_skipped()
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._one_update_a_pass:
@@ -78,44 +93,58 @@ class FullBatch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._end_pass()
-        stop_if_diverged(self.model, self._optimizer)
+        stop_if_diverged(self.model, self._optimizer, voided=self._voided)
 
     def on_train_end(self, logs=None):
+        self._in_fit = False
         self._optimizer.is_watched = False
-        _uninstall(self.model)
+        _restore(self.model)
+        self.model.train_function = None  # made of methods that have just been taken away
 
     @property
     def _one_update_a_pass(self):
         return self._optimizer.gradient_accumulation_steps == "epoch"
 
     def _end_pass(self):
-        if self._one_update_a_pass:
-            self._optimizer.end_pass(complete=not self.model.stop_training)
+        if not (self._in_fit and self._one_update_a_pass):
+            return
+        outcome = self._optimizer.end_pass(complete=not self.model.stop_training)
+        if outcome == "too short":
+            warnings.warn("FullBatch: the data ended before the pass did, so no update was made.", stacklevel=2)
+        if outcome != "nothing":
+            self._voided = outcome == "voided"
 
-    def _install_step(self):
-        """Let the next train function be made of the weighing step, and only the next.
+    def _install(self):
+        """Let the train function of this `fit` be made of the weighing step, and only this one.
 
         `fit` calls `make_train_function` after this callback has got its model. A later `fit` or `train_on_batch`
-        calls it again and gets Keras's own, unless a FullBatch is installed anew: a function that survived from a
+        calls it again and gets the model's own, unless a FullBatch is installed anew: a function that survived from a
         `fit` that was interrupted would go on silently in the middle of a pass.
         """
         model = self.model
-        _uninstall(model)
-        make, plain_step = model.make_train_function, model.train_step
+        make, step, compute_loss = model.make_train_function, model.train_step, model.compute_loss
 
         def make_weighing(force=False):
-            model.compute_loss = self._loss_reduction.watching(model, self._optimizer)
-            model.train_step = lambda *data: self._weighing_step(plain_step, *data)
+            _replace(model, "compute_loss", self._loss_reduction.watching(model, compute_loss, self._optimizer))
+            _replace(model, "train_step", lambda *data: self._weighing_step(step, *data))
             make(force=True)
-            model.make_train_function = make_plain
+            _replace(model, "make_train_function", make_again)
 
-        def make_plain(force=False):
-            _uninstall(model)
+        def make_again(force=False):
+            if force and self._in_fit:  # some callback has changed the model and wants the function anew
+                make(force=True)
+                return
+            _restore(model)
+            self._optimizer.is_watched = False
             make(force=True)
 
-        model.make_train_function = make_weighing
+        _replace(model, "make_train_function", make_weighing)
 
     def _weighing_step(self, step, data):
+        if not self._in_fit:
+            raise ValueError(
+                "FullBatch was given to something else and not to this `fit`: give it `callbacks.FullBatch()` too."
+            )
         with self._optimizer.micro_batch(*self._counts_for(data)):
             logs = step(data)
         self._loss_reduction.check_was_computed(self.model)
@@ -124,16 +153,11 @@ class FullBatch(keras.callbacks.Callback):
     def _counts_for(self, data):
         """`(weight, divisor)` of a micro-batch, as `Descent.micro_batch` takes them."""
         x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        weights = [leaf for leaf in keras.tree.flatten(sample_weight) if leaf is not None]
+        self._loss_reduction.check_weights(weights)
         if self._loss_reduction.kind == "sum":
             return 1.0, ops.cast(self._loss_reduction.is_first(self._optimizer), "float32")
-        if self._loss_reduction.kind == "mean_with_sample_weight" and sample_weight is not None:
-            weights = keras.tree.flatten(sample_weight)
-            if len(weights) > 1:
-                raise ValueError(
-                    "FullBatch: with reduction='mean_with_sample_weight' each output divides by its own sum of "
-                    "weights, so the full batch is exact for a single sample_weight only. Give one for all outputs, "
-                    "or use reduction='sum_over_batch_size'."
-                )
+        if self._loss_reduction.kind == "mean_with_sample_weight" and weights:
             weight = ops.sum(ops.cast(weights[0], "float32"))
         else:
             first = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None)
@@ -141,8 +165,17 @@ class FullBatch(keras.callbacks.Callback):
         return weight, weight
 
 
-def _uninstall(model):
-    """Give the model back the methods of its class, and drop a train function that was made with others."""
-    installed = [vars(model).pop(name, None) for name in ("make_train_function", "train_step", "compute_loss")]
-    if any(installed):
-        model.train_function = None
+def _replace(model, name, method):
+    """Give this one model a method of its own until `_restore`."""
+    originals = _originals.setdefault(model, {})
+    originals.setdefault(name, vars(model).get(name))
+    vars(model)[name] = method
+
+
+def _restore(model):
+    """Take back what `_replace` did; methods that the model had of its own come back."""
+    for name, method in _originals.pop(model, {}).items():
+        if method is None:
+            vars(model).pop(name, None)
+        else:
+            vars(model)[name] = method

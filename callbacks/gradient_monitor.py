@@ -7,9 +7,9 @@ class GradientMonitor(keras.callbacks.Callback):
     """Writes what the optimizer knows of its gradients into the logs of each epoch.
 
     The logs, and so the history, CSV files and TensorBoard, get `gradient_norm` and `clipped_norm` (before and after
-    clipping, of the last full batch), `clipped_share` (of all updates, 0 to 1), `updates` and `skipped_updates`.
-    Turns on the diagnostics of the optimizer, by which an update whose gradient is not finite is skipped; five in a
-    row stop `fit`.
+    clipping, of the last full batch), `clipped_share` (of all updates, 0 to 1), `updates` and `skipped_updates`. With
+    `FullBatch`, list it behind that. Turns on the diagnostics of the optimizer, by which an update whose gradient is
+    not finite is skipped; five in a row stop `fit`.
 
     Raises:
         TypeError: the model's optimizer is not one of `custom_optimizers`.
@@ -33,6 +33,9 @@ class GradientMonitor(keras.callbacks.Callback):
         self._optimizer = descent_of(model.optimizer, "GradientMonitor")
         self._optimizer.watch_gradients()
         self._watch(True)
+
+    def on_train_begin(self, logs=None):
+        self._optimizer.forget_skipped()
 
     def on_train_end(self, logs=None):
         self._watch(False)

@@ -1,4 +1,5 @@
 import contextlib
+import inspect
 import threading
 
 import keras
@@ -31,10 +32,9 @@ class LossReduction:
         self._checked = False
         if self.declared is not None:
             return
+        if type(model).compute_loss is not keras.Model.compute_loss or "compute_loss" in vars(model):
+            raise _inexact(f"{type(model).__name__} has a `compute_loss` of its own")
         kinds = {_kind_of(loss) for loss in keras.tree.flatten(model.loss) if loss is not None}
-        overridden = type(model).compute_loss is not keras.Model.compute_loss
-        if overridden and type(model).compute_loss is not keras.Sequential.compute_loss:
-            raise _inexact(f"{type(model).__name__} overrides `compute_loss`")
         if len(kinds) > 1:
             raise ValueError(
                 f"FullBatch: the losses have different reductions ({', '.join(sorted(kinds))}), so no weighting of "
@@ -48,21 +48,38 @@ class LossReduction:
             return True
         return ops.equal(optimizer.micro_batches_counted, 0)
 
-    def watching(self, model, optimizer):
-        """Return the model's `compute_loss`, checked and, under a sum, with regularisers counted once an update."""
-        compute_loss = model.compute_loss
+    def check_weights(self, weights):
+        """Raise a ValueError if these sample weights, a list with one for each output, cannot be exact."""
+        if self.declared is not None:
+            return
+        if self.kind == "mean_with_sample_weight" and len(weights) > 1:
+            raise ValueError(
+                "FullBatch: with reduction='mean_with_sample_weight' each output divides by its own sum of weights, so "
+                "the full batch is exact only where all outputs have the same weights. If they have, say so: "
+                "FullBatch(reduction='mean_with_sample_weight'). Else use reduction='sum_over_batch_size'."
+            )
+        if self.kind == "sum" and any(len(w.shape) == 2 and w.shape[1] == 1 for w in weights):
+            raise ValueError(
+                "FullBatch: sample weights of shape (n, 1) are those of `full_batches` for means, and the loss is a "
+                "sum: use full_batches(..., reduction='sum'), or give weights of your own the shape (n,)."
+            )
+
+    def watching(self, model, compute_loss, optimizer):
+        """Return `compute_loss`, checked and, under a sum, with regularisers counted once an update."""
+        takes_training = "training" in inspect.signature(compute_loss).parameters
 
         def watched_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            options = {"training": training} if takes_training else {}
             if not optimizer.micro_batches.told:  # validation, or a step of someone else's
-                return compute_loss(x, y, y_pred, sample_weight, training)
+                return compute_loss(x, y, y_pred, sample_weight, **options)
             to_check = self.declared is None and not self._checked
             with _each_loss(self._check_loss) if to_check else contextlib.nullcontext():
-                total = compute_loss(x, y, y_pred, sample_weight, training)
+                total = compute_loss(x, y, y_pred, sample_weight, **options)
             if to_check:
                 _check_layers(model)
             self._checked = True
             if self.kind == "sum":
-                total = total - _repeated(model, self.is_first(optimizer))
+                total = total - _repeated(model, self.is_first(optimizer), total.dtype)
             return total
 
         return watched_loss
@@ -73,10 +90,10 @@ class LossReduction:
             raise _inexact(f"the train_step of {type(model).__name__} does not call `compute_loss`")
 
     def _check_loss(self, loss, true, predicted):
-        values = loss.call(*(ops.convert_to_tensor(leaf, dtype=loss.dtype) for leaf in (true, predicted)))
-        if len(values.shape) == 0:
-            raise _inexact(f"the loss '{loss.name}' returns a scalar and not a value for each sample")
-        masked = any(getattr(tensor, "_keras_mask", None) is not None for tensor in (predicted, values))
+        true, predicted = (ops.convert_to_tensor(leaf, dtype=loss.dtype) for leaf in (true, predicted))
+        if not _is_for_each_sample(loss, true, predicted):
+            raise _inexact(f"the loss '{loss.name}' does not return a value for each sample")
+        masked = any(getattr(t, "_keras_mask", None) is not None for t in (predicted, loss.call(true, predicted)))
         if masked and self.kind != "sum":
             raise ValueError(
                 f"FullBatch: the loss '{loss.name}' is masked (by a Masking or Embedding layer or `ignore_class`), and "
@@ -106,6 +123,26 @@ def _each_loss(look):
         keras.losses.Loss.__call__ = call
 
 
+class _Call(keras.Operation):
+    """A loss as an operation, whose output's shape Keras can infer."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def call(self, true, predicted):
+        return self.loss.call(true, predicted)
+
+
+def _is_for_each_sample(loss, true, predicted):
+    """Whether the values of a loss have the batch as their first axis: inferred for a batch of unknown size."""
+    unknown = (
+        keras.KerasTensor((None, *t.shape[1:]), keras.backend.standardize_dtype(t.dtype)) for t in (true, predicted)
+    )
+    shape = _Call(loss)(*unknown).shape
+    return len(shape) > 0 and shape[0] is None
+
+
 def _check_layers(model):
     regularizers = sum(v.regularizer is not None for v in model.trainable_variables)
     if len(model.losses) > regularizers:
@@ -113,28 +150,29 @@ def _check_layers(model):
 
 
 def _kind_of(loss):
+    if not isinstance(loss, keras.losses.Loss):
+        return "mean"  # what Keras makes of names and functions
     if isinstance(loss, keras.losses.Circle):
         raise ValueError(
             "FullBatch: the Circle loss compares the samples of a batch with each other: micro-batches are not exact "
             "for it. Train with one batch, without FullBatch."
         )
-    if isinstance(loss, keras.losses.Loss) and type(loss).__call__ is not keras.losses.Loss.__call__:
+    if type(loss).__call__ is not keras.losses.Loss.__call__:
         raise _inexact(f"{type(loss).__name__} overrides `__call__`")
-    reduction = getattr(loss, "reduction", "sum_over_batch_size")  # Keras's default for names and functions
-    if reduction in (None, "none"):
+    if loss.reduction in (None, "none"):
         raise ValueError(
             f"FullBatch: the loss '{loss.name}' has no reduction. Give it reduction='sum_over_batch_size' or 'sum'."
         )
-    return MEANS.get(reduction, reduction)
+    return MEANS.get(loss.reduction, loss.reduction)
 
 
-def _repeated(model, is_first):
+def _repeated(model, is_first, dtype):
     """The losses of weight regularisers, 0 in the first micro-batch: what a sum would count once too often."""
     losses = [v.regularizer(v) for v in model.trainable_variables if v.regularizer is not None]
     if not losses:
-        return 0.0
+        return ops.zeros((), dtype)
     replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
-    total = ops.sum(ops.stack([ops.cast(ops.sum(loss), "float32") for loss in losses])) / replicas
+    total = ops.sum(ops.stack([ops.cast(ops.sum(loss), dtype) for loss in losses])) / replicas
     return ops.where(is_first, ops.zeros_like(total), total)
 
 

@@ -3,6 +3,11 @@
 from custom_optimizers import Descent
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
 
+VOIDED = (
+    "FullBatch: loss scaling dropped a micro-batch in each of {} passes in a row, so none made an update. Use "
+    "mixed_bfloat16, or a LossScaleOptimizer whose scale grows more rarely: dynamic_growth_steps of many passes."
+)
+
 
 def descent_of(optimizer, callback):
     """The optimizer of `custom_optimizers` behind a model's optimizer, which loss scaling may have wrapped."""
@@ -15,9 +20,9 @@ def descent_of(optimizer, callback):
     return inner
 
 
-def stop_if_diverged(model, optimizer):
-    """Stop `fit` with one line once five gradients in a row were not finite."""
+def stop_if_diverged(model, optimizer, voided=False):
+    """Stop `fit` with one line once five gradients in a row were not finite, or `voided` by loss scaling."""
     skipped = optimizer.read_diagnostics().get("skipped_in_a_row", 0)
     if skipped >= GIVE_UP_AFTER and not model.stop_training:
         model.stop_training = True
-        print("\n" + divergence_message(optimizer, skipped))
+        print("\n" + (VOIDED.format(skipped) if voided else divergence_message(optimizer, skipped)))

@@ -54,13 +54,11 @@ def update(optimizer):
 
 
 def _meet(together, *per_replica):
-    tf.__internal__.distribute.interim.maybe_merge_call(
-        lambda strategy, *merged: together(strategy, *merged), tf.distribute.get_strategy(), *per_replica
-    )
+    tf.__internal__.distribute.interim.maybe_merge_call(together, tf.distribute.get_strategy(), *per_replica)
 
 
 def _accumulate(optimizer, grads, variables):
-    weight, divisor = optimizer.micro_batches.current(replica())
+    weight, divisor = optimizer.micro_batches.take(replica())
     optimizer._window.fed = variables
     for grad, variable in zip(grads, variables, strict=True):
         _add_scaled(optimizer._window.sums[optimizer._get_variable_index(variable)].value, grad, weight)
@@ -91,7 +89,8 @@ def _update_if_due(optimizer, variables, strategy):
 def _update_from_sums(optimizer, variables, strategy):
     sums = [optimizer._window.sums[optimizer._get_variable_index(v)] for v in variables]
     # Keras divides a replica's loss by the number of replicas; the weighted mean below does it again.
-    scale = strategy.num_replicas_in_sync / _summed(strategy, optimizer._window.divisor.value)
+    divisor = _summed(strategy, optimizer._window.divisor.value)
+    scale = tf.math.divide_no_nan(float(strategy.num_replicas_in_sync), divisor)  # 0 where nothing has weight
     gradients = [_summed(strategy, s.value) * tf.cast(scale, s.dtype) for s in sums]
     _update(optimizer, variables, gradients, strategy)
     optimizer._window.empty()

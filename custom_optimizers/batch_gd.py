@@ -36,17 +36,18 @@ class BatchGD(Descent):
             updates, or a callable without arguments.
         momentum: float in [0, 1].
         nesterov: bool, whether to use Nesterov momentum.
-        velocity: "keras" keeps the learning rate inside the velocity, "torch" outside, as `torch.optim.SGD` does. The
-            two agree for a constant rate; papers written in torch need "torch" under a schedule.
+        weight_decay: float >= 0 or None.
+        clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, name:
+            as in `keras.optimizers.SGD`, and at the same positions; but they count updates, and clipping acts on the
+            gradient summed over replicas.
         gradient_accumulation_steps: None (each batch is the full batch), an int k >= 2 (one update for every k
             micro-batches), or "epoch" (one update a pass; needs `callbacks.FullBatch()`, which sets it).
         clipping: None, a clipper of `custom_optimizers.clipping`, or a list of them.
         diagnostics: bool, record gradient norms and skip non-finite updates. Always on with `clipping`.
-        weight_decay: float >= 0 or None.
         weight_decay_mode: "decoupled" (`w -= learning_rate * weight_decay * w`, before the update) or "coupled"
             (`g += weight_decay * w`, after clipping, as `torch.optim.SGD` does).
-        **kwargs: `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
-            `loss_scale_factor` and `name`, as in Keras; everything counts updates.
+        velocity: "keras" keeps the learning rate inside the velocity, "torch" outside, as `torch.optim.SGD` does. The
+            two agree for a constant rate; papers written in torch need "torch" under a schedule.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -74,11 +75,21 @@ class BatchGD(Descent):
         learning_rate=0.01,
         momentum=0.0,
         nesterov=False,
+        weight_decay=None,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name=None,
         *,
         velocity="keras",
-        gradient_accumulation_steps=None,
         clipping=None,
         diagnostics=False,
+        weight_decay_mode="decoupled",
         **kwargs,
     ):
         super().__init__(
@@ -86,6 +97,16 @@ class BatchGD(Descent):
             gradient_accumulation_steps=gradient_accumulation_steps,
             clipping=clipping,
             diagnostics=diagnostics,
+            weight_decay=weight_decay,
+            weight_decay_mode=weight_decay_mode,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
+            loss_scale_factor=loss_scale_factor,
+            name=name,
             **kwargs,
         )
         if not isinstance(momentum, float) or not 0 <= momentum <= 1:

@@ -303,40 +303,54 @@ class Descent(keras.optimizers.Optimizer):
         return self.micro_batches.weighing(self, weight, weight if divisor is None else divisor)
 
     def begin_pass(self, micro_batches=None):
-        """Start a pass over the data: forget micro-batches of an unfinished one.
+        """Start a pass over the data, with "epoch": forget micro-batches of an unfinished one.
 
         Args:
             micro_batches: int, how many there are in the pass; None if unknown, in which case only `end_pass` makes
                 the update.
         """
+        self._check_makes_passes()
         self.micro_batches.expected = -1 if micro_batches is None else int(micro_batches)
         if self.built:
             self._window.pass_length.assign(self.micro_batches.expected)
             self._window.empty()
 
     def end_pass(self, complete=True):
-        """End a pass over the data.
+        """End a pass over the data, with "epoch".
 
         If micro-batches are left without an update, the update is made now when they are the whole pass
-        (`complete`), and otherwise they are dropped. When loss scaling has dropped a micro-batch, what is left is
-        not the full batch: it is dropped too, and counted in `skipped_updates`.
+        (`complete`, and its length was not known), and otherwise they are dropped. When loss scaling has dropped a
+        micro-batch, what is left is not the full batch: it is dropped too, and counted in `skipped_updates`.
 
         Returns:
-            "nothing" was left, "updated", "dropped", or "voided" by loss scaling.
+            "nothing" was left, "updated", "dropped", "too short" for the length given, or "voided" by loss scaling.
         """
+        self._check_makes_passes()
         if not self.built:
             return "nothing"
         counted, seen = int(self._window.counted.numpy()), int(self._window.seen.numpy())
         if seen == 0:
             return "nothing"
-        if complete and counted == seen:
+        if counted == seen and complete and self.micro_batches.expected < 0:
             self._backend.update(self)
             return "updated"
         voided = counted < seen
         if voided and self.diagnostics:
             self._record.count_skipped()
         self._window.empty()
-        return "voided" if voided else "dropped"
+        return "voided" if voided else "too short" if complete else "dropped"
+
+    def forget_skipped(self):
+        """Count from nothing how many updates in a row are skipped; callbacks do so when training begins."""
+        if self._record is not None:
+            self._record.forget_skipped()
+
+    def _check_makes_passes(self):
+        if self.gradient_accumulation_steps != EPOCH:
+            raise ValueError(
+                f"{type(self).__name__}(gradient_accumulation_steps={self.gradient_accumulation_steps}) does not make "
+                "one update a pass: give it gradient_accumulation_steps='epoch'."
+            )
 
     def read_diagnostics(self):
         """What the diagnostics have recorded.

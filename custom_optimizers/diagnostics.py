@@ -30,6 +30,10 @@ class Diagnostics:
         self.skipped_updates.assign_add(1)
         self.skipped_in_a_row.assign_add(1)
 
+    def forget_skipped(self):
+        """Count from nothing how many in a row make no update."""
+        self.skipped_in_a_row.assign(0)
+
     def read(self, updates):
         """The record as numbers, `updates` being the number of updates made."""
         return {

@@ -35,6 +35,15 @@ class MicroBatches:
         if optimizer.built and not was_built:
             backend.count_first_seen(optimizer)
 
-    def current(self, replica):
+    def take(self, replica):
         """`(weight, divisor)` of the micro-batch under way, `(1, 1)` if nothing was said of it."""
-        return self._by_replica.get(replica, (1.0, 1.0))
+        if not self.told:
+            return 1.0, 1.0
+        told = self._by_replica[replica]
+        if told is None:
+            raise ValueError(
+                "A training step applied gradients twice. A full batch is taken in by one `apply` of all variables in "
+                "each step: sum the losses of the step, or use an optimizer for each part of the model."
+            )
+        self._by_replica[replica] = None
+        return told

@@ -12,7 +12,8 @@ class ByValue(Clipper):
     g = clip(g, -limit, limit)
     ```
 
-    This changes the direction of the gradient. An infinite entry becomes `limit`, a NaN stays one.
+    This changes the direction of the gradient. A gradient with a NaN or an infinite entry is not used at all: the
+    optimizer skips that update and counts it.
 
     Args:
         limit: float > 0, in units of the gradient.

@@ -28,7 +28,8 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
             with reduction="sum", which need weight 1 for every sample.
 
     Returns:
-        A `tf.data.Dataset` of `(x, y, sample_weight)` with `steps` elements. `sample_weight` is float32.
+        A `tf.data.Dataset` of `(x, y, sample_weight)` with `steps` elements. `sample_weight` is float32, of shape
+        `(batch_size, 1)` for means and `(batch_size,)` for sums, so that `FullBatch` can tell them apart.
 
     Raises:
         ValueError: the arrays differ in length or are empty, or the replicas cannot share a micro-batch evenly.
@@ -38,7 +39,7 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
     >>> import numpy as np
     >>> from recipes.data import full_batches
     >>> batches = full_batches(np.arange(10), np.arange(10), batch_size=4)
-    >>> [[round(float(w), 2) for w in weights] for _, _, weights in batches]
+    >>> [[round(float(w), 2) for w in weights[:, 0]] for _, _, weights in batches]
     [[1.2, 1.2, 1.2, 1.2], [1.2, 1.2, 1.2, 1.2], [1.2, 1.2, 0.0, 0.0]]
     """
     import keras
@@ -46,9 +47,11 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
 
     if reduction not in REDUCTIONS:
         raise ValueError(f"full_batches: `reduction` must be 'mean' or 'sum'. Received: reduction={reduction!r}")
+    if replicas is not None and (not isinstance(replicas, int) or replicas < 1):
+        raise ValueError(f"full_batches: `replicas` must be an int >= 1 or None. Received: replicas={replicas!r}")
     if replicas is None:
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    n = _common_length(keras.tree.flatten((x, y, sample_weight)))
+    n = _common_length(keras.tree.flatten((x, y)) + ([] if sample_weight is None else [sample_weight]))
     batch_size = _shared_evenly(batch_size, replicas, n)
     steps = -(-n // batch_size)
     rows = np.resize(np.arange(n), (steps, batch_size))  # the last row goes on with samples 0, 1, …
@@ -63,7 +66,9 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
 
 
 def _common_length(arrays):
-    lengths = {len(array) for array in arrays if array is not None}
+    if not all(len(getattr(array, "shape", ())) > 0 for array in arrays):
+        raise ValueError("full_batches: x, y and sample_weight must be arrays, or structures of arrays.")
+    lengths = {len(array) for array in arrays}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
             "full_batches: x, y and sample_weight must have the same number of samples, at least one. "
@@ -85,8 +90,10 @@ def _shared_evenly(batch_size, replicas, n):
 
 
 def _weights(n, steps, batch_size, sample_weight, reduction):
+    if sample_weight is not None and np.shape(sample_weight) != (n,):
+        raise ValueError(f"full_batches: `sample_weight` must have the shape ({n},). It has {np.shape(sample_weight)}.")
     weights = np.zeros(steps * batch_size, np.float32)
     weights[:n] = 1 if sample_weight is None else sample_weight
-    if reduction == "mean":
-        weights *= steps * batch_size / n
-    return weights.reshape(steps, batch_size)
+    if reduction == "sum":
+        return weights.reshape(steps, batch_size)
+    return (weights * (steps * batch_size / n)).astype(np.float32).reshape(steps, batch_size, 1)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from callbacks import FullBatch
+from callbacks import FullBatch, GradientMonitor
 from custom_optimizers import BatchGD
 from custom_optimizers.clipping import ByGlobalNorm
 from recipes.data import full_batches
@@ -225,4 +225,96 @@ def test_without_a_callback_that_watches_fit_ends_in_an_error(devices):
     start = flat(model)
     with pytest.raises(tf.errors.InvalidArgumentError, match="not finite 5 times in a row"):
         model.fit(data, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(flat(model), start)
+
+
+# A life with accidents.
+
+
+def test_training_goes_on_after_a_divergence_has_been_mended():
+    x, y = samples(40)
+    bad = np.full_like(x, np.nan)
+    model = compiled(lambda: BatchGD(0.05))
+    fit = {"batch_size": SMALL, "shuffle": False, "verbose": 0, "epochs": 6}
+    model.fit(bad, y, callbacks=[FullBatch(), GradientMonitor()], **fit)
+    assert model.optimizer.iterations.numpy() == 0
+    history = model.fit(x, y, callbacks=[FullBatch(), GradientMonitor()], **fit)
+    assert history.history["updates"] == [1, 2, 3, 4, 5, 6]
+
+
+class Fails(keras.callbacks.Callback):
+    def set_model(self, model):
+        raise OSError
+
+
+@pytest.mark.parametrize("how", ["evaluate", "another callback fails"])
+def test_attached_but_never_run_is_not_mistaken_for_a_pass(how):
+    x, y = samples(N)
+    model = compiled(BatchGD)
+    if how == "evaluate":
+        model.evaluate(x, y, verbose=0, callbacks=[FullBatch()])
+    else:
+        with pytest.raises(OSError):
+            model.fit(x, y, verbose=0, callbacks=[FullBatch(), Fails()])
+    with pytest.raises(ValueError, match=r"callbacks\.FullBatch\(\)"):
+        model.fit(x, y, verbose=0)
+    model.fit(x, y, batch_size=SMALL, epochs=2, verbose=0, callbacks=[FullBatch()])
+    assert model.optimizer.iterations.numpy() == 2
+
+
+def test_methods_that_a_model_has_of_its_own_come_back():
+    x, y = samples(N)
+
+    def build(optimizer):
+        model = compiled(lambda: optimizer)
+        loss_of_class = model.compute_loss
+        model.compute_loss = lambda *args, **kwargs: 5 * loss_of_class(*args, **kwargs)
+        return model
+
+    whole = at_once(build, x, y)
+    with pytest.raises(ValueError, match="compute_loss"):
+        by_parts(build, x, y)
+    parts = by_parts(build, x, y, reduction="mean")
+    assert relative(change(parts), change(whole)) < 1e-5
+    assert "<lambda>" in parts.compute_loss.__qualname__
+
+
+def test_a_function_made_anew_in_the_middle_of_fit():
+    """Callbacks that thaw layers do so."""
+
+    class MakesAnew(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.make_train_function(force=True)
+
+    x, y = samples(N)
+    model = compiled(lambda: BatchGD(0.05, 0.9))
+    model.fit(x, y, batch_size=SMALL, epochs=3, shuffle=False, verbose=0, callbacks=[FullBatch(), MakesAnew()])
+    assert relative(change(model), change(at_once(lambda o: compiled(lambda: o), x, y))) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_a_pass_that_runs_out_of_data_makes_no_update():
+    x, y = samples(100)
+    model = compiled(BatchGD)
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(SMALL)
+    with pytest.warns(UserWarning, match="the data ended before the pass did"):
+        model.fit(data, steps_per_epoch=7, epochs=2, shuffle=False, verbose=0, callbacks=[FullBatch()])
+    assert model.optimizer.iterations.numpy() == 1
+
+
+def test_loss_scaling_that_voids_every_pass_says_what_helps(capsys):
+    keras.config.set_dtype_policy("mixed_float16")
+    x, y = samples(40)
+    model = compiled(lambda: keras.optimizers.LossScaleOptimizer(BatchGD(), initial_scale=2.0**60))
+    model.fit(x, y, batch_size=SMALL, epochs=9, shuffle=False, verbose=0, callbacks=[FullBatch()])
+    said = capsys.readouterr().out.strip()
+    assert "dynamic_growth_steps" in said
+    assert "\n" not in said
+
+
+def test_weights_that_are_all_0_leave_the_model_as_it_is():
+    x, y = samples(N)
+    model = compiled(lambda: BatchGD(0.05), "mean_with_sample_weight")
+    start = flat(model)
+    model.fit(x, y, sample_weight=np.zeros(N), batch_size=SMALL, verbose=0, callbacks=[FullBatch()])
     np.testing.assert_array_equal(flat(model), start)

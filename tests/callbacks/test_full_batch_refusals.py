@@ -8,6 +8,7 @@ from keras import layers
 
 from callbacks import FullBatch
 from custom_optimizers import BatchGD
+from recipes.data import full_batches
 from tests.callbacks.whole import SMALL, N, at_once, by_parts, two_headed
 from tests.small import change, compiled, flat, loss, network, relative, samples
 
@@ -32,7 +33,7 @@ def test_refuses_losses_of_different_reductions():
 def test_refuses_weights_of_several_outputs_under_a_weighted_mean():
     x, y = samples(20)
     model = two_headed(BatchGD(), ("mean_with_sample_weight",) * 2)
-    with pytest.raises(ValueError, match="single sample_weight"):
+    with pytest.raises(ValueError, match="same weights"):
         model.fit(x, [y, y], sample_weight=[y + 1.0, y + 2.0], verbose=0, callbacks=[FullBatch()])
 
 
@@ -62,7 +63,7 @@ def test_refuses_losses_that_return_a_scalar():
 
     model = network()
     model.compile(optimizer=BatchGD(), loss=scalar)
-    assert "returns a scalar" in refusal(model, *samples(20))
+    assert "does not return a value for each sample" in refusal(model, *samples(20))
 
 
 @pytest.mark.parametrize("where", ["activity_regularizer", "add_loss"])
@@ -116,7 +117,7 @@ def test_an_overridden_loss_is_refused_unless_declared():
         return model
 
     x, y = samples(N)
-    assert "OwnLoss overrides `compute_loss`" in refusal(build(BatchGD()), x, y)
+    assert "OwnLoss has a `compute_loss` of its own" in refusal(build(BatchGD()), x, y)
     parts, whole = by_parts(build, x, y, reduction="mean"), at_once(build, x, y)
     assert relative(change(parts), change(whole)) < 1e-5
 
@@ -144,3 +145,89 @@ def test_a_train_step_without_compute_loss_is_refused_unless_declared():
 def test_wrong_reductions_are_refused():
     with pytest.raises(ValueError, match="reduction"):
         FullBatch("average")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda y, p: keras.ops.sqrt(keras.ops.mean((y - p) ** 2, axis=0)),
+        lambda y, p: keras.ops.sum((y - p) ** 2, keepdims=True),
+        lambda y, p: keras.ops.mean((y - p) ** 2, axis=0),
+    ],
+)
+def test_refuses_losses_that_reduce_over_the_batch(function):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(SMALL)])
+    model.compile(optimizer=BatchGD(), loss=function)
+    x = np.ones((20, 3), "float32")
+    assert "does not return a value for each sample" in refusal(model, x, np.ones((20, SMALL), "float32"))
+
+
+def test_an_attribute_of_a_function_is_no_reduction():
+    """Keras wraps any callable and averages."""
+
+    class Callable:
+        reduction = "sum"
+        __name__ = "callable"
+
+        def __call__(self, y, p):
+            return keras.losses.sparse_categorical_crossentropy(y, p, from_logits=True)
+
+    def build(optimizer):
+        model = network()
+        model.compile(optimizer=optimizer, loss=Callable())
+        return model
+
+    x, y = samples(N)
+    assert relative(flat(by_parts(build, x, y)), flat(at_once(build, x, y))) < 1e-6
+
+
+def test_refuses_weights_of_full_batches_for_means_under_a_sum():
+    x, y = samples(N)
+    model = compiled(BatchGD, "sum")
+    with pytest.raises(ValueError, match="reduction='sum'"):
+        model.fit(full_batches(x, y, SMALL), shuffle=False, verbose=0, callbacks=[FullBatch()])
+
+
+def test_weights_of_several_outputs_that_are_the_same_can_be_declared():
+    x, y = samples(N)
+    weights = np.random.default_rng(1).uniform(size=N)
+
+    def build(optimizer):
+        return two_headed(optimizer, ("mean_with_sample_weight",) * 2)
+
+    data = x, [y, y.astype("float32")]
+    parts = by_parts(build, *data, sample_weight=weights, reduction="mean_with_sample_weight")
+    assert relative(flat(parts), flat(at_once(build, *data, sample_weight=weights))) < 1e-6
+
+
+def test_a_compute_loss_without_training():
+    class Old(keras.Sequential):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+            return super().compute_loss(x, y, y_pred, sample_weight)
+
+    def build(optimizer):
+        model = Old(network().layers)
+        model.compile(optimizer=optimizer, loss=loss())
+        return model
+
+    x, y = samples(N)
+    parts, whole = by_parts(build, x, y, reduction="mean"), at_once(build, x, y)
+    assert relative(change(parts), change(whole)) < 1e-5
+
+
+def test_refuses_two_updates_in_one_step():
+    class Twice(keras.Sequential):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                total = self.compute_loss(x, y, self(x, training=True))
+            first, *rest = tape.gradient(total, self.trainable_variables)
+            self.optimizer.build(self.trainable_variables)
+            self.optimizer.apply([first], self.trainable_variables[:1])
+            self.optimizer.apply(rest, self.trainable_variables[1:])
+            return {"loss": total}
+
+    model = Twice(network().layers)
+    model.compile(optimizer=BatchGD(), loss=loss())
+    with pytest.raises(ValueError, match="applied gradients twice"):
+        model.fit(*samples(20), verbose=0, callbacks=[FullBatch()])

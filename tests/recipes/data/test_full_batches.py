@@ -8,7 +8,8 @@ from tests.small import change, compiled, relative, samples, scope
 
 
 def collected(batches):
-    return [np.concatenate(parts) for parts in zip(*([t.numpy() for t in b] for b in batches), strict=True)]
+    x, y, weights = zip(*([t.numpy() for t in b] for b in batches), strict=True)
+    return np.concatenate(x), np.concatenate(y), np.concatenate(weights).reshape(-1)
 
 
 @pytest.mark.parametrize("n", [1, 9, 10, 11, 97])
@@ -66,6 +67,10 @@ def test_equal_weights_suffice():
         ({"y": np.arange(9)}, "same number of samples"),
         ({"x": np.arange(0), "y": np.arange(0)}, "at least one"),
         ({"sample_weight": np.ones(3)}, "same number of samples"),
+        ({"sample_weight": np.ones((10, 1))}, "shape"),
+        ({"replicas": 0}, "replicas"),
+        ({"y": None}, "must be arrays"),
+        ({"y": 1.0}, "must be arrays"),
         ({"reduction": "max"}, "reduction"),
     ],
 )
