@@ -33,17 +33,23 @@ def main(arguments=None):
     try:
         asked = _parser().parse_args(arguments)
         asked.command(asked)
+        sys.stdout.flush()
     except CommandError as error:
         return _fail(2, error)
     except WorldError as error:
         return _fail(1, error)
+    except BrokenPipeError:  # whoever read the output has gone
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, or Python would complain when it flushes at exit
+        return 128 + signal.SIGPIPE
+    except OSError as error:  # a full disk, for instance
+        return _fail(1, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
     except KeyboardInterrupt:
         return _fail(128 + signal.SIGINT, "interrupted")
     return 0
 
 
 def _fail(status, message):
-    print(f"recipes: {message}", file=sys.stderr)
+    print(f"recipes: {str(message).strip().splitlines()[0]}", file=sys.stderr)
     return status
 
 
@@ -60,6 +66,8 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_args(self, args=None, namespace=None):
         asked, strange = self.parse_known_args(args, namespace)
+        if strange and not strange[0].startswith("-"):
+            raise CommandError(f"one word too many: '{strange[0]}'")
         if strange:
             known = [o for action in asked.parser._actions for o in action.option_strings]
             raise CommandError(unknown("option", strange[0].partition("=")[0], known))
@@ -99,13 +107,20 @@ def _add_recipe(recipes, name):
             metavar=_value_type(field).__name__.upper(),
             help=field.metadata["help"] + default,
         )
-    parser.add_argument("--run-dir", metavar="DIR", help="where results go (default: runs/NAME/DATE-TIME)")
+    parser.add_argument(
+        "--run-dir", metavar="DIR", type=_directory, help="where results go (default: runs/NAME/DATE-TIME)"
+    )
 
 
 def _value_type(field):
     """The type of a setting's value: `float` for `float | None`."""
-    kind = field.type if isinstance(field.type, type) else typing.get_args(field.type)[0]
-    return kind
+    return field.type if isinstance(field.type, type) else typing.get_args(field.type)[0]
+
+
+def _directory(text):
+    if not text:
+        raise CommandError("--run-dir: the name of the directory is empty")
+    return text
 
 
 def _recipe(name):
@@ -144,6 +159,7 @@ def _train(asked):
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
         raise WorldError(f"recipes train on the TensorFlow backend so far; KERAS_BACKEND is '{backend}'")
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files, whatever is set for windows
     run = Run(asked.recipe.__name__.rpartition(".")[2], settings, asked.run_dir)
     load_tensorflow()
     result = asked.recipe.train(settings, run)
@@ -158,4 +174,6 @@ def _train(asked):
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal that has no × gets a ?
     sys.exit(main())

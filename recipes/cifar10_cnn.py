@@ -6,7 +6,7 @@ On the embedded digits (8×8 scans enlarged to 32×32, not CIFAR-10):
 
 It reached 99.1 % ± 0.3 % on the 360 test images (mean and standard deviation of 5 seeds, 150 updates, 50 s on two CPU
 cores; benchmarks/results/digits.json). The learning rate rises over the first tenth of the updates to --learning-rate
-and falls to 0 along a cosine.
+(from ten updates on) and falls to 0 along a cosine.
 """
 
 import dataclasses
@@ -48,9 +48,9 @@ class Settings:
         optimizers.check_momentum(self.optimizer, self.momentum)
         if self.momentum is None and named in ("BatchGD", "SGD"):
             object.__setattr__(self, "momentum", 0.9)
-        _require(0 < self.learning_rate < float("inf"), "--learning-rate must be a number > 0", self.learning_rate)
-        _require(self.batch_size >= 1, "--batch-size must be at least 1", self.batch_size)
-        _require(self.epochs >= 1, "--epochs must be at least 1", self.epochs)
+        _require(0 < self.learning_rate < 1e38, "--learning-rate must be > 0 and < 1e38", self.learning_rate)
+        _require(0 < self.batch_size < 2**31, "--batch-size must lie in 1 to 2147483647", self.batch_size)
+        _require(0 < self.epochs < 2**31, "--epochs must lie in 1 to 2147483647", self.epochs)
         _require(0 <= self.seed < 2**32, "--seed must lie in 0 to 4294967295", self.seed)
 
 

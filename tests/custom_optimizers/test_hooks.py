@@ -59,6 +59,12 @@ def test_the_train_function_is_made_of_the_train_step_of_the_instance():
     assert "self._make_function(self.train_step)" in inspect.getsource(TensorFlowTrainer.make_train_function)
 
 
+def test_compute_loss_is_called_by_keyword_or_in_this_order():
+    names = ["x", "y", "y_pred", "sample_weight", "training"]
+    assert list(inspect.signature(keras.Model.compute_loss).parameters)[1:] == names
+    assert hasattr(keras.Model(), "_compute_loss_has_training_arg")
+
+
 def test_validation_begins_before_the_epoch_ends_and_tells_the_callbacks_of_fit():
     source = inspect.getsource(TensorFlowTrainer.fit)
     assert source.index("self.evaluate(") < source.index("callbacks.on_epoch_end")
@@ -85,7 +91,7 @@ def test_compiled_losses_are_called_as_losses(monkeypatch):
     assert callable(called[0].call)
 
 
-def test_losses_of_layers_come_before_those_of_regularizers():
+def test_losses_of_layers_and_of_regularizers_are_listed_together():
     layer = keras.layers.Dense(1, kernel_regularizer="l2", activity_regularizer="l1")
     layer(np.ones((2, 3), "float32"))
     assert len(layer.losses) == 2

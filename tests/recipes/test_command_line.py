@@ -50,7 +50,11 @@ WRONG = [
     (["train", "cifar10_cnn", "--momentum", "2"], "--momentum"),
     (["train", "cifar10_cnn", "--seed", "-1"], "--seed"),
     (["train", "cifar10_cnn", "--epochs"], "--epochs"),
-    (["train", "cifar10_cnn", "extra"], "extra"),
+    (["train", "cifar10_cnn", "extra"], "one word too many: 'extra'"),
+    (["list", "--all"], "no option '--all'"),
+    (["train", "cifar10_cnn", "--run-dir", ""], "--run-dir"),
+    (["train", "cifar10_cnn", "--batch-size", "99999999999999999999"], "--batch-size"),
+    (["train", "cifar10_cnn", "--learning-rate", "1e300"], "--learning-rate"),
 ]
 
 
@@ -109,6 +113,36 @@ def test_answers_before_keras_could_be_imported(arguments):
     assert min(seconds) < 0.5
 
 
+def shell(script):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON": sys.executable, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "said"),
+    [
+        ("$PYTHON -m recipes show cifar10_cnn | head -c0; exit ${PIPESTATUS[0]}", (0, 141), ""),
+        ("$PYTHON -m recipes list > /dev/full", (1,), "No space left on device"),
+        ("PYTHONIOENCODING=ascii $PYTHON -m recipes show cifar10_cnn", (0,), ""),
+    ],
+)
+def test_a_world_that_does_not_listen(script, status, said):
+    done = shell(script)
+    assert done.returncode in status
+    assert "Traceback" not in done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") == (1 if said else 0)
+
+
+def test_a_disk_that_fills_up_ends_in_one_line(tmp_path):
+    """Files of more than 2 KiB cannot be written: the metrics of the run outgrow that."""
+    run = f"$PYTHON -m recipes train cifar10_cnn --epochs 12 --run-dir {tmp_path}/run"
+    done = shell(f"trap '' XFSZ; ulimit -f 1; exec {run}")
+    assert done.returncode == 1, done.stdout[-500:]
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("recipes: ")
+
+
 def test_nothing_heavy_is_imported_to_parse():
     code = "import sys; from recipes.__main__ import main; main(['train', 'cifar10_cnn', '--epochs', '0']); "
     code += "print(sorted(sys.modules))"
@@ -153,7 +187,7 @@ def test_train(capsys, tmp_path, optimizer):
 
 
 def test_a_run_that_diverges_ends_in_one_line_and_status_1(capsys, tmp_path):
-    arguments = ["--learning-rate", "1e38", "--clipping", "none", "--epochs", "40", "--momentum", "0"]
+    arguments = ["--learning-rate", "1e37", "--clipping", "none", "--epochs", "40", "--momentum", "0"]
     status, out, err = said(capsys, "train", "cifar10_cnn", *arguments, "--run-dir", str(tmp_path / "run"))
     assert status == 1
     assert "not finite 5 times in a row" in out
