@@ -200,6 +200,18 @@ def test_five_bad_full_batches_in_a_row_stop_fit_with_one_line(devices, capsys):
     assert model.optimizer.read_diagnostics()["skipped_updates"] == 5
 
 
+def test_bad_full_batches_are_skipped_under_xla():
+    x, y = samples(40)
+    model = compiled(lambda: BatchGD(0.05, clipping=ByGlobalNorm(1.0)), jit_compile=True)
+    start = flat(model)
+    fit = {"shuffle": False, "verbose": 0, "callbacks": [FullBatch()]}
+    model.fit(full_batches(np.full_like(x, np.nan), y, SMALL), epochs=2, **fit)
+    np.testing.assert_array_equal(flat(model), start)
+    assert model.optimizer.read_diagnostics()["skipped_updates"] == 2
+    model.fit(full_batches(x, y, SMALL), **fit)
+    assert model.optimizer.iterations.numpy() == 1
+
+
 def test_one_bad_full_batch_is_skipped_and_counted():
     x, y = samples(40)
     model = compiled(lambda: BatchGD(0.05, 0.9, clipping=ByGlobalNorm(1.0)))

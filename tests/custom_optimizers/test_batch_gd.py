@@ -1,5 +1,6 @@
 """`BatchGD` as a drop-in for `keras.optimizers.SGD`, and its own arguments."""
 
+import inspect
 import itertools
 import json
 
@@ -52,6 +53,11 @@ def test_takes_every_argument_of_sgd():
     assert {name: ours[name] for name in defaults if name != "name"} == {
         name: value for name, value in defaults.items() if name != "name"
     }
+
+
+def test_positions_are_those_of_sgd():
+    ours, theirs = (list(inspect.signature(cls).parameters) for cls in (BatchGD, keras.optimizers.SGD))
+    assert ours[: len(theirs) - 1] == theirs[:-1]  # without kwargs
 
 
 def test_trains_embeddings_with_sparse_gradients_like_sgd():
