@@ -156,12 +156,12 @@ class FullBatch(keras.callbacks.Callback):
         weights = [leaf for leaf in keras.tree.flatten(sample_weight) if leaf is not None]
         self._loss_reduction.check_weights(weights)
         if self._loss_reduction.kind == "sum":
-            return 1.0, ops.cast(self._loss_reduction.is_first(self._optimizer), "float32")
+            return 1.0, ops.cast(self._loss_reduction.is_first(self._optimizer), keras.config.floatx())
         if self._loss_reduction.kind == "mean_with_sample_weight" and weights:
-            weight = ops.sum(ops.cast(weights[0], "float32"))
+            weight = ops.sum(ops.cast(weights[0], keras.config.floatx()))
         else:
             first = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None)
-            weight = ops.cast(ops.shape(first)[0], "float32")
+            weight = ops.cast(ops.shape(first)[0], keras.config.floatx())
         return weight, weight
 
 

@@ -62,7 +62,7 @@ def _accumulate(optimizer, grads, variables):
     optimizer._window.fed = variables
     for grad, variable in zip(grads, variables, strict=True):
         _add_scaled(optimizer._window.sums[optimizer._get_variable_index(variable)].value, grad, weight)
-    optimizer._window.divisor.value.assign_add(tf.cast(divisor, tf.float32))
+    optimizer._window.divisor.value.assign_add(tf.cast(divisor, optimizer._window.divisor.dtype))
 
 
 def _add_scaled(total, grad, weight):
@@ -90,7 +90,8 @@ def _update_from_sums(optimizer, variables, strategy):
     sums = [optimizer._window.sums[optimizer._get_variable_index(v)] for v in variables]
     # Keras divides a replica's loss by the number of replicas; the weighted mean below does it again.
     divisor = _summed(strategy, optimizer._window.divisor.value)
-    scale = tf.math.divide_no_nan(float(strategy.num_replicas_in_sync), divisor)  # 0 where nothing has weight
+    replicas = tf.cast(strategy.num_replicas_in_sync, divisor.dtype)
+    scale = tf.math.divide_no_nan(replicas, divisor)  # 0 where nothing has weight
     gradients = [_summed(strategy, s.value) * tf.cast(scale, s.dtype) for s in sums]
     _update(optimizer, variables, gradients, strategy)
     optimizer._window.empty()

@@ -14,11 +14,8 @@ class Window:
 
     def __init__(self, optimizer, variables, pass_length=None):
         self.counted = optimizer.add_counter("micro_batches")  # micro-batches in the sum
-        self.divisor = optimizer.add_local_sum((), "float32", "divisor")
-        self.sums = [
-            optimizer.add_local_sum(v.shape, keras.backend.result_type(v.dtype, "float32"), f"{_flat_name(v)}_sum")
-            for v in variables
-        ]
+        self.divisor = optimizer.add_local_sum((), _wide(variables), "divisor")
+        self.sums = [optimizer.add_local_sum(v.shape, _wide([v]), f"{_flat_name(v)}_sum") for v in variables]
         self.fed = []  # the variables that have gradients
         self.seen = self.pass_length = None
         if pass_length is not None:
@@ -34,6 +31,11 @@ class Window:
         for variable in self.variables:
             if variable is not self.pass_length:
                 variable.assign(ops.zeros(variable.shape, variable.dtype))
+
+
+def _wide(variables):
+    """float32, or the dtype of the variables where that is wider."""
+    return keras.backend.result_type("float32", *(v.dtype for v in variables))
 
 
 def _flat_name(variable):

@@ -60,6 +60,21 @@ def test_the_reported_loss_is_that_of_the_full_batch():
     assert history.history["loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum"])
+def test_float64(reduction):
+    x, y = samples(N)
+    weights = np.random.default_rng(1).uniform(size=N)
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        build = builder(reduction, "l2")
+        parts, whole = (run(build, x, y, sample_weight=weights) for run in (by_parts, at_once))
+        assert flat(parts).dtype == "float64"
+        assert relative(change(parts), change(whole)) < 1e-12
+    finally:
+        keras.config.set_floatx("float32")
+
+
 def test_several_outputs():
     x, y = samples(N)
     targets = [y, y.astype("float32")]
