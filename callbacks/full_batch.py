@@ -24,15 +24,19 @@ class FullBatch(keras.callbacks.Callback):
     over the data. One with an int k keeps updating every k micro-batches, which are then weighted by their number of
     samples too. The result is that of one batch with all samples, for any number of samples and any `batch_size`, up to
     rounding. Losses by mean over the batch, by weighted mean and by sum are exact, as are sample weights, class weights
-    and the regularisers of weights. With `steps_per_epoch`, a pass is that many batches.
+    and the regularisers of weights. With `steps_per_epoch`, a pass is that many batches. The logged loss is that of
+    Keras: the mean of the micro-batches' losses by number of samples.
 
     What cannot be exact is refused where it can be seen: masks and `ignore_class` under a mean (each micro-batch
     divides by a count of its own), activity regularisers and `add_loss` (nothing says whether they are a mean or a sum
     over the batch), losses that reduce over the batch by themselves or compare its samples, losses of different
     reductions, and a `compute_loss` of your own. Where you know that the loss of your model is a mean or a sum over the
-    batch, say so by `reduction` and nothing is refused. What cannot be seen: layers that compute with the other samples
-    of a micro-batch or change with each one (batch normalisation, spectral normalisation, dropout's masks) and loss
-    functions that do. They act on each micro-batch by itself.
+    batch, say so by `reduction` and nothing is refused; with "sum", the losses of regularisers are taken to be in it,
+    where Keras puts them.
+
+    What cannot be seen: layers that compute with the other samples of a micro-batch or change with each one (batch
+    normalisation, spectral normalisation, dropout's masks), loss functions that do, and a `train_step` that changes the
+    loss or the gradients. They act on each micro-batch by itself.
 
     Put it first in `callbacks`. Batches of unknown number (generators) get their update before validation begins, or
     else when this callback hears of the end of the epoch. A pass that `model.stop_training` or a lack of data ends
@@ -78,6 +82,10 @@ class FullBatch(keras.callbacks.Callback):
         if self._optimizer is not model.optimizer:  # loss scaling may drop micro-batches
             self._optimizer.watch_gradients()
         self._optimizer.is_watched = True
+        if model.built and not model.optimizer.built:
+            # Here and not in the first step: a refusal in the middle of tracing would leave half-made variables.
+            with self._optimizer.scope():
+                model.optimizer.build(model.trainable_variables)
         self._install()
 
     def on_train_begin(self, logs=None):
@@ -153,7 +161,7 @@ class FullBatch(keras.callbacks.Callback):
     def _counts_for(self, data):
         """`(weight, divisor)` of a micro-batch, as `Descent.micro_batch` takes them."""
         x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        weights = [leaf for leaf in keras.tree.flatten(sample_weight) if leaf is not None]
+        weights = [] if sample_weight is None else keras.tree.flatten(sample_weight)
         self._loss_reduction.check_weights(weights)
         if self._loss_reduction.kind == "sum":
             return 1.0, ops.cast(self._loss_reduction.is_first(self._optimizer), keras.config.floatx())

@@ -58,10 +58,10 @@ class LossReduction:
                 "the full batch is exact only where all outputs have the same weights. If they have, say so: "
                 "FullBatch(reduction='mean_with_sample_weight'). Else use reduction='sum_over_batch_size'."
             )
-        if self.kind == "sum" and any(len(w.shape) == 2 and w.shape[1] == 1 for w in weights):
+        if self.kind == "sum" and any(w is not None and len(w.shape) == 2 and w.shape[1] == 1 for w in weights):
             raise ValueError(
                 "FullBatch: sample weights of shape (n, 1) are those of `full_batches` for means, and the loss is a "
-                "sum: use full_batches(..., reduction='sum'), or give weights of your own the shape (n,)."
+                "sum: use full_batches(..., reduction='sum'), or, if they are your own, FullBatch(reduction='sum')."
             )
 
     def watching(self, model, compute_loss, optimizer):
@@ -90,11 +90,12 @@ class LossReduction:
             raise _inexact(f"the train_step of {type(model).__name__} does not call `compute_loss`")
 
     def _check_loss(self, loss, true, predicted):
+        is_masked = getattr(predicted, "_keras_mask", None) is not None  # a cast would lose it
         true, predicted = (ops.convert_to_tensor(leaf, dtype=loss.dtype) for leaf in (true, predicted))
         if not _is_for_each_sample(loss, true, predicted):
             raise _inexact(f"the loss '{loss.name}' does not return a value for each sample")
-        masked = any(getattr(t, "_keras_mask", None) is not None for t in (predicted, loss.call(true, predicted)))
-        if masked and self.kind != "sum":
+        is_masked = is_masked or getattr(loss.call(true, predicted), "_keras_mask", None) is not None
+        if is_masked and self.kind != "sum":
             raise ValueError(
                 f"FullBatch: the loss '{loss.name}' is masked (by a Masking or Embedding layer or `ignore_class`), and "
                 "the mean over a micro-batch then divides by the number of unmasked values in it. Use a loss with "
@@ -135,12 +136,13 @@ class _Call(keras.Operation):
 
 
 def _is_for_each_sample(loss, true, predicted):
-    """Whether the values of a loss have the batch as their first axis: inferred for a batch of unknown size."""
+    """Whether the values of a loss have the batch as their first axis, and only there, for a batch of unknown size."""
     unknown = (
         keras.KerasTensor((None, *t.shape[1:]), keras.backend.standardize_dtype(t.dtype)) for t in (true, predicted)
     )
     shape = _Call(loss)(*unknown).shape
-    return len(shape) > 0 and shape[0] is None
+    others_known = None not in (*true.shape[1:], *predicted.shape[1:])
+    return len(shape) > 0 and shape[0] is None and not (others_known and None in shape[1:])
 
 
 def _check_layers(model):
@@ -150,13 +152,13 @@ def _check_layers(model):
 
 
 def _kind_of(loss):
-    if not isinstance(loss, keras.losses.Loss):
-        return "mean"  # what Keras makes of names and functions
-    if isinstance(loss, keras.losses.Circle):
+    if isinstance(loss, keras.losses.Circle) or getattr(loss, "fn", loss) in ("circle", keras.losses.circle):
         raise ValueError(
             "FullBatch: the Circle loss compares the samples of a batch with each other: micro-batches are not exact "
             "for it. Train with one batch, without FullBatch."
         )
+    if not isinstance(loss, keras.losses.Loss):
+        return "mean"  # what Keras makes of names and functions
     if type(loss).__call__ is not keras.losses.Loss.__call__:
         raise _inexact(f"{type(loss).__name__} overrides `__call__`")
     if loss.reduction in (None, "none"):

@@ -131,7 +131,7 @@ class Descent(keras.optimizers.Optimizer):
             )
         self.gradient_accumulation_steps = EPOCH
         if self.built:
-            with self._backend.scope(self):
+            with self.scope():
                 self._build_window()
 
     def watch_gradients(self):
@@ -140,8 +140,12 @@ class Descent(keras.optimizers.Optimizer):
             return
         self.diagnostics = True
         if self.built:
-            with self._backend.scope(self):
+            with self.scope():
                 self._record = Diagnostics(self)
+
+    def scope(self):
+        """Context in which variables of this optimizer have to be created outside of a training step."""
+        return self._backend.scope(self)
 
     @property
     def variables(self):
@@ -215,8 +219,8 @@ class Descent(keras.optimizers.Optimizer):
         """
         if len(grads) == 0:
             return
-        variables = self._known(grads, trainable_variables)
         self._check_is_told_of_passes()
+        variables = self._known(grads, trainable_variables)
         with keras.name_scope(self.name, caller=self):
             grads, variables = self._filter_empty_gradients(grads, variables)
             if self.gradient_accumulation_steps is None:

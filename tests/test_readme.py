@@ -29,6 +29,9 @@ def result(name):
 def test_its_figures_are_those_of_the_result_files():
     steps = result("accumulation")["graph"]
     ours, theirs = (steps[f"{name} / forward and backward"]["median"] for name in ("BatchGD", "Keras SGD"))
+    jit = result("accumulation")["jit"]
+    under_xla = (jit[f"{name} / forward and backward"]["median"] for name in ("BatchGD", "Keras SGD"))
+    assert "Keras's own accumulation | {:.2f} ×; {:.2f} ×".format(*under_xla) in README
     memory = result("memory")["median_mib"]
     digits = result("digits")["batch_gd"]
     assert f"forward and backward alone | {ours:.2f} ×" in README

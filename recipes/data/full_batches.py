@@ -19,17 +19,19 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
     The samples stay in memory as they are, uint8 for instance; batches are gathered from them.
 
     Args:
-        x: array or structure of arrays of `n` samples.
+        x: array or structure of arrays of `n` samples. Lists become tuples, as in `fit`.
         y: array or structure of arrays of `n` targets.
         batch_size: int >= 1, samples in a micro-batch over all replicas. Taken down to `n` where it is larger.
         replicas: int, devices that share a micro-batch. By default those of the current `tf.distribute` strategy.
-        sample_weight: array of shape `(n,)`, weights of your own.
+        sample_weight: array of shape `(n,)` or `(n, …)`, weights of your own. Keras multiplies the values of a loss by
+            them, so for values of rank 3 (a class for each pixel) give `np.ones((n, 1, 1))`.
         reduction: "mean" for losses that average over the batch, with sample weights or without; "sum" for losses
             with reduction="sum", which need weight 1 for every sample.
 
     Returns:
         A `tf.data.Dataset` of `(x, y, sample_weight)` with `steps` elements. `sample_weight` is float32, of shape
-        `(batch_size, 1)` for means and `(batch_size,)` for sums, so that `FullBatch` can tell them apart.
+        `(batch_size, 1)` for means and `(batch_size,)` for sums unless you gave another; by that `FullBatch` knows
+        weights for means, and refuses them under a loss that is a sum.
 
     Raises:
         ValueError: the arrays differ in length or are empty, or the replicas cannot share a micro-batch evenly.
@@ -56,7 +58,7 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
     steps = -(-n // batch_size)
     rows = np.resize(np.arange(n), (steps, batch_size))  # the last row goes on with samples 0, 1, …
     weights = _weights(n, steps, batch_size, sample_weight, reduction)
-    samples = keras.tree.map_structure(tf.convert_to_tensor, (x, y))
+    samples = keras.tree.map_structure(tf.convert_to_tensor, keras.tree.lists_to_tuples((x, y)))
 
     def gather(row, weight):
         return *keras.tree.map_structure(lambda array: tf.gather(array, row), samples), weight
@@ -90,10 +92,9 @@ def _shared_evenly(batch_size, replicas, n):
 
 
 def _weights(n, steps, batch_size, sample_weight, reduction):
-    if sample_weight is not None and np.shape(sample_weight) != (n,):
-        raise ValueError(f"full_batches: `sample_weight` must have the shape ({n},). It has {np.shape(sample_weight)}.")
-    weights = np.zeros(steps * batch_size, np.float32)
-    weights[:n] = 1 if sample_weight is None else sample_weight
-    if reduction == "sum":
-        return weights.reshape(steps, batch_size)
-    return (weights * (steps * batch_size / n)).astype(np.float32).reshape(steps, batch_size, 1)
+    given = np.ones(n) if sample_weight is None else np.asarray(sample_weight)
+    if reduction == "mean" and given.ndim == 1:
+        given = given[:, None]
+    weights = np.zeros((steps * batch_size, *given.shape[1:]))
+    weights[:n] = given * (steps * batch_size / n if reduction == "mean" else 1)
+    return weights.astype(np.float32).reshape(steps, batch_size, *given.shape[1:])

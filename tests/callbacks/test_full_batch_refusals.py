@@ -41,10 +41,55 @@ def test_refuses_losses_without_reduction():
     assert "no reduction" in refusal(compiled(BatchGD, reduction=None), *samples(20))
 
 
-def test_refuses_losses_that_compare_samples():
+@pytest.mark.parametrize("circle", [keras.losses.Circle(), "circle", keras.losses.circle])
+def test_refuses_losses_that_compare_samples(circle):
     model = network()
-    model.compile(optimizer=BatchGD(), loss=keras.losses.Circle())
+    model.compile(optimizer=BatchGD(), loss=circle)
     assert "Circle" in refusal(model, *samples(20))
+
+
+def test_refuses_losses_that_pair_each_sample_with_every_other():
+    class Pairs(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return keras.ops.square(y_true - y_pred)  # (n,) less (n, 1) is (n, n)
+
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile(optimizer=BatchGD(), loss=Pairs())
+    assert "does not return a value for each sample" in refusal(model, np.ones((20, 3), "float32"), np.ones(20))
+
+
+def test_sees_masks_through_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    x = np.random.default_rng(0).normal(size=(20, 6, 3)).astype("float32")
+    assert "masked" in refusal(masked(BatchGD(), "sum_over_batch_size"), x, x.sum(axis=2, keepdims=True))
+
+
+def test_refuses_weights_of_one_output_only_under_a_weighted_mean():
+    x, y = samples(20)
+    model = two_headed(BatchGD(), ("mean_with_sample_weight",) * 2)
+    with pytest.raises(ValueError, match="same weights"):
+        model.fit(x, [y, y], sample_weight=[y + 1.0, None], verbose=0, callbacks=[FullBatch()])
+
+
+def test_what_an_error_advises_can_be_done_with_the_same_model():
+    """A refusal in the first step leaves no half-made variables behind."""
+    x, y = samples(N)
+    fit = {"batch_size": SMALL, "epochs": 3, "shuffle": False, "verbose": 0}
+    model = compiled(lambda: BatchGD(0.05, 0.9, gradient_accumulation_steps="epoch"))
+    with pytest.raises(ValueError, match="FullBatch"):
+        model.fit(x, y, **fit)
+    model.fit(x, y, callbacks=[FullBatch()], **fit)
+    whole = at_once(lambda optimizer: compiled(lambda: optimizer), x, y)
+    assert relative(change(model), change(whole)) < 1e-5
+
+    def scalar(y, p):
+        return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, p, from_logits=True))
+
+    model = network()
+    model.compile(optimizer=BatchGD(0.05, 0.9), loss=scalar)
+    assert "value for each sample" in refusal(model, x, y)
+    model.fit(x, y, callbacks=[FullBatch("mean")], **fit)
+    assert relative(change(model), change(whole)) < 1e-5
 
 
 def test_refuses_losses_that_reduce_by_themselves():

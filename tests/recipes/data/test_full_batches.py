@@ -35,6 +35,16 @@ def test_weights_of_ones_own_and_sums():
     np.testing.assert_allclose(total, [0, 1, 2, 3, 4, 0])
 
 
+def test_weights_may_have_more_axes():
+    ((_, _, weights),) = full_batches(np.arange(3), np.arange(3), 3, sample_weight=np.ones((3, 1, 1)))
+    assert weights.shape == (3, 1, 1)
+
+
+def test_lists_become_tuples():
+    (batch,) = full_batches(np.arange(6), [np.arange(6), np.arange(6)], 6)
+    assert isinstance(batch[1], tuple)
+
+
 def test_structures():
     x = {"a": np.arange(6), "b": np.arange(12).reshape(6, 2)}
     (batch,) = full_batches(x, (np.arange(6), np.arange(6)), 6)
@@ -67,7 +77,6 @@ def test_equal_weights_suffice():
         ({"y": np.arange(9)}, "same number of samples"),
         ({"x": np.arange(0), "y": np.arange(0)}, "at least one"),
         ({"sample_weight": np.ones(3)}, "same number of samples"),
-        ({"sample_weight": np.ones((10, 1))}, "shape"),
         ({"replicas": 0}, "replicas"),
         ({"y": None}, "must be arrays"),
         ({"y": 1.0}, "must be arrays"),
