@@ -168,8 +168,10 @@ class Descent(keras.optimizers.Optimizer):
     def _no_accumulators_of_keras(self):
         """Keras would add accumulators in the variables' own dtype, bfloat16 for instance."""
         steps, self.gradient_accumulation_steps = self.gradient_accumulation_steps, None
-        yield
-        self.gradient_accumulation_steps = steps
+        try:
+            yield
+        finally:
+            self.gradient_accumulation_steps = steps
 
     def _build_clipper_state(self, clipper, variables):
         with keras.name_scope(self.name, caller=self):

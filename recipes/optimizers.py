@@ -36,9 +36,7 @@ CLIPPERS = {  # name: (class here, what Keras's optimizers call it)
 
 def snake_case(name):
     """`BatchGD` as `batch_gd`, `RMSprop` as `rmsprop`, `AdamW` as `adamw`."""
-    if name in KERAS:
-        return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name).lower()
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z][A-Za-z])", "_", name).lower()
 
 
 def class_name(name):

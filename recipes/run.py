@@ -10,8 +10,8 @@ from recipes.errors import WorldError
 class Run:
     """The directory of one execution of a recipe.
 
-    Holds config.json (every setting), metrics.csv (a row an epoch), curves.png, model.keras and result.json. Files are
-    written beside their place and then moved there, so that none is ever half there.
+    Holds config.json (every setting), metrics.csv (a row added each epoch), curves.png, model.keras and result.json.
+    All but metrics.csv are written beside their place and then moved there, so that none is ever half there.
 
     Args:
         recipe: str, name of the recipe.

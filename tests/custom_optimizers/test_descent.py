@@ -137,6 +137,13 @@ def test_variables_of_someone_else_are_refused():
         BatchGD().apply([ops.array([1.0])])
 
 
+def test_a_build_that_fails_leaves_the_arguments_alone():
+    optimizer = BatchGD(gradient_accumulation_steps=3)
+    with pytest.raises(AttributeError):
+        optimizer.build([object()])
+    assert optimizer.gradient_accumulation_steps == 3
+
+
 def test_windows_of_k_do_not_become_passes():
     with pytest.raises(ValueError, match="only None can become 'epoch'"):
         BatchGD(gradient_accumulation_steps=3).accumulate_over_epoch()

@@ -40,7 +40,14 @@ def test_momentum_is_known_for_those_that_have_it(name):
 
 @pytest.mark.parametrize(
     ("name", "written"),
-    [("BatchGD", "batch_gd"), ("RMSprop", "rmsprop"), ("AdamW", "adamw"), ("SGD", "sgd"), ("Adam", "adam")],
+    [
+        ("BatchGD", "batch_gd"),
+        ("RMSprop", "rmsprop"),
+        ("AdamW", "adamw"),
+        ("ScheduleFreeAdamW", "schedule_free_adamw"),
+        ("SGD", "sgd"),
+        ("Adam", "adam"),
+    ],
 )
 def test_snake_case(name, written):
     assert optimizers.snake_case(name) == written
