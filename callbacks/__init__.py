@@ -1,6 +1,7 @@
-"""What has to happen around an update: the ends of passes, and watching gradients."""
+"""What has to happen around an update: the ends of passes, watching gradients, resuming."""
 
+from callbacks.exact_resume import ExactResume
 from callbacks.full_batch import FullBatch
 from callbacks.gradient_monitor import GradientMonitor
 
-__all__ = ["FullBatch", "GradientMonitor"]
+__all__ = ["ExactResume", "FullBatch", "GradientMonitor"]

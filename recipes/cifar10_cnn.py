@@ -12,51 +12,86 @@ cores; benchmarks/results/digits.json). The learning rate rises over the first t
 import dataclasses
 
 from recipes import optimizers
-from recipes.errors import CommandError
-from recipes.nearest import unknown
+from recipes.data_names import ALL, check_data_name
+from recipes.losses import LOSSES
+from recipes.schedules import SCHEDULES, has_horizon, make_schedule, parse_schedule
+from recipes.settings import option, require, require_one_of
 
-DATA = ("digits",)
-VARIANTS = ("groupnorm",)
-
-
-def option(default, text):
-    """A field of the settings that the command line offers as an option, with its help."""
-    return dataclasses.field(default=default, metadata={"help": text})
+VARIANTS = {"groupnorm": "full_batch", "basic": "article"}  # network: its own preset
+PRESETS = {
+    "full_batch": {},
+    "article": {
+        "optimizer": "sgd",
+        "learning_rate": 0.01,
+        "schedule": "inverse_time:0.01",
+        "clipping": "none",
+        "batch_size": 32,
+        "epochs": 10,
+    },
+    "smoke": {"train_images": 300, "epochs": 3},
+}
+KEEP = ("last", "best")
+SCORE = "test_accuracy"  # what several seeds are averaged by
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What a run of this recipe is made of. Raises a CommandError for values that cannot be."""
 
-    data: str = option("digits", f"images to train on: {', '.join(DATA)}")
+    data: str = option("digits", f"images to train on: {', '.join(ALL)}")
     variant: str = option("groupnorm", f"network: {', '.join(VARIANTS)}")
     optimizer: str = option("batch_gd", "batch_gd, or any optimizer of Keras: sgd, adam, …")
     learning_rate: float = option(0.2, "highest learning rate, > 0")
+    schedule: str = option("warmup_cosine", f"of the learning rate over the updates: {', '.join(SCHEDULES)}")
     momentum: float | None = option(None, "0 to 1; 0.9 for batch_gd and sgd")
     clipping: str = option("by_global_norm:1.0", "by_value:C, by_norm:C, by_global_norm:C or none")
+    loss: str = option("cross_entropy", f"{', '.join(LOSSES)}; the last two of the probabilities")
+    l1: float = option(0.0, "weight of the sum of the kernels' absolute values in the loss, >= 0")
+    l2: float = option(0.0, "weight of the sum of the kernels' squares in the loss, >= 0")
     batch_size: int = option(128, "images in memory at once; the micro-batch of batch_gd")
     epochs: int = option(150, "passes over the training part; with batch_gd also the updates")
-    seed: int = option(0, "of the initial weights and the order of the images")
+    train_images: int | None = option(None, "how many images to train on; all by default")
+    validation_split: float = option(0.1, "share of the training part that is held out for validation, in (0, 1)")
+    early_stopping: int | None = option(None, "stop after this many epochs without a lower validation loss")
+    keep: str = option("last", "last, or best: the weights of the epoch with the lowest validation loss")
+    seed: int = option(0, "of the initial weights, the validation part and the order of the images")
 
     def __post_init__(self):
-        if self.data not in DATA:
-            raise CommandError(f"--data: {unknown('data set', self.data, DATA)}")
-        if self.variant not in VARIANTS:
-            raise CommandError(f"--variant: {unknown('variant', self.variant, VARIANTS)}")
+        check_data_name(self.data)
+        require_one_of("variant", self.variant, VARIANTS)
         named = optimizers.class_name(self.optimizer)
+        parse_schedule(self.schedule)
         optimizers.parse_clipping(self.clipping)
         optimizers.check_momentum(self.optimizer, self.momentum)
         if self.momentum is None and named in ("BatchGD", "SGD"):
             object.__setattr__(self, "momentum", 0.9)
-        _require(0 < self.learning_rate < 1e38, "--learning-rate must be > 0 and < 1e38", self.learning_rate)
-        _require(0 < self.batch_size < 2**31, "--batch-size must lie in 1 to 2147483647", self.batch_size)
-        _require(0 < self.epochs < 2**31, "--epochs must lie in 1 to 2147483647", self.epochs)
-        _require(0 <= self.seed < 2**32, "--seed must lie in 0 to 4294967295", self.seed)
+        require_one_of("loss", self.loss, LOSSES)
+        require_one_of("keep", self.keep, KEEP)
+        require(0 < self.learning_rate < 1e38, "--learning-rate must be > 0 and < 1e38", self.learning_rate)
+        require(0 <= self.l1 < 1e38, "--l1 must be >= 0 and < 1e38", self.l1)
+        require(0 <= self.l2 < 1e38, "--l2 must be >= 0 and < 1e38", self.l2)
+        require(0 < self.batch_size < 2**31, "--batch-size must lie in 1 to 2147483647", self.batch_size)
+        require(0 < self.epochs < 2**31, "--epochs must lie in 1 to 2147483647", self.epochs)
+        require(self.train_images is None or self.train_images > 0, "--train-images must be > 0", self.train_images)
+        require(0 < self.validation_split < 1, "--validation-split must lie in (0, 1)", self.validation_split)
+        require(
+            self.early_stopping is None or self.early_stopping > 0, "--early-stopping must be > 0", self.early_stopping
+        )
+        require(0 <= self.seed < 2**32, "--seed must lie in 0 to 4294967295", self.seed)
 
 
-def _require(true, what, value):
-    if not true:
-        raise CommandError(f"{what}; it is {value}")
+def load(settings, data_dir=None, download=False):
+    """The images of a run, as `recipes.data.load` gives them."""
+    from recipes.data import load
+
+    return load(
+        settings.data,
+        validation_split=settings.validation_split,
+        train_images=settings.train_images,
+        seed=settings.seed,
+        data_dir=data_dir,
+        download=download,
+    )
 
 
 def build_model(settings, images):
@@ -72,69 +107,90 @@ def build_model(settings, images):
     import keras
 
     import recipes.models
+    from recipes.losses import with_loss
 
     keras.utils.set_random_seed(settings.seed)
-    model = getattr(recipes.models, settings.variant)(images.train[0].shape[1:], len(images.classes))
+    regularizer = keras.regularizers.L1L2(settings.l1, settings.l2) if settings.l1 or settings.l2 else None
+    network = getattr(recipes.models, settings.variant)
+    model, loss = with_loss(network(images.train[0].shape[1:], len(images.classes), regularizer), settings.loss)
     model.compile(
         optimizer=optimizers.make(
             settings.optimizer,
-            learning_rate=_warmup_cosine(settings.learning_rate, _updates(settings, images)),
+            learning_rate=make_schedule(settings.schedule, settings.learning_rate, _updates(settings, images)),
             momentum=settings.momentum,
             clipping=settings.clipping,
         ),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=loss,
         weighted_metrics=["accuracy"],
     )
     return model
 
 
-def train(settings, run):
+def train(settings, run, images):
     """Train the network, and judge it once on the test part.
 
     Args:
         settings: `Settings`.
         run: `recipes.run.Run`, the directory that the results go to.
+        images: `recipes.data.Images`.
 
     Returns:
-        A dict: `test_accuracy` (0 to 1), `test_images`, `updates`, `stopped_early`.
+        A dict: `test_accuracy` (0 to 1), `test_loss`, `test_images`, and what `recipes.training.fit` gives.
     """
-    import recipes.data
+    from recipes.training import fit
 
-    images = getattr(recipes.data, settings.data)()
     model = build_model(settings, images)
     full = optimizers.makes_full_batches(settings.optimizer)
-    history = model.fit(
-        **(_full_batches(settings, images) if full else _shuffled_batches(settings, images)),
+    trained = fit(
+        model,
+        _batches(settings, images, full),
+        run,
         epochs=settings.epochs,
-        validation_data=images.validation,
-        validation_batch_size=settings.batch_size,
-        callbacks=[*(_full_batch_callbacks() if full else []), *run.callbacks()],
+        seed=settings.seed,
+        full=full,
+        validation=_samples(settings, images, images.validation),
+        batch_size=settings.batch_size,
+        patience=settings.early_stopping,
+        keep=settings.keep,
     )
-    _, accuracy = model.evaluate(*images.test, batch_size=settings.batch_size, verbose=0)
     run.save(model, title=f"{settings.variant} on {images.name}, {settings.optimizer}")
-    return {
-        "test_accuracy": accuracy,
-        "test_images": len(images.test[0]),
-        "updates": int(model.optimizer.iterations.numpy()),
-        "stopped_early": len(history.epoch) < settings.epochs,
-    }
+    return {**judge(model, settings, images), **trained}
 
 
-def _full_batches(settings, images):
-    from recipes.data import full_batches
-
-    return {"x": full_batches(*images.train, settings.batch_size), "shuffle": False}
-
-
-def _shuffled_batches(settings, images):
-    x, y = images.train
-    return {"x": x, "y": y, "batch_size": settings.batch_size}
+def judge(model, settings, images):
+    """Loss and accuracy of a model on the test part."""
+    x, y = _samples(settings, images, images.test)
+    loss, accuracy = model.evaluate(x, y, batch_size=max(settings.batch_size, 128), verbose=0)
+    return {"test_accuracy": accuracy, "test_loss": loss, "test_images": len(y)}
 
 
-def _full_batch_callbacks():
-    from callbacks import FullBatch, GradientMonitor
+def summary(settings, result):
+    """A result in one sentence."""
+    return (
+        f"Test accuracy {result['test_accuracy']:.1%} on {result['test_images']} images of {settings.data} "
+        f"after {result['updates']} updates."
+    )
 
-    return [FullBatch(), GradientMonitor()]
+
+def horizon_matters(settings):
+    """Whether a run of more epochs differs from this one from its first epoch on."""
+    return has_horizon(settings.schedule)
+
+
+def _samples(settings, images, part):
+    from recipes.losses import targets
+
+    x, y = part
+    return x, targets(y, settings.loss, len(images.classes))
+
+
+def _batches(settings, images, full):
+    from recipes.data import ShuffledBatches, full_batches
+
+    samples = _samples(settings, images, images.train)
+    if full:
+        return full_batches(*samples, settings.batch_size)
+    return ShuffledBatches(*samples, settings.batch_size, settings.seed)
 
 
 def _updates(settings, images):
@@ -142,12 +198,3 @@ def _updates(settings, images):
     if optimizers.makes_full_batches(settings.optimizer):
         return settings.epochs
     return settings.epochs * -(-len(images.train[0]) // settings.batch_size)
-
-
-def _warmup_cosine(highest, updates):
-    import keras
-
-    warmup = updates // 10
-    return keras.optimizers.schedules.CosineDecay(
-        highest / 10, updates - warmup, warmup_target=highest, warmup_steps=warmup
-    )

@@ -14,5 +14,6 @@ def unknown(kind, name, known):
     if not near:
         lower = {k.lower(): k for k in known}
         near = [lower[k] for k in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+    some = ", ".join(known[:30]) + (f", … ({len(known)} in all)" if len(known) > 30 else "")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {some}"
     return f"no {kind} '{name}'; {hint}"

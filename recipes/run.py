@@ -1,65 +1,240 @@
 import dataclasses
+import datetime
 import json
-import os
 import pathlib
+import sys
 import time
 
-from recipes.errors import WorldError
+from recipes.environment import environment
+from recipes.errors import CommandError, WorldError
+
+GROWS = ("epochs", "seeds")  # what may be raised on a run that exists: it goes on
 
 
 class Run:
     """The directory of one execution of a recipe.
 
-    Holds config.json (every setting), metrics.csv (a row added each epoch), curves.png, model.keras and result.json.
-    All but metrics.csv are written beside their place and then moved there, so that none is ever half there.
+    ```text
+    config.json        every setting, resolved; the classes and the hash of the images
+    environment.json   hardware and versions, of every start
+    metrics.csv        a row an epoch, the same in every repetition        timing.csv  its wall-clock time
+    state.npz          everything that training needs to go on after the last epoch that was saved
+    tensorboard/       the same for TensorBoard
+    curves.png  model.keras  result.json        when it is done
+    ```
+
+    Every file is written whole or not at all. The same settings on the same directory go on where the last process
+    ended, however it ended; on a run that is done they give its result.
 
     Args:
         recipe: str, name of the recipe.
         settings: its dataclass of settings.
-        directory: where to; by default runs/RECIPE/DATE-TIME under the current directory. It is made here, and
-            refused if it holds anything.
+        directory: by default the newest under runs/RECIPE that has the same settings and is not done, or else
+            runs/RECIPE/DATE-TIME.
+        extra: dict of what else decides the result, kept in config.json.
 
     Raises:
-        WorldError: the directory cannot be made or is not empty.
+        CommandError: the directory has a run with other settings.
+        WorldError: it has something else, or cannot be read.
     """
 
-    def __init__(self, recipe, settings, directory=None):
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        self.directory = pathlib.Path(directory or pathlib.Path("runs", recipe, stamp))
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            taken = any(self.directory.iterdir())
-        except OSError as error:
-            raise WorldError(f"no run directory at {self.directory}: {error.strerror}") from error
-        if taken:
-            raise WorldError(f"{self.directory} holds a run already; give another --run-dir")
-        self.write_json("config.json", {"recipe": recipe, **dataclasses.asdict(settings)})
+    def __init__(self, recipe, settings, directory=None, extra=None):
+        self.settings = settings
+        self.config = {"recipe": recipe, **dataclasses.asdict(settings), **(extra or {})}
+        self._lock = None
+        self.directory = pathlib.Path(directory) if directory else self._unfinished() or self._fresh()
+        self._check(self._recorded())
 
-    def callbacks(self):
-        """Callbacks for `fit` that record the run."""
+    @property
+    def result(self):
+        """The result of the run, or None while it is not done."""
+        recorded = read_json(self.directory / "result.json")
+        if recorded is None or recorded.get("of") != self._size():
+            return None
+        return recorded
+
+    @property
+    def is_raised(self):
+        """Whether the run was begun with fewer epochs."""
+        before = (read_json(self.directory / "config.json") or self.config)["epochs"]
+        return before < self.config["epochs"]
+
+    def __enter__(self):
+        if (self.directory / "config.json").exists():
+            self._take_lock()
+        return self
+
+    def __exit__(self, *exception):
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def begin(self, data):
+        """Make the directory, and write down what the run is made of. Nothing is written before.
+
+        Args:
+            data: dict about the data; what is in `data["digest"]` has to stay what it was.
+        """
+        recorded = self._claim()
+        if recorded and recorded["trained_on"]["digest"] != data["digest"]:
+            raise WorldError(f"{self.directory} was begun on other images than those of {data['name']} now")
+        self.write_json("config.json", {**self.config, "trained_on": data})
+        self._record_start()
+
+    def begin_group(self):
+        """The same for the directory of several runs, which has no data of its own."""
+        self._claim()
+        self.write_json("config.json", self.config)
+
+    def epochs_done(self):
+        """Number of epochs that the run need not make again."""
+        from callbacks.exact_resume import read_state
+
+        path = self.directory / "state.npz"
+        return len(read_state(path)[0]["history"]) if path.exists() else 0
+
+    def callbacks(self, seed, carry=()):
+        """Callbacks for `fit` that record the run. Put them last."""
         import keras
 
-        return [keras.callbacks.CSVLogger(self.directory / "metrics.csv")]
+        from recipes.recorder import Recorder
+
+        board = keras.callbacks.TensorBoard(self.directory / "tensorboard", write_graph=False)
+        return [board, Recorder(self.directory, seed, carry)]
 
     def save(self, model, title):
         """Save the trained model and the picture of its learning curves."""
         from recipes.report import curves
 
-        self._replace("model.keras", model.save)
-        figure = curves(self.directory / "metrics.csv", title)
-        self._replace("curves.png", figure.savefig)
+        self.write("model.keras", model.save)
+        self.write("curves.png", curves(self.directory / "metrics.csv", title).savefig)
+
+    def finish(self, result):
+        """Write the result, last of all; from then on the run is done."""
+        self.write_json("result.json", {**result, "of": self._size()})
 
     def write_json(self, name, content):
         text = json.dumps(content, indent=2) + "\n"
-        self._replace(name, lambda path: pathlib.Path(path).write_text(text))
+        self.write(name, lambda part: part.write_text(text))
 
-    def _replace(self, name, write):
-        """Write a file whole or not at all; `write` gets a path with the same ending."""
-        part = self.directory / f"part-{os.getpid()}-{name}"
+    def write(self, name, write):
+        """Write a file whole or not at all, as `callbacks.write_whole` does."""
+        from callbacks.write_whole import write_whole
+
         try:
-            write(part)
-            os.replace(part, self.directory / name)
+            write_whole(self.directory / name, write)
         except OSError as error:
-            raise WorldError(f"cannot write {self.directory / name}: {error.strerror}") from error
-        finally:
-            part.unlink(missing_ok=True)
+            raise WorldError(f"cannot write {self.directory / name}: {error.strerror or error}") from error
+
+    def _claim(self):
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorldError(f"no run directory at {self.directory}: {error.strerror}") from error
+        self._take_lock()
+        recorded = self._recorded()
+        self._check(recorded)  # another process may have been here since
+        return recorded
+
+    def _size(self):
+        return {name: self.config[name] for name in GROWS if name in self.config}
+
+    def _recorded(self):
+        recorded = read_json(self.directory / "config.json")
+        if recorded is None and self._holds_something():
+            raise WorldError(f"{self.directory} is not empty and holds no run; give another --run-dir")
+        return recorded
+
+    def _holds_something(self):
+        try:
+            return any(each.name != ".lock" for each in self.directory.iterdir())
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise WorldError(f"no run directory at {self.directory}: {error.strerror}") from error
+
+    def _check(self, recorded):
+        """Refuse settings that are not those the run was begun with."""
+        if recorded is None:
+            return
+        if recorded.get("recipe") != self.config["recipe"]:
+            raise CommandError(f"{self.directory} holds a run of {recorded.get('recipe')}; give another --run-dir")
+        for name in dict.fromkeys([*self.config, *recorded]):
+            value, before = self.config.get(name), recorded.get(name)
+            if name != "trained_on" and value != before and not (name in GROWS and (before or value) < (value or 0)):
+                raise CommandError(
+                    f"--{name.replace('_', '-')}: {self.directory} was begun with {before}, not {value}; "
+                    "take that, or another --run-dir"
+                )
+
+    def _unfinished(self):
+        """The newest default directory that the same command has left behind, unless it is being worked on."""
+        for config in sorted(pathlib.Path("runs", self.config["recipe"]).glob("*/config.json"), reverse=True):
+            recorded = read_json(config) or {}
+            self.directory = config.parent
+            if (
+                all(recorded.get(k) == v for k, v in self.config.items())
+                and self.result is None
+                and not self._is_locked()
+            ):
+                return config.parent
+        return None
+
+    def _fresh(self):
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        names = [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]
+        places = (pathlib.Path("runs", self.config["recipe"], name) for name in names)
+        return next(place for place in places if not place.exists())
+
+    def _is_locked(self):
+        try:
+            self._take_lock()
+        except WorldError:
+            return True
+        self._lock.release()
+        self._lock = None
+        return False
+
+    def _take_lock(self):
+        """The operating system's lock: it ends with the process, however that ends."""
+        import filelock
+
+        if self._lock is not None:
+            return
+        lock = filelock.FileLock(self.directory / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout as error:
+            raise WorldError(f"another process is at work in {self.directory}") from error
+        except OSError as error:
+            raise WorldError(f"cannot write {self.directory / '.lock'}: {error.strerror}") from error
+        self._lock = lock
+
+    def _record_start(self):
+        starts = (read_json(self.directory / "environment.json") or {"starts": []})["starts"]
+        now = {
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "command": ["python", "-m", "recipes", *sys.argv[1:]],
+            **environment(),
+        }
+        if starts:
+            changed = [name for name in ("machine", "versions", "devices") if starts[-1][name] != now[name]]
+            if changed:
+                print(f"Other {' and '.join(changed)} than at the last start: the bits may differ.")
+        self.write_json("environment.json", {"starts": [*starts, now]})
+
+
+def read_json(path):
+    """The contents of a JSON file, or None if there is none.
+
+    Raises:
+        WorldError: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise WorldError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise WorldError(f"{path} is damaged: {error}") from error

@@ -1,7 +1,12 @@
-"""Where images come from, and how a full batch of them is made."""
+"""Where images come from, and how they are handed to `fit`."""
 
 from recipes.data.digits import digits
+from recipes.data.folder import folder
 from recipes.data.full_batches import full_batches
 from recipes.data.images import Images
+from recipes.data.labelled import Labelled
+from recipes.data.load import load
+from recipes.data.shuffled_batches import ShuffledBatches
+from recipes.data.tfds_images import tfds_images
 
-__all__ = ["Images", "digits", "full_batches"]
+__all__ = ["Images", "Labelled", "ShuffledBatches", "digits", "folder", "full_batches", "load", "tfds_images"]

@@ -6,7 +6,8 @@ import numpy as np
 class Images(typing.NamedTuple):
     """A set of labelled images in three parts.
 
-    Each part is `(x, y)`: uint8 `(n, height, width, channels)` and int32 `(n,)`.
+    Each part is `(x, y)`: uint8 `(n, height, width, channels)` and int32 `(n,)`. The validation part is what schedules,
+    early stopping and searches look at; the test part is looked at once, at the end.
     """
 
     name: str
@@ -14,3 +15,31 @@ class Images(typing.NamedTuple):
     train: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
+    origin: dict  # where they come from: paths, versions, hash of an archive
+    digest: str  # SHA-256 of all pixels and labels, before the validation part was taken
+
+    @property
+    def train_size(self):
+        return len(self.train[1])
+
+    def about(self):
+        """What a run writes down about them."""
+        sizes = {part: len(getattr(self, part)[1]) for part in PARTS}
+        return {"name": self.name, "classes": list(self.classes), **sizes, "origin": self.origin, "digest": self.digest}
+
+    def sizes(self):
+        """Their numbers, in words."""
+        sizes = ", ".join(f"{len(getattr(self, part)[1]):,} for {use}" for part, use in PARTS.items())
+        return f"{self.name}: {sizes}"
+
+    def part(self, share):
+        """The first images of each part, `share` of them."""
+
+        def first(x, y):
+            n = max(round(share * len(y)), 1)
+            return x[:n], y[:n]
+
+        return self._replace(**{part: first(*getattr(self, part)) for part in PARTS})
+
+
+PARTS = {"train": "training", "validation": "validation", "test": "the test"}

@@ -1,4 +1,4 @@
-def groupnorm(input_shape, classes, widths=(16, 32, 64)):
+def groupnorm(input_shape, classes, regularizer=None, widths=(16, 32, 64)):
     """A small convolutional network with group normalisation.
 
     ```text
@@ -11,6 +11,7 @@ def groupnorm(input_shape, classes, widths=(16, 32, 64)):
     Args:
         input_shape: `(height, width, channels)` of images with values 0..255; height and width divisible by 8.
         classes: int, number of classes.
+        regularizer: `keras.regularizers.Regularizer` of the kernels, or None.
         widths: channels of each convolution, divisible by 8.
 
     Returns:
@@ -25,9 +26,10 @@ def groupnorm(input_shape, classes, widths=(16, 32, 64)):
     inputs = keras.Input(input_shape, name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     for width in widths:
-        x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
+        x = layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_regularizer=regularizer)(x)
         x = layers.MaxPooling2D()(x)  # before the rest, which then sees a quarter of the positions
         x = layers.GroupNormalization(groups=8)(x)
         x = layers.ReLU()(x)
     x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="groupnorm")
+    logits = layers.Dense(classes, kernel_regularizer=regularizer, name="logits")(x)
+    return keras.Model(inputs, logits, name="groupnorm")

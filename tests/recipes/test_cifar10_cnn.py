@@ -1,25 +1,29 @@
 import keras
 import numpy as np
 import pytest
+from scipy.special import softmax
+from sklearn.metrics import log_loss
 
 from callbacks import FullBatch
 from recipes import cifar10_cnn
-from recipes.data import digits, full_batches
+from recipes.data import full_batches, load
+from recipes.settings import resolve
 from tests.small import flat, relative
 
 
 def test_the_network_has_no_layer_that_couples_samples():
-    model = cifar10_cnn.build_model(cifar10_cnn.Settings(), digits())
+    model = cifar10_cnn.build_model(cifar10_cnn.Settings(), load("digits"))
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
-    x = digits().test[0][:8]
+    x = load("digits").test[0][:8]
     together, alone = model(x), np.concatenate([model(x[i : i + 1]) for i in range(8)])
     np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
 def test_the_recipe_descends_the_exact_full_batch():
     """Its own settings against SGD of Keras with the whole training part at once, clipped alike."""
-    images = digits()
+    images = load("digits")
     x, y = images.train[0][:300], images.train[1][:300]
+    x = x // 2 + np.random.default_rng(0).integers(0, 128, x.shape, np.uint8)  # no ties of max pooling
     small = images._replace(train=(x, y))
     settings = cifar10_cnn.Settings(epochs=4, batch_size=64)
     ours = cifar10_cnn.build_model(settings, small)
@@ -30,23 +34,61 @@ def test_the_recipe_descends_the_exact_full_batch():
     rate = keras.optimizers.schedules.deserialize(rate)
     theirs.compile(keras.optimizers.SGD(rate, 0.9, global_clipnorm=1.0), theirs.loss)
     theirs.fit(x, y, batch_size=300, epochs=4, shuffle=False, verbose=0)
-    assert relative(flat(ours) - start, flat(theirs) - start) < 1e-3  # ties of max pooling fall one way or the other
+    assert relative(flat(ours) - start, flat(theirs) - start) < 1e-4
     assert relative(flat(ours), flat(theirs)) < 1e-5
 
 
-@pytest.mark.parametrize(("optimizer", "updates"), [("batch_gd", 20), ("sgd", 200)])
+@pytest.mark.parametrize(("optimizer", "updates"), [("batch_gd", 20), ("sgd", 220)])
 def test_the_learning_rate_rises_and_falls_over_all_updates(optimizer, updates):
     settings = cifar10_cnn.Settings(optimizer=optimizer, epochs=20)
-    schedule = cifar10_cnn.build_model(settings, digits()).optimizer._learning_rate
+    schedule = cifar10_cnn.build_model(settings, load("digits")).optimizer._learning_rate
     rates = [float(schedule(update)) for update in range(updates + 1)]
     assert max(rates) == pytest.approx(0.2)
     assert int(np.argmax(rates)) == updates // 10
     assert rates[-1] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("variant", cifar10_cnn.VARIANTS)
+@pytest.mark.parametrize(("loss", "penalty"), [("cross_entropy", {}), ("mse", {"l2": 0.01}), ("mae", {"l1": 0.002})])
+def test_every_loss_and_penalty_is_its_formula(variant, loss, penalty):
+    images = load("digits", train_images=64)
+    settings = cifar10_cnn.Settings(variant=variant, loss=loss, **penalty)
+    model = cifar10_cnn.build_model(settings, images)
+    x, y = cifar10_cnn._samples(settings, images, images.train)
+    value = model.evaluate(x, y, batch_size=64, verbose=0)[0]
+    outputs = np.asarray(model(x))
+    if loss == "cross_entropy":
+        expected = log_loss(images.train[1], softmax(outputs, axis=1), labels=range(10))
+    else:
+        power = {"mse": 2, "mae": 1}[loss]
+        expected = np.mean(np.abs(outputs - np.eye(10)[images.train[1]]) ** power)
+    kernels = [w.numpy() for w in model.trainable_weights if w.name == "kernel"]
+    expected += sum(0.01 * (k**2).sum() if "l2" in penalty else 0.002 * abs(k).sum() for k in kernels if penalty)
+    assert value == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_network_and_the_settings_of_the_articles():
+    settings = resolve(cifar10_cnn, {"variant": "basic"})
+    assert (settings.optimizer, settings.learning_rate, settings.momentum) == ("sgd", 0.01, 0.9)
+    assert (settings.batch_size, settings.epochs) == (32, 10)
+    model = cifar10_cnn.build_model(settings, load("digits"))
+    assert model.count_params() == (3 * 3 * 3 + 1) * 32 + (15 * 15 * 32 + 1) * 10
+    rate = model.optimizer._learning_rate
+    for update in (0, 1, 100, 14070):  # Keras 2: lr * 1 / (1 + decay * iterations)
+        assert float(rate(update)) == pytest.approx(0.01 / (1 + 0.01 * update))
+
+
+@pytest.mark.parametrize("variant", cifar10_cnn.VARIANTS)
+def test_presets(variant):
+    own = resolve(cifar10_cnn, {"variant": variant})
+    smoke = resolve(cifar10_cnn, {"variant": variant, "seed": 3}, "smoke")
+    assert (smoke.epochs, smoke.seed, smoke.optimizer) == (3, 3, own.optimizer)
+    assert resolve(cifar10_cnn, {"variant": variant}, "full_batch").optimizer == "batch_gd"
+
+
 def test_the_seed_decides_the_weights():
     first, same, other = (
-        flat(cifar10_cnn.build_model(cifar10_cnn.Settings(seed=seed), digits())) for seed in (1, 1, 2)
+        flat(cifar10_cnn.build_model(cifar10_cnn.Settings(seed=seed), load("digits"))) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, same)
     assert not np.array_equal(first, other)

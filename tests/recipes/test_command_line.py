@@ -10,7 +10,8 @@ import time
 import keras
 import pytest
 
-from recipes.__main__ import RECIPES, main
+from recipes.__main__ import main
+from recipes.command_line import RECIPES
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -40,7 +41,7 @@ WRONG = [
     (["train", "cifar10_cnn", "--optimizer", "bach_gd"], "did you mean batch_gd"),
     (["train", "cifar10_cnn", "--optimizer", "adam", "--momentum", "0.9"], "adam has no momentum"),
     (["train", "cifar10_cnn", "--data", "digit"], "did you mean digits?"),
-    (["train", "cifar10_cnn", "--variant", "batchnorm"], "there are: groupnorm"),
+    (["train", "cifar10_cnn", "--variant", "batchnorm"], "there are: basic, groupnorm"),
     (["train", "cifar10_cnn", "--clipping", "by_norm"], "by_norm:1.0"),
     (["train", "cifar10_cnn", "--epochs", "many"], "--epochs"),
     (["train", "cifar10_cnn", "--epochs", "0"], "--epochs"),
@@ -172,16 +173,21 @@ def test_train(capsys, tmp_path, optimizer):
     assert "images of digits" in out
     assert out.splitlines()[-1].endswith(str(directory / "curves.png"))
     assert {p.name for p in directory.iterdir()} == {
+        ".lock",
         "config.json",
         "curves.png",
+        "environment.json",
         "metrics.csv",
         "model.keras",
         "result.json",
+        "state.npz",
+        "tensorboard",
+        "timing.csv",
     }
     config = json.loads((directory / "config.json").read_text())
     assert (config["optimizer"], config["seed"], config["momentum"]) == (optimizer, 5, 0.9)
     result = json.loads((directory / "result.json").read_text())
-    assert result["updates"] == (3 if optimizer == "batch_gd" else 30)
+    assert result["updates"] == (3 if optimizer == "batch_gd" else 33)
     model = keras.saving.load_model(directory / "model.keras")
     assert model.optimizer.iterations.numpy() == result["updates"]
 

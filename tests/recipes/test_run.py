@@ -3,36 +3,136 @@ import json
 
 import pytest
 
-from recipes.errors import WorldError
+from recipes.errors import CommandError, WorldError
 from recipes.run import Run
+
+DATA = {"name": "digits", "digest": "abc"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     epochs: int = 3
+    learning_rate: float = 0.1
+    early_stopping: int | None = None
+
+
+def begun(directory, settings=None, data=DATA):
+    run = Run("some_recipe", settings or Settings(), directory)
+    with run:
+        run.begin(data)
+    return run
 
 
 def test_the_default_directory_is_named_after_recipe_and_time(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = Run("some_recipe", Settings())
+    run = begun(None)
     assert run.directory.parts[:2] == ("runs", "some_recipe")
-    assert json.loads((run.directory / "config.json").read_text()) == {"recipe": "some_recipe", "epochs": 3}
+    config = json.loads((run.directory / "config.json").read_text())
+    expected = {"recipe": "some_recipe", "epochs": 3, "learning_rate": 0.1, "early_stopping": None, "trained_on": DATA}
+    assert config == expected
 
 
-def test_a_directory_is_never_used_twice(tmp_path):
-    Run("some_recipe", Settings(), tmp_path / "run")
-    with pytest.raises(WorldError, match="holds a run already"):
-        Run("some_recipe", Settings(), tmp_path / "run")
+def test_by_default_the_same_command_goes_on_and_a_finished_one_begins_anew(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = begun(None)
+    begun(None, Settings(learning_rate=0.2))
+    again = begun(None)
+    assert again.directory == first.directory
+    with again:
+        assert begun(None).directory != first.directory  # that one is being worked on
+    again.finish({"score": 1})
+    runs = [begun(None) for _ in range(2)]
+    assert runs[0].directory == runs[1].directory != first.directory
+
+
+def test_a_finished_run_has_its_result_until_more_epochs_are_asked_for(tmp_path):
+    run = begun(tmp_path)
+    assert run.result is None
+    run.finish({"score": 1})
+    assert Run("some_recipe", Settings(), tmp_path).result["score"] == 1
+    more = Run("some_recipe", Settings(epochs=5), tmp_path)
+    assert more.result is None
+    assert more.is_raised
+    assert not Run("some_recipe", Settings(), tmp_path).is_raised
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (Settings(learning_rate=0.2), "--learning-rate: .* was begun with 0.1, not 0.2"),
+        (Settings(epochs=2), "--epochs: .* was begun with 3, not 2"),
+        (Settings(early_stopping=4), "--early-stopping: .* was begun with None, not 4"),
+    ],
+)
+def test_a_changed_setting_is_named(tmp_path, settings, said):
+    begun(tmp_path)
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(CommandError, match=said):
+        Run("some_recipe", settings, tmp_path)
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_another_recipe_or_other_data(tmp_path):
+    begun(tmp_path)
+    with pytest.raises(CommandError, match="holds a run of some_recipe"):
+        Run("other_recipe", Settings(), tmp_path)
+    with pytest.raises(WorldError, match="other images than those of digits now"):
+        begun(tmp_path, data={**DATA, "digest": "def"})
+
+
+def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    with pytest.raises(WorldError, match="not empty and holds no run"):
+        Run("some_recipe", Settings(), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_nothing_is_written_before_the_run_begins(tmp_path):
+    with Run("some_recipe", Settings(), tmp_path / "run"):
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_second_process_is_refused_and_a_lock_does_not_outlive_its_process(tmp_path):
+    with Run("some_recipe", Settings(), tmp_path) as run:
+        run.begin(DATA)
+        with pytest.raises(WorldError, match="another process is at work"):
+            Run("some_recipe", Settings(), tmp_path).__enter__()
+    with Run("some_recipe", Settings(), tmp_path):
+        pass
+
+
+def test_every_start_is_recorded(tmp_path, capsys):
+    begun(tmp_path)
+    begun(tmp_path)
+    path = tmp_path / "environment.json"
+    starts = json.loads(path.read_text())["starts"]
+    assert len(starts) == 2
+    assert starts[0]["versions"]["keras"]
+    assert starts[0]["machine"]["cores"] >= 1
+    assert capsys.readouterr().out == ""
+    starts[-1]["versions"]["tensorflow"] = "1.0"
+    path.write_text(json.dumps({"starts": starts}))
+    begun(tmp_path)
+    assert "Other versions than at the last start: the bits may differ." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2"])
+def test_a_damaged_config_is_one_line(tmp_path, content):
+    begun(tmp_path)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(WorldError, match=r"config\.json is damaged"):
+        Run("some_recipe", Settings(), tmp_path)
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path):
-    run = Run("some_recipe", Settings(), tmp_path)
+    run = begun(tmp_path)
+    before = sorted(p.name for p in tmp_path.iterdir())
 
     def fails(path):
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(WorldError, match=r"config\.json: No space left on device"):
-        run._replace("config.json", fails)
-    assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
+        run.write("config.json", fails)
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 3

@@ -1,15 +1,18 @@
+import hashlib
+
 import numpy as np
 from sklearn.datasets import load_digits
 
 from recipes.data import digits
 
 
-def test_all_digits_in_three_parts_that_share_none():
+def test_all_digits_in_two_parts_that_share_none():
     images = digits()
-    assert [len(x) for x, _ in images[2:]] == [1280, 157, 360]
-    assert all(x.shape[1:] == (32, 32, 3) and x.dtype == "uint8" for x, _ in images[2:])
+    parts = (images.train, images.test)
+    assert [len(x) for x, _ in parts] == [1437, 360]
+    assert all(x.shape[1:] == (32, 32, 3) and x.dtype == "uint8" for x, _ in parts)
     scans, labels = load_digits(return_X_y=True)
-    small = [np.concatenate([x[:, ::4, ::4, 0].reshape(len(x), 64), y[:, None]], axis=1) for x, y in images[2:]]
+    small = [np.concatenate([x[:, ::4, ::4, 0].reshape(len(x), 64), y[:, None]], axis=1) for x, y in parts]
     mine = sorted(map(bytes, np.concatenate(small).astype("uint8")))
     theirs = np.concatenate([np.round(scans * 255 / 16), labels[:, None]], axis=1)
     assert mine == sorted(map(bytes, theirs.astype("uint8")))
@@ -17,7 +20,7 @@ def test_all_digits_in_three_parts_that_share_none():
 
 def test_the_parts_are_the_same_every_time_and_stratified():
     first, second = digits(), digits()
-    for (x, y), (again, labels) in zip(first[2:], second[2:], strict=True):
+    for (x, y), (again, labels) in zip((first.train, first.test), (second.train, second.test), strict=True):
         np.testing.assert_array_equal(x, again)
         np.testing.assert_array_equal(y, labels)
     assert set(np.bincount(first.test[1])) <= {35, 36, 37}
@@ -28,3 +31,9 @@ def test_a_pixel_becomes_a_square_of_grey():
     np.testing.assert_array_equal(image, image[..., :1].repeat(3, axis=2))
     np.testing.assert_array_equal(image, image[::4, ::4].repeat(4, axis=0).repeat(4, axis=1))
     assert image.max() == 255
+
+
+def test_the_digest_is_that_of_pixels_and_labels():
+    images = digits()
+    sha = hashlib.sha256(b"".join(array.tobytes() for array in (*images.train, *images.test)))
+    assert images.digest == sha.hexdigest()

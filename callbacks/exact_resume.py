@@ -1,0 +1,214 @@
+import json
+import os
+import pathlib
+import random
+import time
+import zipfile
+import zlib
+
+import keras
+import ml_dtypes
+import numpy as np
+from keras import ops
+
+from callbacks.write_whole import write_whole
+
+# What Keras's own callbacks remember from epoch to epoch.
+CARRIED = {
+    "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
+    "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
+    "ModelCheckpoint": ("best",),
+}
+
+
+class ExactResume(keras.callbacks.Callback):
+    """Lets `fit` go on after it was killed, with the bits of a run that was not.
+
+    ```python
+    before epoch e:  seed of random and numpy.random = hash(seed, e);  follows.epoch = e
+    after epoch e:   file = weights, layers' random states, optimizer, carried callbacks, logs of all epochs
+    ```
+
+    `keras.callbacks.BackupAndRestore` keeps weights and optimizer, but data and randomness start from the beginning,
+    and what EarlyStopping and ReduceLROnPlateau have seen is forgotten. Here the same `fit` in a new process goes on
+    behind the last epoch that was saved; what had been done of the next one is done again. On the same machine, with
+    the same versions and operations that repeat their bits (TensorFlow on CPU does), weights, optimizer and logs end
+    bit for bit as if nothing had happened.
+
+    Layers that draw random numbers have to do so from a `keras.random.SeedGenerator` of their own, as those of Keras
+    do; its state is in the file. (Reseeding TensorFlow would throw away its compiled kernels: 40 ms an epoch.)
+
+    Data have to come in an order that depends on the epoch alone: `recipes.data.ShuffledBatches` in `follows`,
+    `recipes.data.full_batches`, or `shuffle=False`. Put this last in `callbacks`, so that it sees what the others did.
+
+    The file is written beside its place and moved there: a kill at any moment leaves the last one or the new one.
+
+    Args:
+        path: str or path of the file, .npz.
+        seed: int >= 0, that all randomness derives from.
+        follows: data sets with an attribute `epoch` that is to be set.
+        carry: callbacks of this `fit` whose state is saved too: `EarlyStopping`, `ReduceLROnPlateau`,
+            `ModelCheckpoint`.
+        every_seconds: float >= 0. Save after an epoch only if the last save is that long ago; the first and the last
+            epoch are always saved.
+
+    Attributes:
+        history: list of dicts, the logs of every epoch since the first, those before the restart too.
+        seconds: list of floats, the duration of each of those epochs.
+
+    Raises:
+        ValueError: the file is damaged, or belongs to another model or optimizer.
+
+    Example:
+
+    >>> import os, tempfile, keras, numpy as np
+    >>> from callbacks import ExactResume
+    >>> path = os.path.join(tempfile.mkdtemp(), "state.npz")
+    >>> def train(epochs):
+    ...     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    ...     model.compile("sgd", "mse")
+    ...     resume = ExactResume(path, seed=0)
+    ...     model.fit(np.ones((4, 3)), np.ones(4), epochs=epochs, shuffle=False, callbacks=[resume], verbose=0)
+    ...     return len(resume.history)
+    >>> train(epochs=2), train(epochs=5)  # the second goes on at epoch 2
+    (2, 5)
+    """
+
+    def __init__(self, path, seed=0, *, follows=(), carry=(), every_seconds=0.0):
+        super().__init__()
+        self.path = pathlib.Path(path)
+        self.seed, self.follows, self.carry, self.every_seconds = seed, follows, carry, every_seconds
+        for callback in carry:
+            if _kind(callback) is None:
+                raise ValueError(
+                    f"ExactResume: `carry` takes {', '.join(CARRIED)}. Received: {type(callback).__name__}"
+                )
+        self.history, self.seconds = [], []
+        self._saved = self._began = 0.0  # seconds of the monotonic clock
+
+    def on_train_begin(self, logs=None):
+        self.history, self.seconds, self._saved = [], [], 0.0
+        if self.path.exists():
+            self._restore()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model._initial_epoch = None
+        self._began = time.perf_counter()
+        seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)
+        for data in self.follows:
+            data.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds.append(time.perf_counter() - self._began)
+        self.history.append({"epoch": epoch, **{name: _number(value) for name, value in (logs or {}).items()}})
+        last = epoch + 1 == self.params["epochs"] or self.model.stop_training
+        if last or not self._saved or time.perf_counter() - self._saved >= self.every_seconds:
+            self.save()
+            self._saved = time.perf_counter()
+
+    def on_train_end(self, logs=None):
+        self.model._initial_epoch = None
+
+    def save(self):
+        """Write the state of training."""
+        arrays = {f"variable_{i}": _plain(ops.convert_to_numpy(v)) for i, v in enumerate(self._variables())}
+        carried = []
+        for number, callback in enumerate(self.carry):
+            state = {name: getattr(callback, name, None) for name in CARRIED[_kind(callback)]}
+            weights = state.pop("best_weights", None)
+            arrays |= {f"carried_{number}_{i}": _plain(np.asarray(w)) for i, w in enumerate(weights or [])}
+            carried.append({name: _number(value) for name, value in state.items()})
+        about = {
+            "variables": self._described(),
+            "history": self.history,
+            "seconds": self.seconds,
+            "stopped": bool(self.model.stop_training),
+            "carried": carried,
+        }
+        write_whole(self.path, lambda part: np.savez(part, about=np.array(json.dumps(about)), **arrays))
+
+    def _restore(self):
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        about, arrays = read_state(self.path)
+        self._check(about, arrays)
+        for i, variable in enumerate(self._variables()):
+            variable.assign(arrays[f"variable_{i}"].view(_numpy_type(variable.dtype)))
+        for number, (callback, state) in enumerate(zip(self.carry, about["carried"], strict=True)):
+            vars(callback).update(state)
+            weights = [name for name in arrays if name.startswith(f"carried_{number}_")]
+            if weights:
+                callback.best_weights = [
+                    arrays[f"carried_{number}_{i}"].view(np.asarray(w).dtype)
+                    for i, w in enumerate(self.model.get_weights())
+                ]
+        self.history, self.seconds = about["history"], about["seconds"]
+        self.model._initial_epoch = self.params["epochs"] if about["stopped"] else self.history[-1]["epoch"] + 1
+        self._saved = time.perf_counter()
+
+    def _variables(self):
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _described(self):
+        return [[v.name, list(v.shape), keras.backend.standardize_dtype(v.dtype)] for v in self._variables()]
+
+    def _check(self, about, arrays):
+        mine = self._described()
+        if len(about["carried"]) != len(self.carry):
+            raise ValueError(f"{self.path} was made with {len(about['carried'])} callbacks in `carry`.")
+        if mine != about["variables"]:
+            pairs = zip([*about["variables"], None], [*mine, None], strict=False)
+            there, here = next(pair for pair in pairs if pair[0] != pair[1])
+            raise ValueError(
+                f"{self.path} was made with another model or optimizer: it has {_words(there)} where there is "
+                f"{_words(here)} now."
+            )
+        for i, (_, shape, dtype) in enumerate(mine):
+            array = arrays.get(f"variable_{i}")
+            if array is None or list(array.shape) != shape or array.itemsize != np.dtype(_numpy_type(dtype)).itemsize:
+                raise ValueError(f"{self.path} is damaged (variable_{i}); remove it to start from the beginning.")
+
+
+def read_state(path):
+    """The contents of a file that `ExactResume` wrote.
+
+    Returns:
+        `(about, arrays)`, two dicts; `about["history"]` has the logs of every epoch.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
+            arrays = {name: np.asarray(content[name]) for name in content.files}
+        return json.loads(str(arrays.pop("about"))), arrays
+    except (ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"{os.fspath(path)} is damaged ({error}); remove it to start from the beginning.") from error
+
+
+def _kind(callback):
+    return next((cls.__name__ for cls in type(callback).__mro__ if cls.__name__ in CARRIED), None)
+
+
+def _numpy_type(dtype):
+    name = keras.backend.standardize_dtype(dtype)
+    return getattr(ml_dtypes, name, None) or np.dtype(name)  # bfloat16 and float8 are no types of NumPy
+
+
+def _plain(array):
+    """The same bits in a type that .npz files know: bfloat16 and float8 are not among them."""
+    return array.view(f"u{array.itemsize}") if array.dtype.kind == "V" else array
+
+
+def _number(value):
+    """What JSON can hold of a log or of a callback's state."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    array = np.asarray(value)
+    return array.item() if array.ndim == 0 else array.tolist()
+
+
+def _words(description):
+    return "nothing" if description is None else "{} {} {}".format(*description)

@@ -1,0 +1,28 @@
+import os
+import pathlib
+
+from callbacks.uninterrupted import uninterrupted
+
+
+def write_whole(path, write):
+    """Write a file whole or not at all, and let it survive a power cut.
+
+    Signals that would end the process wait until the file is there.
+
+    Args:
+        path: where to; what is there is replaced in one step.
+        write: function that writes a file, given a path in the same directory with the same ending.
+
+    Raises:
+        OSError: there is no room, or no permission. What was there before is still there, and nothing half-written.
+    """
+    path = pathlib.Path(path)
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    with uninterrupted():
+        try:
+            write(part)
+            with open(part, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)

@@ -1,0 +1,250 @@
+"""What the command line understands. Each command's work is a file of `recipes.commands`."""
+
+import argparse
+import dataclasses
+import importlib
+import inspect
+import typing
+
+from recipes.errors import CommandError
+from recipes.nearest import unknown
+from recipes.settings import resolve
+
+RECIPES = ("cifar10_cnn", "linear_regression")
+
+
+def parse(arguments):
+    """Parse a command line.
+
+    Args:
+        arguments: list of str, or None for those of the process.
+
+    Returns:
+        A namespace whose `command` is to be called with it.
+
+    Raises:
+        CommandError: it means nothing.
+    """
+    parser = _Parser(prog="python -m recipes", description="Recipes: a model, its data and its optimizer.")
+    parser.set_defaults(command=_no_command)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
+    _add(commands, "list", _list, "list the recipes, a line each")
+    _add_show(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_predict(commands)
+    _add_export(commands)
+    _add_prepare(commands)
+    return parser.parse_args(arguments)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with mistakes told in one line that has the nearest names."""
+
+    def error(self, message):
+        raise CommandError(f"{message} (see {self.prog} --help)")
+
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            kind = "recipe" if action.metavar == "NAME" else (action.metavar or "value").lower()
+            raise CommandError(unknown(kind, str(value), action.choices))
+
+    def parse_args(self, args=None, namespace=None):
+        asked, strange = self.parse_known_args(args, namespace)
+        if strange and not strange[0].startswith("-"):
+            raise CommandError(f"one word too many: '{strange[0]}'")
+        if strange:
+            parser = getattr(asked, "parser", self)
+            known = [o for action in parser._actions for o in action.option_strings]
+            raise CommandError(unknown("option", strange[0].partition("=")[0], known))
+        return asked
+
+
+def _add(commands, name, command, text):
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(command=command, parser=parser)
+    return parser
+
+
+def _add_show(commands):
+    show = _add(commands, "show", _show, "what a recipe is, and its settings")
+    show.add_argument("recipe", metavar="NAME", type=_recipe)
+
+
+def _add_train(commands):
+    train = _add(commands, "train", _no_recipe, "train a recipe, or go on with a run that was interrupted")
+    recipes = train.add_subparsers(metavar="NAME", parser_class=_Parser, dest="recipe")
+    for name in RECIPES:
+        _add_recipe(recipes, name)
+
+
+def _add_recipe(recipes, name):
+    module = _recipe(name)
+    parser = _add(recipes, name, _train, _first_line(module))
+    parser.set_defaults(recipe=module)
+    settings = parser.add_argument_group("settings", "Defaults are those of the variant's preset; see show.")
+    for field in dataclasses.fields(module.Settings):
+        settings.add_argument(
+            "--" + field.name.replace("_", "-"),
+            type=_value_type(field),
+            default=argparse.SUPPRESS,
+            metavar=_value_type(field).__name__.upper(),
+            help=_help(field),
+        )
+    settings.add_argument("--preset", metavar="NAME", help=f"a set of settings: {', '.join(module.PRESETS)}")
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--run-dir", metavar="DIR", type=_directory, help="where results go (default: runs/NAME/DATE-TIME)"
+    )
+    run.add_argument("--seeds", metavar="N", type=_seeds, help="train with N seeds, from --seed up, and average")
+    run.add_argument(
+        "--results", metavar="DIR", default="results", help="with --seeds: where the table of averages is (results)"
+    )
+    run.add_argument("--dry-run", action="store_true", help="say what it would take, and train nothing")
+    _add_data(parser)
+    parser.add_argument("--download", action="store_true", help="allow the images to be downloaded if they are missing")
+
+
+def _add_data(parser):
+    parser.add_argument("--data-dir", metavar="DIR", type=_directory, help="directory of tensorflow-datasets")
+
+
+def _add_evaluate(commands):
+    evaluate = _add(commands, "evaluate", _evaluate, "judge a finished run once more on its test part")
+    evaluate.add_argument("run_dir", metavar="RUN_DIR")
+    _add_data(evaluate)
+
+
+def _add_predict(commands):
+    predict = _add(commands, "predict", _predict, "what a finished run makes of image files")
+    predict.add_argument("run_dir", metavar="RUN_DIR")
+    predict.add_argument("images", metavar="IMAGE", nargs="+")
+
+
+def _add_export(commands):
+    export = _add(commands, "export", _export, "write a finished run's model as SavedModel and ONNX")
+    export.add_argument("run_dir", metavar="RUN_DIR")
+    export.add_argument(
+        "--format",
+        metavar="FORMAT",
+        choices=("saved_model", "onnx", "all"),
+        default="all",
+        help="saved_model, onnx, all",
+    )
+
+
+def _add_prepare(commands):
+    prepare = _add(commands, "prepare", _prepare, "make a data set ready without a network")
+    prepare.add_argument("name", metavar="SET", choices=("cifar10",), help="cifar10")
+    prepare.add_argument("--archive", metavar="FILE", required=True, help="cifar-10-binary.tar.gz; it is only read")
+    prepare.add_argument(
+        "--unverified", action="store_true", help="take an archive with another than the official hash"
+    )
+    _add_data(prepare)
+
+
+def _help(field):
+    default = "" if field.default is None else f" (default: {field.default})"
+    return (field.metadata["help"] + default).replace("%", "%%")
+
+
+def _value_type(field):
+    """The type of a setting's value: `float` for `float | None`."""
+    return field.type if isinstance(field.type, type) else typing.get_args(field.type)[0]
+
+
+def _directory(text):
+    if not text:
+        raise CommandError("--run-dir: the name of the directory is empty")
+    return text
+
+
+def _seeds(text):
+    if not text.isdigit() or not 2 <= int(text) <= 10_000:
+        raise CommandError(f"--seeds must lie in 2 to 10000; it is {text}")
+    return int(text)
+
+
+def _recipe(name):
+    if name not in RECIPES:
+        raise CommandError(unknown("recipe", name, RECIPES))
+    return importlib.import_module(f"recipes.{name}")
+
+
+def _first_line(module):
+    return inspect.getdoc(module).partition("\n")[0]
+
+
+def _no_command(asked):
+    raise CommandError("say what to do: list, show NAME or train NAME (see python -m recipes --help)")
+
+
+def _no_recipe(asked):
+    raise CommandError(f"say which recipe to train: {', '.join(RECIPES)}")
+
+
+def _list(asked):
+    for name in RECIPES:
+        print(f"{name:18} {_first_line(_recipe(name))}")
+
+
+def _show(asked):
+    print(inspect.getdoc(asked.recipe))
+    print("\nSettings:\n")
+    for field in dataclasses.fields(asked.recipe.Settings):
+        print(f"    {field.name:16} {field.default!s:20} {field.metadata['help']}")
+    print("\nPresets:\n")
+    for name, values in asked.recipe.PRESETS.items():
+        of = [variant for variant, preset in asked.recipe.VARIANTS.items() if preset == name]
+        words = ", ".join(f"{key}={value}" for key, value in values.items()) or "the settings above"
+        print(f"    {name:16} {words}" + (f" (of variant {', '.join(of)})" if of else ""))
+
+
+def _train(asked):
+    names = [field.name for field in dataclasses.fields(asked.recipe.Settings)]
+    given = {name: getattr(asked, name) for name in names if hasattr(asked, name)}
+    settings = resolve(asked.recipe, given, asked.preset)
+    places = {"data_dir": asked.data_dir, "download": asked.download}
+    if asked.dry_run:
+        from recipes.commands.dry_run import dry_run
+
+        dry_run(asked.recipe, settings, **places)
+    elif asked.seeds:
+        from recipes.commands.seeds import report_seeds, train_seeds
+
+        trained = train_seeds(asked.recipe, settings, asked.seeds, asked.run_dir, asked.results, **places)
+        report_seeds(asked.recipe, *trained, asked.results)
+    else:
+        from recipes.commands.train import report, train
+
+        report(asked.recipe, settings, *train(asked.recipe, settings, asked.run_dir, **places))
+
+
+def _saved(asked):
+    from recipes.commands.saved_run import SavedRun
+
+    return SavedRun(asked.run_dir, {name: lambda name=name: _recipe(name) for name in RECIPES})
+
+
+def _evaluate(asked):
+    from recipes.commands.evaluate import evaluate
+
+    evaluate(_saved(asked), asked.data_dir)
+
+
+def _predict(asked):
+    from recipes.commands.predict import predict
+
+    predict(_saved(asked), asked.images)
+
+
+def _export(asked):
+    from recipes.commands.export import FORMATS, export
+
+    export(_saved(asked), list(FORMATS) if asked.format == "all" else [asked.format])
+
+
+def _prepare(asked):
+    from recipes.commands.prepare import prepare
+
+    prepare(asked.archive, asked.data_dir, asked.unverified)

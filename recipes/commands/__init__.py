@@ -1,0 +1,1 @@
+"""What each command does, one a file. Nothing heavy is imported before it is needed."""

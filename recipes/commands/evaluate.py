@@ -1,0 +1,21 @@
+from recipes.commands.keras_session import start_keras
+from recipes.errors import WorldError
+
+
+def evaluate(run, data_dir=None):
+    """Judge a finished run once more on its test part, and print the result.
+
+    Args:
+        run: `SavedRun`.
+        data_dir: where its images are, if they have moved.
+
+    Raises:
+        WorldError: the images are not there, or are others than the run was trained on.
+    """
+    start_keras()
+    data = run.recipe.load(run.settings, data_dir)
+    if data.about()["digest"] != run.data["digest"]:
+        raise WorldError(f"{run.directory} was trained on other images than those of {run.data['name']} now")
+    result = run.recipe.judge(run.model(), run.settings, data)
+    for name, value in result.items():
+        print(f"{name:16} {value:.6g}" if isinstance(value, float) else f"{name:16} {value}")

@@ -1,0 +1,116 @@
+import csv
+import dataclasses
+import datetime
+import math
+import pathlib
+import statistics
+
+from recipes.commands.train import recipe_name, train
+from recipes.environment import machine, versions
+from recipes.errors import WorldError
+from recipes.run import Run
+from recipes.tables import table
+from recipes.training import DIVERGED
+
+
+def train_seeds(recipe, settings, seeds, run_dir=None, results="results", **places):
+    """Train a recipe with several seeds, one run each, and keep mean, deviation and interval of what they reach.
+
+    The runs lie in RUN_DIR/seed-K, K from `settings.seed` up, and go on like any other. RUN_DIR/seeds.csv has a row
+    for each; a row with the mean, the standard deviation, the 95 % interval of the mean (Student's t), hardware and
+    versions is added to RESULTS/RECIPE.csv.
+
+    Args:
+        recipe, settings: as for `train`.
+        seeds: int >= 2.
+        run_dir: by default as for `train`.
+        results: directory of the tables that rows are added to.
+        places: `data_dir` and `download`, as for `train`.
+
+    Returns:
+        `(row, directory)`, the row a dict.
+    """
+    name = recipe_name(recipe)
+    with Run(name, settings, run_dir, extra={"seeds": seeds}) as run:
+        if run.result is not None:
+            print(f"{run.directory} is done already; this is its result.")
+            return run.result["row"], run.directory
+        run.begin_group()
+        rows = []
+        for seed in range(settings.seed, settings.seed + seeds):
+            result, _ = train(
+                recipe, dataclasses.replace(settings, seed=seed), run.directory / f"seed-{seed}", **places
+            )
+            rows.append({"seed": seed, **{k: v for k, v in result.items() if k != "of"}})
+            _forget_model()
+        diverged = [row["seed"] for row in rows if row["outcome"] == DIVERGED]
+        if diverged:
+            raise WorldError(f"training diverged with seed {diverged[0]}; see {run.directory / f'seed-{diverged[0]}'}")
+        run.write("seeds.csv", lambda part: part.write_text(table(rows)))
+        row = {**_described(name, settings, seeds), **_statistics(rows, recipe.SCORE), **_circumstances(rows)}
+        add_row(pathlib.Path(results, f"{name}.csv"), row)
+        run.finish({"row": row})
+        return row, run.directory
+
+
+def report_seeds(recipe, row, directory, results):
+    """Print what several seeds reached."""
+    score = recipe.SCORE
+    print(
+        f"\n{score}: {row['mean']:.5g} ± {row['standard_deviation']:.2g} (standard deviation of {row['n']} seeds), "
+        f"95 % interval of the mean {row['low']:.5g} to {row['high']:.5g}."
+    )
+    print(f"Each seed: {directory / 'seeds.csv'}. Added to {pathlib.Path(results, recipe_name(recipe) + '.csv')}.")
+
+
+def interval(values):
+    """Mean, standard deviation, and the ends of the 95 % interval of the mean (Student's t)."""
+    from scipy import stats
+
+    mean, deviation = statistics.mean(values), statistics.stdev(values)
+    half = stats.t.ppf(0.975, len(values) - 1) * deviation / math.sqrt(len(values))
+    return mean, deviation, mean - half, mean + half
+
+
+def add_row(path, row):
+    """Add a row to a CSV file, whole or not at all; a column it does not have yet is added too."""
+    from callbacks.write_whole import write_whole
+
+    rows = []
+    if path.exists():
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda part: part.write_text(table([*rows, row])))
+    except OSError as error:
+        raise WorldError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _described(name, settings, seeds):
+    return {"recipe": name, "n": seeds, "first_seed": settings.seed} | {
+        key: value for key, value in dataclasses.asdict(settings).items() if key != "seed"
+    }
+
+
+def _statistics(rows, score):
+    names = ("mean", "standard_deviation", "low", "high")
+    values = interval([row[score] for row in rows])
+    return {"score": score, **{name: float(f"{value:.6g}") for name, value in zip(names, values, strict=True)}}
+
+
+def _circumstances(rows):
+    return {
+        "updates": round(statistics.mean(row["updates"] for row in rows)),
+        "median_training_seconds": statistics.median(row["training_seconds"] for row in rows),
+        "date": datetime.date.today().isoformat(),
+        **machine(),
+        **versions(),
+    }
+
+
+def _forget_model():
+    """Names and graphs of one run must not reach the next."""
+    import keras
+
+    keras.utils.clear_session()

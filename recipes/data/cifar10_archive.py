@@ -1,0 +1,133 @@
+import hashlib
+import json
+import pathlib
+import tarfile
+import tempfile
+import zlib
+
+import numpy as np
+
+from callbacks.write_whole import write_whole
+from recipes.data.tfds_images import SOURCE, default_data_dir
+from recipes.errors import CommandError, WorldError
+
+SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+FOLDER = "cifar-10-batches-bin"
+LABELS = "batches.meta.txt"
+BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
+ROWS, ROW = 10_000, 1 + 32 * 32 * 3  # a label, then red, green and blue planes
+LARGEST_LABELS = 1024  # bytes; the official file has 61
+
+
+def prepare_cifar10(archive, data_dir=None, unverified=False):
+    """Prepare CIFAR-10 for tensorflow-datasets from its binary archive, without a network.
+
+    The archive is only read. What is made is what `tfds.load("cifar10")` would make of it, whole or not at all.
+
+    Args:
+        archive: path of cifar-10-binary.tar.gz.
+        data_dir: where to; by default that of tensorflow-datasets.
+        unverified: bool. Accept a well-formed archive with another hash than the official one, and record its hash.
+
+    Returns:
+        The directory of the prepared set.
+
+    Raises:
+        CommandError: there is no such archive.
+        WorldError: it has another hash, is damaged, or there is a set already.
+    """
+    archive, root = pathlib.Path(archive), default_data_dir(data_dir)
+    if not archive.is_file():
+        raise CommandError(f"--archive: there is no file {archive}")
+    digest = _sha256(archive)
+    if digest != SHA256 and not unverified:
+        raise WorldError(
+            f"{archive} is not the official cifar-10-binary.tar.gz: its SHA-256 is {digest}, not {SHA256}; "
+            "--unverified takes it all the same"
+        )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".cifar10-") as unpacked:
+            _unpack(archive, pathlib.Path(unpacked, FOLDER))
+            return _prepare(root, unpacked, {"archive": archive.name, "sha256": digest, "official": digest == SHA256})
+    except OSError as error:
+        raise WorldError(f"cifar10 cannot be prepared in {root}: {error.strerror or error}") from error
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unpack(archive, folder):
+    """Write the seven files that count, each checked; nothing in the archive decides where or how much is written."""
+    folder.mkdir()
+    wanted = {f"{FOLDER}/{name}": name for name in (*BATCHES, LABELS)}
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                name = wanted.pop(member.name.removeprefix("./"), None)
+                if name is not None:
+                    (folder / name).write_bytes(_checked(archive, name, _content(tar, member)))
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise WorldError(f"{archive} is damaged: {error}") from error
+    except OSError as error:
+        if error.errno is not None:  # of the disk, not of the gzip stream
+            raise
+        raise WorldError(f"{archive} is damaged: {error}") from error
+    if wanted:
+        raise WorldError(f"{archive} has no {', '.join(sorted(wanted))}")
+
+
+def _content(tar, member):
+    largest = LARGEST_LABELS if member.name.endswith(LABELS) else ROWS * ROW
+    if not member.isfile() or member.size > largest:
+        raise tarfile.ReadError(f"{member.name} is no file of at most {largest} bytes")
+    return tar.extractfile(member).read()
+
+
+def _checked(archive, name, content):
+    if name == LABELS:
+        classes = [line for line in content.decode(errors="replace").split("\n") if line]
+        if len(set(classes)) != 10 or not all(each.isprintable() for each in classes):
+            raise WorldError(f"{archive}: {name} does not name 10 classes")
+        return content
+    if len(content) != ROWS * ROW:
+        raise WorldError(f"{archive}: {name} has {len(content)} bytes, not {ROWS * ROW}")
+    labels = np.frombuffer(content, np.uint8)[::ROW]
+    if labels.max() > 9:
+        row = int(np.argmax(labels > 9))
+        raise WorldError(f"{archive}: {name}, image {row} has label {labels[row]}; labels lie in 0 to 9")
+    return content
+
+
+def _prepare(root, unpacked, source):
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+    builder = tfds.builder("cifar10", data_dir=root)
+    place = pathlib.Path(builder.data_dir)
+    if place.exists():
+        raise WorldError(f"{place} is there already; nothing was changed")
+    split_generators = type(builder)._split_generators
+    builder._split_generators = lambda downloads: split_generators(builder, _Unpacked(unpacked))
+    try:
+        builder.download_and_prepare(
+            download_dir=unpacked, download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+        )
+    except OSError:
+        raise
+    except Exception as error:  # a full disk comes as one of several errors of TensorFlow
+        raise WorldError(f"cifar10 cannot be prepared in {root}: {str(error).splitlines()[0]}") from error
+    write_whole(place / SOURCE, lambda part: part.write_text(json.dumps(source, indent=2) + "\n"))
+    return place
+
+
+class _Unpacked:
+    """What the builder of tensorflow-datasets takes for its downloads."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def download_and_extract(self, url):
+        return self.directory

@@ -1,0 +1,39 @@
+import hashlib
+import typing
+
+import numpy as np
+
+from recipes.errors import WorldError
+
+
+class Labelled(typing.NamedTuple):
+    """Labelled images as their source gives them: a part to learn from and a part to be judged on."""
+
+    classes: tuple[str, ...]
+    train: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+    origin: dict  # as in `Images`
+    digest: str = ""
+
+    def checked(self, name, shape):
+        """Itself, or a WorldError in one line if it is not what a recipe can train on."""
+        if len(self.classes) < 2:
+            raise WorldError(f"{name} has {len(self.classes)} class(es); a recipe needs 2 or more")
+        for part, (x, y) in (("training", self.train), ("test", self.test)):
+            if x.dtype != np.uint8 or x.shape != (len(y), *shape) or y.dtype != np.int32 or y.ndim != 1:
+                raise WorldError(f"{name}: the {part} part is {x.dtype} {x.shape} with labels {y.dtype} {y.shape}")
+            if len(y) == 0:
+                raise WorldError(f"{name}: the {part} part has no images")
+            if y.min() < 0 or y.max() >= len(self.classes):
+                wrong = int(np.flatnonzero((y < 0) | (y >= len(self.classes)))[0])
+                raise WorldError(
+                    f"{name}: label {y[wrong]} of image {wrong} of the {part} part; labels lie in 0 to "
+                    f"{len(self.classes) - 1}"
+                )
+        return self
+
+    def with_digest(self):
+        sha = hashlib.sha256()
+        for array in (*self.train, *self.test):
+            sha.update(np.ascontiguousarray(array))
+        return self._replace(digest=sha.hexdigest())

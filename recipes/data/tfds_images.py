@@ -1,0 +1,174 @@
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from recipes.data.cache import cached
+from recipes.data.labelled import Labelled
+from recipes.data.to_shape import all_to_shape
+from recipes.errors import WorldError
+from recipes.nearest import unknown
+
+SOURCE = "keras_descent_source.json"  # beside a prepared set: the archive it was made from, and its hash
+
+
+def tfds_images(name, shape, data_dir=None, download=False):
+    """A labelled image set of tensorflow-datasets that has been prepared on this machine.
+
+    Its part `train` is what is learnt from; `test`, or else `validation`, is the test part.
+
+    Args:
+        name: str as tensorflow-datasets has it: "cifar10", "imagenette/160px", "fashion_mnist:3.0.1".
+        shape: `(height, width, channels)` that images are brought to by `to_shape`.
+        data_dir: where sets are prepared; by default that of tensorflow-datasets.
+        download: bool. Download and prepare the set if it is not there.
+
+    Returns:
+        `Labelled`, from the cache beside the data from the second time on.
+
+    Raises:
+        WorldError: it is not there, has no images or no labels, or is damaged.
+    """
+    root = default_data_dir(data_dir)
+    place = prepared_directory(root, name)
+    if place is None and download:
+        place = _download(root, name)
+    if place is None:
+        raise WorldError(_missing(root, name))
+    return cached(place, name, shape, lambda: _read(place, name, shape))
+
+
+def default_data_dir(data_dir=None):
+    """Where tensorflow-datasets keeps its sets, unless another place is given."""
+    return pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def prepared_directory(root, name):
+    """The directory of a prepared set, of its highest version if none is named; None if there is none."""
+    base, _, version = name.partition(":")
+    versions = [version] if version else _versions(root / base)
+    found = [root / base / each for each in versions if (root / base / each / "dataset_info.json").is_file()]
+    return found[-1] if found else None
+
+
+def _versions(directory):
+    try:
+        names = [entry.name for entry in os.scandir(directory)]
+    except OSError:
+        return []
+    numbers = {tuple(map(int, name.split("."))): name for name in names if name.replace(".", "").isdigit()}
+    return [numbers[key] for key in sorted(numbers)]
+
+
+def _missing(root, name):
+    looked = f"{name} is not prepared in {root} (no {name.replace(':', '/')}/…/dataset_info.json)"
+    if name == "cifar10":
+        return (
+            f"{looked}; with cifar-10-binary.tar.gz: python -m recipes prepare cifar10 --archive "
+            "cifar-10-binary.tar.gz; with a network: --download; elsewhere: --data-dir DIR"
+        )
+    import tensorflow_datasets as tfds
+
+    known = tfds.list_builders(with_community_datasets=False)
+    base = name.partition(":")[0].partition("/")[0]
+    if base not in known:
+        return f"{looked}, and tensorflow-datasets has {unknown('set', base, known)}"
+    return f"{looked}; with a network: --download; elsewhere: --data-dir DIR"
+
+
+def _download(root, name):
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=root)
+        print(f"Downloading {builder.info.full_name} ({builder.info.download_size}) to {builder.data_dir}")
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    except Exception as error:  # whatever the set's own code, the network and the disk lead to
+        raise WorldError(f"{name} could not be downloaded: {_first_line(error)}") from error
+    return prepared_directory(root, name)
+
+
+def _read(place, name, shape):
+    import tensorflow_datasets as tfds
+
+    try:
+        _check_features(place)
+        builder = tfds.builder_from_directory(place)
+        image, label = _keys(builder.info, name)
+        classes = tuple(builder.info.features[label].names)
+        train, test = (_read_part(builder, part, image, label, shape) for part in _parts(builder.info, name))
+    except WorldError:
+        raise
+    except Exception as error:  # damaged files: whatever they lead protobuf and decoders to
+        raise WorldError(f"{name} in {place} cannot be read: {_first_line(error)}") from error
+    return Labelled(classes, train, test, {"tfds": builder.info.full_name, "directory": str(place), **_source(place)})
+
+
+def _check_features(place):
+    """tensorflow-datasets imports whatever module a set's features.json names; allow its own only."""
+    for name in _class_names(json.loads((place / "features.json").read_text())):
+        if not str(name).startswith("tensorflow_datasets."):
+            raise WorldError(f"{place / 'features.json'} asks for code that is not of tensorflow-datasets: {name}")
+
+
+def _class_names(content):
+    """Every name of a class in the tree of a features.json, in its present and its former form."""
+    if isinstance(content, list):
+        content = dict(enumerate(content))
+    if not isinstance(content, dict):
+        return
+    for key, value in content.items():
+        if key in ("pythonClassName", "type") and isinstance(value, str):
+            yield value
+        else:
+            yield from _class_names(value)
+
+
+def _keys(info, name):
+    """Keys of the image and of the label: the set's supervised pair, or the only ones there are."""
+    import tensorflow_datasets as tfds
+
+    def of_type(kind):
+        return [key for key, feature in info.features.items() if isinstance(feature, kind)]
+
+    images, labels = of_type(tfds.features.Image), of_type(tfds.features.ClassLabel)
+    pair = info.supervised_keys
+    if pair and pair[0] in images and pair[1] in labels:
+        return pair[0], pair[1]
+    if len(images) == 1 and len(labels) == 1:
+        return images[0], labels[0]
+    raise WorldError(f"{name} is no image-classification set: it has image features {images} and labels {labels}")
+
+
+def _parts(info, name):
+    test = next((part for part in ("test", "validation") if part in info.splits), None)
+    if "train" not in info.splits or test is None:
+        raise WorldError(f"{name} has the parts {', '.join(info.splits)}; a recipe needs train, and test or validation")
+    return "train", test
+
+
+def _read_part(builder, part, image, label, shape):
+    import tensorflow_datasets as tfds
+
+    one_after_another = tfds.ReadConfig(interleave_cycle_length=1)
+    samples = builder.as_dataset(split=part, shuffle_files=False, read_config=one_after_another)
+    samples = samples.map(lambda sample: (sample[image], sample[label]))
+    same_shape = None not in builder.info.features[image].shape
+    images, labels = [], []
+    for pixels, classes in samples.batch(500 if same_shape else 1).as_numpy_iterator():
+        images.append(all_to_shape(pixels, shape))
+        labels.append(classes)
+    expected, found = builder.info.splits[part].num_examples, sum(map(len, labels))
+    if found != expected:
+        raise WorldError(f"{builder.data_dir}: the part {part} has {found} images of {expected}")
+    return np.concatenate(images), np.concatenate(labels).astype(np.int32)
+
+
+def _source(place):
+    path = place / SOURCE
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _first_line(error):
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]

@@ -1,0 +1,16 @@
+"""The names that `--data` takes, apart from what loads them, so that a wrong one is answered at once."""
+
+from recipes.errors import CommandError
+from recipes.nearest import unknown
+
+SETS = ("digits", "cifar10")
+PREFIXES = {"tfds:": "NAME", "folder:": "PATH"}
+ALL = (*SETS, *(prefix + what for prefix, what in PREFIXES.items()))
+
+
+def check_data_name(name):
+    """Raise a CommandError if no images can be meant by `name`."""
+    if name in PREFIXES:
+        raise CommandError(f"--data {name}: write a {PREFIXES[name].lower()} behind the colon")
+    if name not in SETS and not name.startswith(tuple(PREFIXES)):
+        raise CommandError(f"--data: {unknown('data set', name, ALL)}")

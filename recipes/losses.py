@@ -1,0 +1,42 @@
+"""The losses that `--loss` takes, for networks that end in logits."""
+
+LOSSES = ("cross_entropy", "mse", "mae")
+
+
+def with_loss(network, loss):
+    """A network and the loss it is trained with.
+
+    ```python
+    cross_entropy:  -log softmax(z)[y]
+    mse:            mean_k (softmax(z)[k] - onehot(y)[k])**2
+    mae:            mean_k |softmax(z)[k] - onehot(y)[k]|
+    ```
+
+    Args:
+        network: `keras.Model` from images to logits `z` of shape `(batch, classes)`.
+        loss: one of `LOSSES`.
+
+    Returns:
+        `(model, loss)`. For mse and mae the model ends in probabilities and takes its labels one-hot (`targets`).
+    """
+    import keras
+
+    if loss == "cross_entropy":
+        return network, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    probabilities = keras.layers.Softmax(name="probabilities")(network.output)
+    made = keras.losses.MeanSquaredError() if loss == "mse" else keras.losses.MeanAbsoluteError()
+    return keras.Model(network.input, probabilities, name=network.name), made
+
+
+def targets(labels, loss, classes):
+    """Labels as the loss takes them: int32 `(n,)`, or one-hot float32 `(n, classes)`."""
+    import numpy as np
+
+    return labels if loss == "cross_entropy" else np.eye(classes, dtype=np.float32)[labels]
+
+
+def probabilities(outputs, loss):
+    """Outputs of such a model as probabilities."""
+    import keras
+
+    return keras.ops.convert_to_numpy(keras.ops.softmax(outputs) if loss == "cross_entropy" else outputs)

@@ -1,0 +1,43 @@
+"""Settings of recipes: frozen dataclasses whose fields the command line offers as options."""
+
+import dataclasses
+
+from recipes.errors import CommandError
+from recipes.nearest import unknown
+
+SMOKE = "smoke"  # the preset that every recipe has: the same code path in seconds
+
+
+def option(default, text):
+    """A field of the settings that the command line offers as an option, with its help."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+def require(true, what, value):
+    """Raise a CommandError that says `what` has to be and what it is."""
+    if not true:
+        raise CommandError(f"{what}; it is {value}")
+
+
+def require_one_of(kind, value, known):
+    """Raise a CommandError with the nearest names if `value` is none of the `known` ones."""
+    if value not in known:
+        raise CommandError(f"--{kind}: {unknown(kind, value, known)}")
+
+
+def resolve(recipe, given, preset=None):
+    """The settings of a run: what was given, over those of the preset, over the recipe's defaults.
+
+    Args:
+        recipe: module of a recipe, with `Settings`, `PRESETS` and `VARIANTS` (each variant's own preset).
+        given: dict of the settings that were asked for.
+        preset: name of a preset; by default that of the variant. "smoke" changes the variant's own.
+    """
+    if preset is not None:
+        require_one_of("preset", preset, recipe.PRESETS)
+    variant = given.get("variant", recipe.Settings.variant)
+    require_one_of("variant", variant, recipe.VARIANTS)
+    values = recipe.PRESETS[recipe.VARIANTS[variant] if preset in (None, SMOKE) else preset]
+    if preset == SMOKE:
+        values = values | recipe.PRESETS[SMOKE]
+    return recipe.Settings(**(values | given))

@@ -1,0 +1,73 @@
+"""What recipes have in common: one `fit` that is recorded, resumed and, where asked for, stopped early."""
+
+FINISHED, STOPPED_EARLY, DIVERGED = "finished", "stopped early", "diverged"
+
+
+def fit(
+    model,
+    batches,
+    run,
+    *,
+    epochs,
+    seed,
+    full,
+    validation=None,
+    batch_size=None,
+    patience=None,
+    keep="last",
+    verbose="auto",
+):
+    """Train a model, with everything that a run records.
+
+    Args:
+        model: a compiled `keras.Model`.
+        batches: `recipes.data.ShuffledBatches`, or what `recipes.data.full_batches` gives.
+        run: `recipes.run.Run`.
+        epochs: int, passes over the data in all; those made before a restart count.
+        seed: int, that all randomness derives from.
+        full: bool. One update a pass, by `callbacks.FullBatch`.
+        validation: `(x, y)` that is looked at after each epoch, in batches of `batch_size`.
+        patience: int, epochs without a lower validation loss after which training stops; None: never.
+        verbose: as in `fit` of Keras.
+        keep: "last", or "best": the weights of the epoch with the lowest validation loss.
+
+    Returns:
+        A dict: `outcome` ("finished", "stopped early" or "diverged"), `epochs`, `updates`, `seconds` of training.
+    """
+    stopping = _stopping(epochs, patience, keep)
+    carry = [] if stopping is None else [stopping]
+    recording = run.callbacks(seed, carry)
+    model.fit(
+        batches if full else batches.dataset(first_epoch=run.epochs_done()),
+        steps_per_epoch=None if full else batches.num_batches,
+        shuffle=False,
+        epochs=epochs,
+        validation_data=validation,
+        validation_batch_size=batch_size,
+        verbose=verbose,
+        callbacks=[*(_full_batch_callbacks() if full else []), *carry, *recording],
+    )
+    recorder = recording[-1]
+    done = len(recorder.history)
+    early = stopping is not None and stopping.stopped_epoch > 0
+    return {
+        "outcome": STOPPED_EARLY if early else FINISHED if done >= epochs else DIVERGED,
+        "epochs": done,
+        "updates": int(model.optimizer.iterations.numpy()),
+        "training_seconds": round(sum(recorder.seconds), 3),
+    }
+
+
+def _stopping(epochs, patience, keep):
+    import keras
+
+    if patience is None and keep == "last":
+        return None
+    patience = epochs if patience is None else patience
+    return keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=keep == "best")
+
+
+def _full_batch_callbacks():
+    from callbacks import FullBatch, GradientMonitor
+
+    return [FullBatch(), GradientMonitor()]

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes.data import folder, load
+from recipes.data.folder import read_image
+from recipes.errors import WorldError
+
+SHAPE = (32, 32, 3)
+
+
+def save(path, seed, size=(20, 20), mode="RGB"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).convert(mode).save(path)
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Two classes of 10 images of mixed sizes, modes and formats."""
+    sizes, modes, endings = [(20, 30), (40, 40), (33, 7)], ["RGB", "L", "P"], ["png", "PNG", "bmp", "tif"]
+    for label in ("dog", "cat"):
+        for i in range(10):
+            path = tmp_path / label / f"{i}.{endings[i % 4]}"
+            save(path, seed=(label == "cat") * 100 + i, size=sizes[i % 3], mode=modes[i % 3])
+    (tmp_path / "cat" / "notes.txt").write_text("not an image")
+    (tmp_path / ".hidden").mkdir()
+    return tmp_path
+
+
+def test_classes_in_the_order_of_their_names(pets):
+    labelled = folder(pets, SHAPE).checked("pets", SHAPE)
+    assert labelled.classes == ("cat", "dog")
+    assert [x.shape for x, _ in (labelled.train, labelled.test)] == [(16, *SHAPE), (4, *SHAPE)]
+    assert np.bincount(labelled.test[1]).tolist() == [2, 2]
+    np.testing.assert_array_equal(labelled.train[0][-1], read_image(sorted((pets / "dog").iterdir())[-1], SHAPE))
+
+
+def test_the_second_load_comes_from_the_cache_and_a_change_is_seen(pets):
+    first = load(f"folder:{pets}")
+    assert load(f"folder:{pets}").digest == first.digest
+    save(pets / "cat" / "new.png", seed=999)
+    assert len(load(f"folder:{pets}").train[1]) + 1 >= len(first.train[1])
+    assert load(f"folder:{pets}").digest != first.digest
+
+
+def test_a_new_image_moves_few_others_between_the_parts(pets):
+    def parts():
+        labelled = folder(pets, SHAPE)
+        return [{x.tobytes() for x in part[0]} for part in (labelled.train, labelled.test)]
+
+    (train, test) = parts()
+    save(pets / "cat" / "new.png", seed=999)
+    (train_after, test_after) = parts()
+    assert len(train & test_after) + len(test & train_after) <= 1
+
+
+def test_train_and_test_of_ones_own(tmp_path):
+    for part, n in (("train", 5), ("test", 3)):
+        for label in ("a", "b"):
+            for i in range(n):
+                save(tmp_path / part / label / f"{i}.png", seed=i)
+    labelled = folder(tmp_path, SHAPE)
+    assert (len(labelled.train[1]), len(labelled.test[1])) == (10, 6)
+    (tmp_path / "test" / "b").rename(tmp_path / "test" / "c")
+    with pytest.raises(WorldError, match="class 'b' is not in both of train and test"):
+        folder(tmp_path, SHAPE)
+
+
+def test_rotated_photographs_are_turned_upright(tmp_path):
+    image = Image.fromarray(np.arange(32 * 32, dtype=np.uint32).reshape(32, 32).astype(np.uint8))
+    tags = Image.Exif()
+    tags[0x0112] = 3  # upside down
+    image.save(tmp_path / "a.png", exif=tags)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", (32, 32, 1))[..., 0], np.asarray(image)[::-1, ::-1])
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def text(path):
+    path.write_text("#!/bin/sh\nrm -rf /\n")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def bomb(path):
+    """A PNG of a few hundred bytes that says it has 60,000 × 60,000 pixels."""
+    content = bytearray(path.read_bytes())
+    content[16:24] = (60_000).to_bytes(4, "big") * 2
+    path.write_bytes(content)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [truncate, text, empty, bomb, flip])
+def test_a_damaged_or_hostile_file_is_named_in_one_line(pets, spoil):
+    spoil(pets / "cat" / "0.png")
+    with pytest.raises(WorldError) as error:
+        load(f"folder:{pets}")
+    assert str(pets / "cat" / "0.png") in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not list(pets.glob(".keras*"))
+    assert not list(pets.glob(".part*"))
+
+
+def test_too_few(tmp_path):
+    with pytest.raises(WorldError, match="no directory"):
+        load(f"folder:{tmp_path}/none")
+    save(tmp_path / "a" / "0.png", 0)
+    with pytest.raises(WorldError, match=r"1 subfolder\(s\)"):
+        load(f"folder:{tmp_path}")
+    save(tmp_path / "b" / "0.png", 0)
+    with pytest.raises(WorldError, match=r"1 image\(s\); a class needs 3"):
+        load(f"folder:{tmp_path}")
