@@ -1,7 +1,9 @@
+import itertools
 import json
 import os
 import pathlib
 import random
+import re
 import time
 import zipfile
 import zlib
@@ -19,6 +21,10 @@ CARRIED = {
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
     "ModelCheckpoint": ("best",),
 }
+
+
+class StateError(ValueError):
+    """A saved state is damaged, or is that of another model or optimizer."""
 
 
 class ExactResume(keras.callbacks.Callback):
@@ -57,7 +63,7 @@ class ExactResume(keras.callbacks.Callback):
         seconds: list of floats, the duration of each of those epochs.
 
     Raises:
-        ValueError: the file is damaged, or belongs to another model or optimizer.
+        StateError (a ValueError): the file is damaged, or belongs to another model or optimizer.
 
     Example:
 
@@ -157,18 +163,19 @@ class ExactResume(keras.callbacks.Callback):
     def _check(self, about, arrays):
         mine = self._described()
         if len(about["carried"]) != len(self.carry):
-            raise ValueError(f"{self.path} was made with {len(about['carried'])} callbacks in `carry`.")
-        if mine != about["variables"]:
-            pairs = zip([*about["variables"], None], [*mine, None], strict=False)
-            there, here = next(pair for pair in pairs if pair[0] != pair[1])
-            raise ValueError(
+            raise StateError(f"{self.path} was made with {len(about['carried'])} callbacks in `carry`.")
+        pairs = itertools.zip_longest(about["variables"], mine)
+        different = next((pair for pair in pairs if not _alike(*pair)), None)
+        if different is not None:
+            there, here = different
+            raise StateError(
                 f"{self.path} was made with another model or optimizer: it has {_words(there)} where there is "
                 f"{_words(here)} now."
             )
         for i, (_, shape, dtype) in enumerate(mine):
             array = arrays.get(f"variable_{i}")
             if array is None or list(array.shape) != shape or array.itemsize != np.dtype(_numpy_type(dtype)).itemsize:
-                raise ValueError(f"{self.path} is damaged (variable_{i}); remove it to start from the beginning.")
+                raise StateError(f"{self.path} is damaged (variable_{i}); remove it to start from the beginning.")
 
 
 def read_state(path):
@@ -178,14 +185,14 @@ def read_state(path):
         `(about, arrays)`, two dicts; `about["history"]` has the logs of every epoch.
 
     Raises:
-        ValueError: the file is damaged.
+        StateError (a ValueError): the file is damaged.
     """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = {name: np.asarray(content[name]) for name in content.files}
         return json.loads(str(arrays.pop("about"))), arrays
     except (ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"{os.fspath(path)} is damaged ({error}); remove it to start from the beginning.") from error
+        raise StateError(f"{os.fspath(path)} is damaged ({error}); remove it to start from the beginning.") from error
 
 
 def _kind(callback):
@@ -208,6 +215,13 @@ def _number(value):
         return value
     array = np.asarray(value)
     return array.item() if array.ndim == 0 else array.tolist()
+
+
+def _alike(there, here):
+    """Whether two descriptions are of the same variable; Keras numbers the layers of a process in their names."""
+    if there is None or here is None:
+        return there is here
+    return there[1:] == here[1:] and re.sub(r"_\d+", "", there[0]) == re.sub(r"_\d+", "", here[0])
 
 
 def _words(description):

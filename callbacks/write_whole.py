@@ -14,7 +14,8 @@ def write_whole(path, write):
         write: function that writes a file, given a path in the same directory with the same ending.
 
     Raises:
-        OSError: there is no room, or no permission. What was there before is still there, and nothing half-written.
+        OSError: there is no room, or no permission; it names the file. What was there before is still there, and
+            nothing half-written.
     """
     path = pathlib.Path(path)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
@@ -24,5 +25,8 @@ def write_whole(path, write):
             with open(part, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(part, path)
+        except OSError as error:
+            error.filename = error.filename or os.fspath(path)
+            raise
         finally:
             part.unlink(missing_ok=True)

@@ -88,10 +88,13 @@ class Run:
 
     def epochs_done(self):
         """Number of epochs that the run need not make again."""
-        from callbacks.exact_resume import read_state
+        from callbacks.exact_resume import StateError, read_state
 
         path = self.directory / "state.npz"
-        return len(read_state(path)[0]["history"]) if path.exists() else 0
+        try:
+            return len(read_state(path)[0]["history"]) if path.exists() else 0
+        except StateError as error:
+            raise WorldError(str(error)) from error
 
     def callbacks(self, seed, carry=()):
         """Callbacks for `fit` that record the run. Put them last."""

@@ -1,5 +1,7 @@
 """What recipes have in common: one `fit` that is recorded, resumed and, where asked for, stopped early."""
 
+from recipes.errors import WorldError
+
 FINISHED, STOPPED_EARLY, DIVERGED = "finished", "stopped early", "diverged"
 
 
@@ -34,25 +36,30 @@ def fit(
     Returns:
         A dict: `outcome` ("finished", "stopped early" or "diverged"), `epochs`, `updates`, `seconds` of training.
     """
+    from callbacks.exact_resume import StateError
+
     stopping = _stopping(epochs, patience, keep)
     carry = [] if stopping is None else [stopping]
     recording = run.callbacks(seed, carry)
-    model.fit(
-        batches if full else batches.dataset(first_epoch=run.epochs_done()),
-        steps_per_epoch=None if full else batches.num_batches,
-        shuffle=False,
-        epochs=epochs,
-        validation_data=validation,
-        validation_batch_size=batch_size,
-        verbose=verbose,
-        callbacks=[*(_full_batch_callbacks() if full else []), *carry, *recording],
-    )
+    done = run.epochs_done()
+    try:
+        model.fit(
+            batches if full else batches.dataset(first_epoch=done),
+            steps_per_epoch=None if full else batches.num_batches,
+            shuffle=False,
+            epochs=epochs,
+            validation_data=validation,
+            validation_batch_size=batch_size,
+            verbose=verbose,
+            callbacks=[*(_full_batch_callbacks() if full else []), *carry, *recording],
+        )
+    except StateError as error:
+        raise WorldError(str(error)) from error
     recorder = recording[-1]
-    done = len(recorder.history)
     early = stopping is not None and stopping.stopped_epoch > 0
     return {
-        "outcome": STOPPED_EARLY if early else FINISHED if done >= epochs else DIVERGED,
-        "epochs": done,
+        "outcome": STOPPED_EARLY if early else FINISHED if len(recorder.history) >= epochs else DIVERGED,
+        "epochs": len(recorder.history),
         "updates": int(model.optimizer.iterations.numpy()),
         "training_seconds": round(sum(recorder.seconds), 3),
     }

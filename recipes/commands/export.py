@@ -58,7 +58,8 @@ def _written(name, model, path, samples):
         if name == "saved_model":
             import tensorflow as tf
 
-            return tf.saved_model.load(str(path)).serve(samples).numpy()
+            loaded = tf.saved_model.load(str(path))
+            return loaded.serve(samples).numpy()
         import onnxruntime
 
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

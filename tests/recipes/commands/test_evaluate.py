@@ -1,0 +1,65 @@
+import json
+import shutil
+
+import pytest
+
+
+def test_it_gives_what_training_gave(said, finished):
+    status, out, err = said("evaluate", finished)
+    assert (status, err) == (0, "")
+    found = dict(line.split() for line in out.splitlines())
+    recorded = json.loads((finished / "result.json").read_text())
+    assert float(found["test_accuracy"]) == pytest.approx(recorded["test_accuracy"], rel=1e-5)
+    assert float(found["test_loss"]) == pytest.approx(recorded["test_loss"], rel=1e-5)
+    assert found["test_images"] == "360"
+
+
+def broken(name, content):
+    def spoil(directory):
+        (directory / name).write_bytes(content)
+
+    return spoil
+
+
+def without(name):
+    def spoil(directory):
+        (directory / name).unlink()
+
+    return spoil
+
+
+def other_images(directory):
+    config = json.loads((directory / "config.json").read_text())
+    config["trained_on"]["digest"] = "0"
+    (directory / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "status", "said_"),
+    [
+        (without("config.json"), 2, "holds no run"),
+        (without("model.keras"), 2, "has no model.keras: the run is not done"),
+        (broken("model.keras", b"no zip"), 1, "model.keras cannot be loaded"),
+        (broken("config.json", b"{}"), 1, "config.json is damaged, or of another version"),
+        (broken("config.json", b"{"), 1, "config.json is damaged"),
+        (other_images, 1, "was trained on other images than those of digits now"),
+    ],
+)
+def test_a_run_that_cannot_be_judged(said, finished, tmp_path, spoil, status, said_):
+    shutil.copytree(finished, tmp_path / "run")
+    spoil(tmp_path / "run")
+    code, out, err = said("evaluate", tmp_path / "run")
+    assert (code, out, err.count("\n")) == (status, "", 1)
+    assert said_ in err
+
+
+def test_code_in_a_model_is_not_run(said, finished, tmp_path):
+    """A model with a lambda layer needs unsafe mode, which is never turned on."""
+    import keras
+
+    shutil.copytree(finished, tmp_path / "run")
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Lambda(lambda x: x)])
+    model.save(tmp_path / "run" / "model.keras")
+    code, _, err = said("evaluate", tmp_path / "run")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "cannot be loaded" in err

@@ -1,0 +1,71 @@
+import csv
+import json
+import shutil
+
+import pytest
+from scipy import stats
+
+from callbacks.exact_resume import read_state
+from recipes.commands.seeds import add_row, interval
+
+TRAIN = ("train", "cifar10_cnn", "--preset", "smoke")
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_seed_is_the_run_it_would_be_alone(said, tmp_path):
+    status, out, err = said(
+        *TRAIN, "--seeds", 3, "--seed", 7, "--run-dir", tmp_path / "run", "--results", tmp_path / "r"
+    )
+    assert (status, err) == (0, "")
+    assert said(*TRAIN, "--seed", 9, "--run-dir", tmp_path / "alone")[0] == 0
+    (about, arrays), (expected, others) = (read_state(tmp_path / d / "state.npz") for d in ("run/seed-9", "alone"))
+    assert about["history"] == expected["history"]
+    assert {n: a.tobytes() for n, a in arrays.items()} == {n: a.tobytes() for n, a in others.items()}
+    each = rows(tmp_path / "run" / "seeds.csv")
+    assert [row["seed"] for row in each] == ["7", "8", "9"]
+    accuracies = [json.loads((tmp_path / f"run/seed-{k}/result.json").read_text())["test_accuracy"] for k in (7, 8, 9)]
+    (row,) = rows(tmp_path / "r" / "cifar10_cnn.csv")
+    assert float(row["mean"]) == pytest.approx(sum(accuracies) / 3, rel=1e-5)
+    assert (row["n"], row["data"], row["optimizer"], row["cores"] > "0", row["keras"] > "3") == (
+        "3",
+        "digits",
+        "batch_gd",
+        True,
+        True,
+    )
+    assert "3 seeds" in out
+    again = said(*TRAIN, "--seeds", 3, "--seed", 7, "--run-dir", tmp_path / "run", "--results", tmp_path / "r")
+    assert again[0] == 0
+    assert "is done already" in again[1]
+    assert len(rows(tmp_path / "r" / "cifar10_cnn.csv")) == 1
+    shutil.rmtree(tmp_path / "run" / "seed-8")
+    (tmp_path / "run" / "result.json").unlink()
+    goes_on = said(*TRAIN, "--seeds", 3, "--seed", 7, "--run-dir", tmp_path / "run", "--results", tmp_path / "r")
+    assert goes_on[1].count("is done already") == 2
+    assert [r["test_accuracy"] for r in rows(tmp_path / "run" / "seeds.csv")] == [r["test_accuracy"] for r in each]
+
+
+def test_the_interval_is_that_of_scipy():
+    values = [0.91, 0.93, 0.9, 0.95]
+    mean, deviation, low, high = interval(values)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((expected.low, expected.high))
+    assert (mean, deviation) == pytest.approx((0.9225, stats.tstd(values)))
+
+
+def test_rows_are_added_and_columns_too(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    add_row(path, {"a": 1, "b": 2})
+    add_row(path, {"a": 3, "c": 4})
+    assert rows(path) == [{"a": "1", "b": "2", "c": ""}, {"a": "3", "b": "", "c": "4"}]
+
+
+@pytest.mark.parametrize("seeds", ["1", "0", "-3", "many", "1.5"])
+def test_numbers_of_seeds(said, tmp_path, seeds):
+    status, _, err = said(*TRAIN, "--seeds", seeds, "--run-dir", tmp_path / "run")
+    assert (status, err.count("\n")) == (2, 1)
+    assert not (tmp_path / "run").exists()

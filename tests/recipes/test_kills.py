@@ -1,0 +1,100 @@
+"""What no kill may change: each test compares with a run that nothing disturbed."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmarks.kills import bits
+from callbacks.exact_resume import read_state
+
+ROOT = pathlib.Path(__file__).parents[2]
+SETTINGS = ["--train-images", "200", "--epochs", "40", "--validation-split", "0.05"]
+
+
+def start(directory, *options):
+    """The command in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [
+        sys.executable,
+        "-m",
+        "recipes",
+        "train",
+        "cifar10_cnn",
+        *SETTINGS,
+        *options,
+        "--run-dir",
+        str(directory),
+    ]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(directory, *options):
+    process = start(directory, *options)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output[-2000:]
+    return output
+
+
+def epochs_done(directory):
+    try:
+        return len(read_state(directory / "state.npz")[0]["history"])
+    except (OSError, ValueError):
+        return 0
+
+
+def stop_after(process, directory, epochs, how):
+    """Send a signal once a number of epochs has been saved."""
+    while epochs_done(directory) < epochs:
+        assert process.poll() is None, process.stdout.read()[-2000:]
+        time.sleep(0.02)
+    process.send_signal(how)
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
+@pytest.fixture(scope="module", params=["batch_gd", "sgd"])
+def undisturbed(request, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("undisturbed") / "run"
+    finish(directory, "--optimizer", request.param)
+    return request.param, bits(directory)
+
+
+def test_three_kills_leave_no_trace(undisturbed, tmp_path):
+    optimizer, expected = undisturbed
+    directory = tmp_path / "run"
+    for epochs in (1, 2, 3):
+        status, _ = stop_after(start(directory, "--optimizer", optimizer), directory, epochs, signal.SIGKILL)
+        assert status == -signal.SIGKILL
+    assert 3 <= epochs_done(directory) < 40
+    assert "Going on after epoch" in finish(directory, "--optimizer", optimizer)
+    assert bits(directory) == expected
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_an_interruption_says_how_to_go_on(tmp_path, how, status, word):
+    directory = tmp_path / "run"
+    code, output = stop_after(start(directory), directory, 1, how)
+    assert code == status
+    assert output.splitlines()[-1] == f"recipes: {word}; the same command goes on from the last epoch that was saved"
+    assert "Traceback" not in output
+    assert not list(directory.glob(".part*"))
+    assert epochs_done(directory) >= 1
+
+
+def test_a_second_process_is_refused_while_the_first_runs(tmp_path):
+    directory = tmp_path / "run"
+    first = start(directory)
+    while not epochs_done(directory):
+        time.sleep(0.02)
+    second = start(directory)
+    output, _ = second.communicate(timeout=60)
+    assert (second.returncode, output) == (1, f"recipes: another process is at work in {directory}\n")
+    first.kill()
+    first.communicate()
