@@ -19,6 +19,6 @@ def uninterrupted():
         yield
     finally:
         for number, handler in handlers.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)
     for number in waiting[:1]:
         signal.raise_signal(number)

@@ -143,7 +143,7 @@ def train(settings, run, images):
     full = optimizers.makes_full_batches(settings.optimizer)
     trained = fit(
         model,
-        _batches(settings, images, full),
+        batches(settings, images, full),
         run,
         epochs=settings.epochs,
         seed=settings.seed,
@@ -177,20 +177,21 @@ def horizon_matters(settings):
     return has_horizon(settings.schedule)
 
 
-def _samples(settings, images, part):
-    from recipes.losses import targets
-
-    x, y = part
-    return x, targets(y, settings.loss, len(images.classes))
-
-
-def _batches(settings, images, full):
+def batches(settings, images, full):
+    """The training part as `recipes.training.fit` takes it: in fixed order for full batches, or else shuffled."""
     from recipes.data import ShuffledBatches, full_batches
 
     samples = _samples(settings, images, images.train)
     if full:
         return full_batches(*samples, settings.batch_size)
     return ShuffledBatches(*samples, settings.batch_size, settings.seed)
+
+
+def _samples(settings, images, part):
+    from recipes.losses import targets
+
+    x, y = part
+    return x, targets(y, settings.loss, len(images.classes))
 
 
 def _updates(settings, images):

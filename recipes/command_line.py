@@ -155,7 +155,7 @@ def _value_type(field):
 
 def _directory(text):
     if not text:
-        raise CommandError("--run-dir: the name of the directory is empty")
+        raise argparse.ArgumentTypeError("the name of the directory is empty")
     return text
 
 

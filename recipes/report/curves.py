@@ -20,18 +20,26 @@ def curves(metrics, title):
     panels = [panel for panel in PANELS if any(column in rows[0] for column, _ in panel[2])]
     figure = Figure(figsize=(4 * len(panels), 3.4), dpi=120, layout="constrained")
     figure.suptitle(title)
-    for axes, (label, scale, columns) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for column, name in columns:
-            if column in rows[0]:
-                axes.plot(passes, [float(row[column]) for row in rows], label=name)
+    for axes, (label, may_be_log, columns) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        lines = {name: [float(row[column]) for row in rows] for column, name in columns if column in rows[0]}
+        for name, values in lines.items():
+            axes.plot(passes, values, label=name)
+        scale = "log" if may_be_log and _spans_a_decade(lines) else "linear"
         axes.set(xlabel="passes over the training part", ylabel=label, yscale=scale)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return figure
 
 
+def _spans_a_decade(lines):
+    values = [value for line in lines.values() for value in line if value > 0]
+    return bool(values) and max(values) >= 10 * min(values)
+
+
 PANELS = (
-    ("loss", "log", (("loss", "training"), ("val_loss", "validation"))),
-    ("accuracy", "linear", (("accuracy", "training"), ("val_accuracy", "validation"))),
-    ("gradient norm", "log", (("gradient_norm", "before clipping"), ("clipped_norm", "after clipping"))),
+    ("loss", True, (("loss", "training"), ("val_loss", "validation"))),
+    ("accuracy", False, (("accuracy", "training"), ("val_accuracy", "validation"))),
+    ("gradient norm", True, (("gradient_norm", "before clipping"), ("clipped_norm", "after clipping"))),
 )

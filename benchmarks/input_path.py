@@ -1,0 +1,98 @@
+"""How long until the first step, and what share of an epoch the input path takes.
+
+The first is from the start of the process to the end of its first training step, compiling included; in a fresh
+process each time, median of 5. The second is the time to make all batches of an epoch, with nothing else to do, beside
+the time of an epoch of training, both medians in one process. Both on the images of --data, in their cache.
+
+    python -m benchmarks.input_path --data cifar10 --data-dir DIR
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from benchmarks.record import write
+
+STARTS, EPOCHS = 5, 5
+CONTENDERS = {
+    "groupnorm, batch_gd, micro-batch 128": {},
+    "groupnorm, sgd, batch 128": {"optimizer": "sgd", "learning_rate": 0.05},
+    "basic, sgd, batch 32": {"variant": "basic"},
+}
+TRAIN_IMAGES = 10_000
+
+
+def first_step_seconds(options):
+    """Seconds from the start of the command to its first report of a step."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, "-u", "-m", "recipes", "train", "cifar10_cnn", *options]
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [*command, "--run-dir", f"{directory}/run"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        seen = b""
+        while b"loss:" not in seen:
+            chunk = os.read(process.stdout.fileno(), 4096)
+            assert chunk, seen
+            seen += chunk
+        seconds = time.perf_counter() - start
+        process.kill()
+        process.communicate()
+        return seconds
+
+
+def shares(given, data, data_dir):
+    """Seconds of an epoch's batches alone, and of an epoch."""
+    import tensorflow as tf
+
+    from recipes import cifar10_cnn
+    from recipes.run import Run
+    from recipes.settings import resolve
+
+    size = TRAIN_IMAGES if data == "cifar10" else None
+    settings = resolve(cifar10_cnn, {"data": data, "epochs": EPOCHS, "train_images": size, **given})
+    images = cifar10_cnn.load(settings, data_dir)
+    full = settings.optimizer == "batch_gd"
+    batches = cifar10_cnn.batches(settings, images, full)
+    epoch = batches if full else batches.dataset().take(batches.num_batches)
+    alone = [_seconds(lambda: epoch.reduce(tf.constant(0), lambda count, batch, *_: count + 1)) for _ in range(EPOCHS)]
+    with tempfile.TemporaryDirectory() as directory, Run("cifar10_cnn", settings, directory) as run:
+        run.begin(images.about())
+        cifar10_cnn.train(settings, run, images)
+        rows = (
+            (pathlib.Path(directory) / "timing.csv").read_text().splitlines()[2:]
+        )  # without the first, which compiles
+    whole = statistics.median(float(row.split(",")[1]) for row in rows)
+    batches_alone = statistics.median(alone[1:])
+    return {"batches_alone_seconds": batches_alone, "epoch_seconds": whole, "share": batches_alone / whole}
+
+
+def _seconds(do):
+    start = time.perf_counter()
+    do()
+    return time.perf_counter() - start
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--data-dir")
+    asked = parser.parse_args()
+    options = ["--data", asked.data, *(["--data-dir", asked.data_dir] if asked.data_dir else [])]
+    seconds = [first_step_seconds(options) for _ in range(STARTS)]
+    print(f"first step after {statistics.median(seconds):.1f} s, {min(seconds):.1f} to {max(seconds):.1f}")
+    found = {}
+    for name, given in CONTENDERS.items():
+        found[name] = shares(given, asked.data, asked.data_dir)
+        print(f"{name}: {json.dumps(found[name])}")
+    write("input_path", {"data": asked.data, "first_step_seconds": seconds, "epochs": found})
+
+
+if __name__ == "__main__":
+    main()
