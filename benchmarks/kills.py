@@ -22,10 +22,10 @@ from callbacks.exact_resume import read_state
 KILLS = 20
 SECONDS = (2.0, 14.0)  # from start to kill
 CONTENDERS = {
-    "batch_gd, float32": ["--optimizer", "batch_gd", "--epochs", "400"],
-    "sgd, float32": ["--optimizer", "sgd", "--epochs", "400"],
+    "batch_gd, float32": ["--optimizer", "batch_gd", "--epochs", "1000"],
+    "sgd, float32": ["--optimizer", "sgd", "--epochs", "1000"],
 }
-SETTINGS = ["--train-images", "600", "--early-stopping", "399", "--keep", "best"]
+SETTINGS = ["--train-images", "600", "--early-stopping", "999", "--keep", "best"]
 
 
 def bits(directory):

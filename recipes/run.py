@@ -76,7 +76,7 @@ class Run:
             data: dict about the data; what is in `data["digest"]` has to stay what it was.
         """
         recorded = self._claim()
-        if recorded and recorded["trained_on"]["digest"] != data["digest"]:
+        if recorded and recorded.get("trained_on", data)["digest"] != data["digest"]:
             raise WorldError(f"{self.directory} was begun on other images than those of {data['name']} now")
         self.write_json("config.json", {**self.config, "trained_on": data})
         self._record_start()
@@ -173,15 +173,17 @@ class Run:
     def _unfinished(self):
         """The newest default directory that the same command has left behind, unless it is being worked on."""
         for config in sorted(pathlib.Path("runs", self.config["recipe"]).glob("*/config.json"), reverse=True):
-            recorded = read_json(config) or {}
             self.directory = config.parent
-            if (
-                all(recorded.get(k) == v for k, v in self.config.items())
-                and self.result is None
-                and not self._is_locked()
-            ):
+            if self._is_mine(config) and not self._is_locked():
                 return config.parent
         return None
+
+    def _is_mine(self, config):
+        try:
+            recorded = {name: value for name, value in read_json(config).items() if name != "trained_on"}
+            return recorded == self.config and self.result is None
+        except WorldError:  # a damaged file of some other run
+            return False
 
     def _fresh(self):
         stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -228,16 +230,19 @@ class Run:
 
 
 def read_json(path):
-    """The contents of a JSON file, or None if there is none.
+    """The contents of a JSON file as a dict, or None if there is none.
 
     Raises:
         WorldError: it cannot be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise WorldError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise WorldError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise WorldError(f"{path} is damaged: it holds a {type(content).__name__}")
+    return content

@@ -1,8 +1,12 @@
+import csv
+import inspect
 import json
 import pathlib
 import re
 
 import pytest
+
+from recipes import cifar10_cnn
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -33,10 +37,41 @@ def test_its_figures_are_those_of_the_result_files():
     under_xla = (jit[f"{name} / forward and backward"]["median"] for name in ("BatchGD", "Keras SGD"))
     assert "Keras's own accumulation | {:.2f} ×; {:.2f} ×".format(*under_xla) in README
     memory = result("memory")["median_mib"]
-    digits = result("digits")["batch_gd"]
     assert f"forward and backward alone | {ours:.2f} ×" in README
     assert f"Keras's own accumulation | {theirs:.2f} ×" in README
     assert (
         f"{memory['BatchGD, full_batches'] / memory['Keras SGD, batch 500']:.2f} × | `benchmarks/results/mem" in README
     )
-    assert f"{100 * digits['mean']:.1f} % ± {100 * digits['standard_deviation']:.1f} %" in README
+    assert percent(row(data="digits", optimizer="batch_gd")) in README
+
+
+def row(**where):
+    """The one row of the results of cifar10_cnn with those settings."""
+    with open(ROOT / "benchmarks" / "results" / "cifar10_cnn.csv", newline="") as file:
+        (found,) = (row for row in csv.DictReader(file) if all(row[name] == value for name, value in where.items()))
+    return found
+
+
+def percent(row):
+    return f"{100 * float(row['mean']):.1f} % ± {100 * float(row['standard_deviation']):.1f} %"
+
+
+@pytest.mark.parametrize("optimizer", ["batch_gd", "sgd"])
+def test_its_table_of_equal_passes_is_that_of_the_results(optimizer):
+    found = row(data="cifar10", optimizer=optimizer, train_images="5000")
+    assert found["epochs"] == "50"
+    assert f"| {int(found['updates']):,} | {percent(found)} |" in README
+
+
+def test_the_recipe_s_docstring_has_the_same_figures():
+    said = " ".join(inspect.getdoc(cifar10_cnn).split())
+    assert percent(row(data="digits", optimizer="batch_gd")) in said
+    for schedule in ("inverse_time:0.01", "constant"):
+        assert percent(row(data="cifar10", variant="basic", schedule=schedule)) in said
+
+
+def test_kills_left_no_trace():
+    found = result("kills")
+    runs = [each for name, each in found.items() if "float" in name]
+    assert len(runs) >= 2
+    assert all(each["kills"] == 20 and each["identical"] for each in runs)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from keras.src.backend.tensorflow.trainer import TensorFlowTrainer
 
+from callbacks.exact_resume import CARRIED
 from tests.small import compiled, samples
 
 OPTIMIZER_HOOKS = {
@@ -116,3 +117,34 @@ def test_replicas_meet_and_update_by_these_calls_of_tensorflow():
     )
     assert met == 2
     assert {"var", "fn", "args", "group"} <= set(inspect.signature(tf.distribute.StrategyExtended.update).parameters)
+
+
+def test_a_callback_decides_the_first_epoch():
+    """`callbacks.ExactResume`, as Keras's BackupAndRestore, sets it when training begins."""
+    begun = []
+
+    class Later(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.model._initial_epoch = 2
+
+        def on_epoch_begin(self, epoch, logs=None):
+            begun.append(epoch)
+
+    model = compiled(keras.optimizers.SGD)
+    model.fit(*samples(8), epochs=4, callbacks=[Later()], verbose=0)
+    assert begun == [2, 3]
+
+
+@pytest.mark.parametrize("name", CARRIED)
+def test_what_a_callback_remembers(name):
+    """All that changes in these callbacks from epoch to epoch is what `callbacks.ExactResume` saves."""
+    arguments = {"filepath": "x.weights.h5", "save_weights_only": True} if name == "ModelCheckpoint" else {}
+    callback = getattr(keras.callbacks, name)(monitor="loss", **arguments)
+    model = compiled(keras.optimizers.SGD)
+    model.save_weights = lambda *_, **__: None
+    seen = []
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(dict(vars(callback))))
+    model.fit(*samples(8), epochs=3, callbacks=[callback, note], verbose=0)
+    changed = {key for key in seen[-1] if seen[1].get(key) is not seen[-1][key] and seen[1].get(key) != seen[-1][key]}
+    assert changed <= {*CARRIED[name], "_current_epoch", "_last_batch_seen", "_batches_seen_since_last_saving"}
+    assert set(CARRIED[name]) <= set(seen[-1])

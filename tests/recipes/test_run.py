@@ -41,8 +41,13 @@ def test_by_default_the_same_command_goes_on_and_a_finished_one_begins_anew(tmp_
     with again:
         assert begun(None).directory != first.directory  # that one is being worked on
     again.finish({"score": 1})
+    with Run("some_recipe", Settings(), extra={"seeds": 3}) as group:
+        group.begin_group()
+    (tmp_path / "runs" / "some_recipe" / "damaged").mkdir()
+    (tmp_path / "runs" / "some_recipe" / "damaged" / "config.json").write_text("{")
     runs = [begun(None) for _ in range(2)]
     assert runs[0].directory == runs[1].directory != first.directory
+    assert runs[0].directory != group.directory == Run("some_recipe", Settings(), extra={"seeds": 3}).directory
 
 
 def test_a_finished_run_has_its_result_until_more_epochs_are_asked_for(tmp_path):
@@ -116,7 +121,7 @@ def test_every_start_is_recorded(tmp_path, capsys):
     assert "Other versions than at the last start: the bits may differ." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1, 2"])
+@pytest.mark.parametrize("content", ["", "{", "[1, 2", "[1, 2]", "3"])
 def test_a_damaged_config_is_one_line(tmp_path, content):
     begun(tmp_path)
     (tmp_path / "config.json").write_text(content)
