@@ -1,4 +1,6 @@
+import contextlib
 import hashlib
+import io
 import json
 import pathlib
 import tarfile
@@ -7,7 +9,6 @@ import zlib
 
 import numpy as np
 
-from callbacks.write_whole import write_whole
 from recipes.data.tfds_images import SOURCE, default_data_dir
 from recipes.errors import CommandError, WorldError
 
@@ -109,18 +110,23 @@ def _prepare(root, unpacked, source):
     place = pathlib.Path(builder.data_dir)
     if place.exists():
         raise WorldError(f"{place} is there already; nothing was changed")
-    split_generators = type(builder)._split_generators
-    builder._split_generators = lambda downloads: split_generators(builder, _Unpacked(unpacked))
+    builder._split_generators = lambda downloads: _split_generators(builder, unpacked, source)
     try:
-        builder.download_and_prepare(
-            download_dir=unpacked, download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-        )
+        with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads
+            builder.download_and_prepare(
+                download_dir=unpacked, download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+            )
     except OSError:
         raise
     except Exception as error:  # a full disk comes as one of several errors of TensorFlow
         raise WorldError(f"cifar10 cannot be prepared in {root}: {str(error).splitlines()[0]}") from error
-    write_whole(place / SOURCE, lambda part: part.write_text(json.dumps(source, indent=2) + "\n"))
     return place
+
+
+def _split_generators(builder, unpacked, source):
+    """Those of tensorflow-datasets; what the set was made from goes into the directory that is then moved in place."""
+    pathlib.Path(builder.data_dir, SOURCE).write_text(json.dumps(source, indent=2) + "\n")
+    return type(builder)._split_generators(builder, _Unpacked(unpacked))
 
 
 class _Unpacked:
