@@ -15,6 +15,7 @@ from keras import ops
 
 from callbacks.write_whole import write_whole
 
+ZIP_ERRORS = (zlib.error, zipfile.BadZipFile)
 # What Keras's own callbacks remember from epoch to epoch.
 CARRIED = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
@@ -190,9 +191,19 @@ def read_state(path):
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = {name: np.asarray(content[name]) for name in content.files}
-        return json.loads(str(arrays.pop("about"))), arrays
-    except (ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+        about = json.loads(str(arrays.pop("about")))
+        if not _is_about(about):
+            raise ValueError("it does not say what it holds")
+        return about, arrays
+    except (ValueError, LookupError, EOFError, MemoryError, RecursionError, NotImplementedError, *ZIP_ERRORS) as error:
         raise StateError(f"{os.fspath(path)} is damaged ({error}); remove it to start from the beginning.") from error
+
+
+def _is_about(about):
+    if not isinstance(about, dict):
+        return False
+    lists = all(isinstance(about.get(name), list) for name in ("variables", "history", "seconds", "carried"))
+    return lists and len(about["history"]) == len(about["seconds"]) > 0 and isinstance(about["history"][-1], dict)
 
 
 def _kind(callback):

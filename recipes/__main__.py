@@ -3,17 +3,14 @@
 Keras is imported only when something runs, so that help and mistakes are answered at once.
 """
 
-import contextlib
 import os
 import signal
 import sys
+import traceback
 
 from recipes.command_line import parse
-from recipes.errors import CommandError, WorldError
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: what an interruption is to a person, from a machine."""
+from recipes.errors import CommandError, WorldError, one_line
+from recipes.leaving import leaving_on_signals
 
 
 def main(arguments=None):
@@ -23,14 +20,14 @@ def main(arguments=None):
         arguments: list of str; by default those of the process.
 
     Returns:
-        The exit status: 0, 1 (the world is wrong: no room for the run, a bad file), 2 (the command line is wrong), 130
-        (interrupted) or 143 (terminated).
+        The exit status: 0, 1 (the world is wrong: no room for the run, a bad file) or 2 (the command line is wrong).
+        Ctrl-C ends the process with 130, SIGTERM with 143.
     """
     try:
-        with _terminable():
-            asked = parse(arguments)
+        asked = parse(arguments)
+        with leaving_on_signals(lambda: getattr(asked, "advice", "")):
             asked.command(asked)
-            sys.stdout.flush()
+        sys.stdout.flush()
     except CommandError as error:
         return _fail(2, error)
     except WorldError as error:
@@ -40,33 +37,15 @@ def main(arguments=None):
         return 128 + signal.SIGPIPE
     except OSError as error:  # a full disk, for instance
         return _fail(1, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
-    except Terminated:
-        return _fail(128 + signal.SIGTERM, "terminated; the same command goes on from the last epoch that was saved")
-    except KeyboardInterrupt:
-        return _fail(128 + signal.SIGINT, "interrupted; the same command goes on from the last epoch that was saved")
+    except Exception as error:  # files that somebody has changed, a TensorFlow that gives up
+        if "KERAS_DESCENT_TRACEBACK" in os.environ:
+            traceback.print_exc()
+        return _fail(1, f"{type(error).__name__}: {one_line(error)} (KERAS_DESCENT_TRACEBACK=1 shows where)")
     return 0
 
 
-@contextlib.contextmanager
-def _terminable():
-    """Let SIGTERM end the command as Ctrl-C does: with writes finished and locks released."""
-
-    def terminate(number, frame):
-        raise Terminated
-
-    try:
-        before = signal.signal(signal.SIGTERM, terminate)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _fail(status, message):
-    print(f"recipes: {str(message).strip().splitlines()[0]}", file=sys.stderr)
+    print(f"recipes: {' '.join(str(message).split())}", file=sys.stderr)
     return status
 
 

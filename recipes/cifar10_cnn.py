@@ -21,7 +21,7 @@ benchmarks/results/cifar10_cnn.csv.
 import dataclasses
 
 from recipes import optimizers
-from recipes.data_names import ALL, check_data_name
+from recipes.data_names import ALL, absolute, check_data_name
 from recipes.losses import LOSSES
 from recipes.schedules import SCHEDULES, has_horizon, make_schedule, parse_schedule
 from recipes.settings import option, require, require_one_of
@@ -67,6 +67,7 @@ class Settings:
 
     def __post_init__(self):
         check_data_name(self.data)
+        object.__setattr__(self, "data", absolute(self.data))
         require_one_of("variant", self.variant, VARIANTS)
         named = optimizers.class_name(self.optimizer)
         parse_schedule(self.schedule)

@@ -154,13 +154,13 @@ def _value_type(field):
 
 
 def _directory(text):
-    if not text:
-        raise argparse.ArgumentTypeError("the name of the directory is empty")
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError("the name of the directory is empty, or has a NUL in it")
     return text
 
 
 def _seeds(text):
-    if not text.isdigit() or not 2 <= int(text) <= 10_000:
+    if not (text.isascii() and text.isdigit()) or not 2 <= int(text) <= 10_000:
         raise CommandError(f"--seeds must lie in 2 to 10000; it is {text}")
     return int(text)
 
@@ -208,8 +208,10 @@ def _train(asked):
     if asked.dry_run:
         from recipes.commands.dry_run import dry_run
 
-        dry_run(asked.recipe, settings, **places)
-    elif asked.seeds:
+        dry_run(asked.recipe, settings, asked.seeds, **places)
+        return
+    asked.advice = "; the same command goes on from the last epoch that was saved"
+    if asked.seeds:
         from recipes.commands.seeds import report_seeds, train_seeds
 
         trained = train_seeds(asked.recipe, settings, asked.seeds, asked.run_dir, asked.results, **places)

@@ -1,11 +1,19 @@
 """The names that `--data` takes, apart from what loads them, so that a wrong one is answered at once."""
 
+import os
+
 from recipes.errors import CommandError
 from recipes.nearest import unknown
 
 SETS = ("digits", "cifar10")
 PREFIXES = {"tfds:": "NAME", "folder:": "PATH"}
 ALL = (*SETS, *(prefix + what for prefix, what in PREFIXES.items()))
+
+
+def absolute(name):
+    """The same name with the path of a folder written in full: the command may be given again from elsewhere."""
+    kind, colon, path = name.partition(":")
+    return f"folder:{os.path.abspath(os.path.expanduser(path))}" if kind == "folder" and path else name
 
 
 def check_data_name(name):

@@ -22,14 +22,15 @@ from recipes.settings import option, require, require_one_of
 VARIANTS = {"batch": "batch", "mini_batch": "mini_batch", "stochastic": "stochastic"}
 PRESETS = {
     "batch": {},
-    "mini_batch": {"learning_rate": 0.4, "schedule": "inverse_time:0.02", "batch_size": 10, "epochs": 300},
-    "stochastic": {"learning_rate": 0.4, "schedule": "inverse_time:0.02", "batch_size": 1, "epochs": 100},
+    "mini_batch": {"learning_rate": 0.4, "schedule": "inverse_time:0.02", "epochs": 300},
+    "stochastic": {"learning_rate": 0.4, "schedule": "inverse_time:0.02", "epochs": 100},
     "mae": {"loss": "mae", "learning_rate": 0.3, "schedule": "inverse_time:0.05", "momentum": 0.9, "epochs": 4000},
     "smoke": {"epochs": 5},
 }
 LOSSES = ("mse", "mae")
 SCORE = "distance"  # what several seeds are averaged by
 SAMPLES = 100
+BATCHES = {"batch": SAMPLES, "mini_batch": 10, "stochastic": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Settings:
     learning_rate: float = option(0.7, "highest learning rate, > 0")
     schedule: str = option("constant", f"of the learning rate over the updates: {', '.join(SCHEDULES)}")
     momentum: float = option(0.0, "0 to 1")
-    batch_size: int = option(SAMPLES, f"samples behind an update of mini_batch, 1 to {SAMPLES}")
+    batch_size: int | None = option(
+        None, f"samples behind an update, 1 to {SAMPLES}; only of mini_batch, 10 by default"
+    )
     epochs: int = option(300, "passes over the samples")
     seed: int = option(0, "of the samples and their order")
 
@@ -51,8 +54,10 @@ class Settings:
         parse_schedule(self.schedule)
         require(0 < self.learning_rate < math.inf, "--learning-rate must be > 0", self.learning_rate)
         require(0 <= self.momentum <= 1, "--momentum must lie in 0 to 1", self.momentum)
+        if self.batch_size is None:
+            object.__setattr__(self, "batch_size", BATCHES[self.variant])
         require(1 <= self.batch_size <= SAMPLES, f"--batch-size must lie in 1 to {SAMPLES}", self.batch_size)
-        only = {"batch": SAMPLES, "stochastic": 1}.get(self.variant, self.batch_size)
+        only = self.batch_size if self.variant == "mini_batch" else BATCHES[self.variant]
         require(self.batch_size == only, f"--batch-size is {only} for {self.variant}", self.batch_size)
         require(0 < self.epochs < 2**31, "--epochs must lie in 1 to 2147483647", self.epochs)
         require(0 <= self.seed < 2**32, "--seed must lie in 0 to 4294967295", self.seed)
@@ -81,8 +86,9 @@ class Samples(typing.NamedTuple):
         return f"{len(self.x)} samples of a line with noise"
 
     def part(self, share):
-        """All of them: they are few."""
-        return self
+        """The first of them, `share` of all."""
+        n = max(round(share * len(self.x)), 1)
+        return self._replace(x=self.x[:n], y=self.y[:n])
 
 
 def load(settings, data_dir=None, download=False):

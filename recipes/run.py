@@ -1,6 +1,7 @@
 import dataclasses
 import datetime
 import json
+import math
 import pathlib
 import sys
 import time
@@ -60,7 +61,7 @@ class Run:
         return before < self.config["epochs"]
 
     def __enter__(self):
-        if (self.directory / "config.json").exists():
+        if self.result is None and (self.directory / "config.json").exists():
             self._take_lock()
         return self
 
@@ -76,7 +77,8 @@ class Run:
             data: dict about the data; what is in `data["digest"]` has to stay what it was.
         """
         recorded = self._claim()
-        if recorded and recorded.get("trained_on", data)["digest"] != data["digest"]:
+        before = (recorded or {}).get("trained_on", data)
+        if not isinstance(before, dict) or before.get("digest") != data["digest"]:
             raise WorldError(f"{self.directory} was begun on other images than those of {data['name']} now")
         self.write_json("config.json", {**self.config, "trained_on": data})
         self._record_start()
@@ -117,7 +119,7 @@ class Run:
         self.write_json("result.json", {**result, "of": self._size()})
 
     def write_json(self, name, content):
-        text = json.dumps(content, indent=2) + "\n"
+        text = json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
         self.write(name, lambda part: part.write_text(text))
 
     def write(self, name, write):
@@ -137,6 +139,8 @@ class Run:
         self._take_lock()
         recorded = self._recorded()
         self._check(recorded)  # another process may have been here since
+        for part in filter(_is_part, self.directory.iterdir()):  # of a process that was killed while it wrote
+            part.unlink()
         return recorded
 
     def _size(self):
@@ -150,7 +154,7 @@ class Run:
 
     def _holds_something(self):
         try:
-            return any(each.name != ".lock" for each in self.directory.iterdir())
+            return any(each.name != ".lock" and not _is_part(each) for each in self.directory.iterdir())
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -164,7 +168,7 @@ class Run:
             raise CommandError(f"{self.directory} holds a run of {recorded.get('recipe')}; give another --run-dir")
         for name in dict.fromkeys([*self.config, *recorded]):
             value, before = self.config.get(name), recorded.get(name)
-            if name != "trained_on" and value != before and not (name in GROWS and (before or value) < (value or 0)):
+            if name != "trained_on" and value != before and not (name in GROWS and _is_more(value, before)):
                 raise CommandError(
                     f"--{name.replace('_', '-')}: {self.directory} was begun with {before}, not {value}; "
                     "take that, or another --run-dir"
@@ -216,17 +220,35 @@ class Run:
         self._lock = lock
 
     def _record_start(self):
-        starts = (read_json(self.directory / "environment.json") or {"starts": []})["starts"]
+        starts = (read_json(self.directory / "environment.json") or {}).get("starts", [])
         now = {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "command": ["python", "-m", "recipes", *sys.argv[1:]],
             **environment(),
         }
         if starts:
-            changed = [name for name in ("machine", "versions", "devices") if starts[-1][name] != now[name]]
+            changed = [name for name in ("machine", "versions", "devices") if starts[-1].get(name) != now[name]]
             if changed:
                 print(f"Other {' and '.join(changed)} than at the last start: the bits may differ.")
         self.write_json("environment.json", {"starts": [*starts, now]})
+
+
+def _is_part(path):
+    """Whether a file is what `callbacks.write_whole` had not finished."""
+    return path.name.startswith(".part-") and path.is_file()
+
+
+def _is_more(value, before):
+    return isinstance(value, int) and isinstance(before, int) and value > before
+
+
+def _finite(content):
+    """The same with None for numbers that JSON does not have: NaN and infinities."""
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_json(path):
@@ -241,7 +263,7 @@ def read_json(path):
         return None
     except OSError as error:
         raise WorldError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WorldError(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict):
         raise WorldError(f"{path} is damaged: it holds a {type(content).__name__}")

@@ -57,12 +57,21 @@ def fit(
         raise WorldError(str(error)) from error
     recorder = recording[-1]
     early = stopping is not None and stopping.stopped_epoch > 0
+    whole = len(recorder.history) >= epochs and _is_finite(model, recorder.history[-1])
     return {
-        "outcome": STOPPED_EARLY if early else FINISHED if len(recorder.history) >= epochs else DIVERGED,
+        "outcome": STOPPED_EARLY if early else FINISHED if whole else DIVERGED,
         "epochs": len(recorder.history),
         "updates": int(model.optimizer.iterations.numpy()),
         "training_seconds": round(sum(recorder.seconds), 3),
     }
+
+
+def _is_finite(model, logs):
+    """Whether the last losses and all weights are finite."""
+    import numpy as np
+
+    values = [logs["loss"], logs.get("val_loss", 0.0), *model.get_weights()]
+    return all(np.isfinite(value).all() for value in values)
 
 
 def _stopping(epochs, patience, keep):

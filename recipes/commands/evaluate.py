@@ -13,9 +13,9 @@ def evaluate(run, data_dir=None):
         WorldError: the images are not there, or are others than the run was trained on.
     """
     start_keras()
-    data = run.recipe.load(run.settings, data_dir)
-    if data.about()["digest"] != run.data["digest"]:
-        raise WorldError(f"{run.directory} was trained on other images than those of {run.data['name']} now")
+    data = run.recipe.load(run.settings, data_dir or run.data_dir)
+    if data.about()["digest"] != run.data.get("digest"):
+        raise WorldError(f"{run.directory} was trained on other images than those of {data.about()['name']} now")
     result = run.recipe.judge(run.model(), run.settings, data)
     for name, value in result.items():
         print(f"{name:16} {value:.6g}" if isinstance(value, float) else f"{name:16} {value}")

@@ -1,4 +1,8 @@
+import contextlib
+import hashlib
 import importlib.util
+import json
+import logging
 import pathlib
 import shutil
 import tempfile
@@ -6,8 +10,11 @@ import warnings
 
 from recipes.commands.keras_session import start_keras
 from recipes.errors import CommandError, WorldError
+from recipes.leaving import cleaned_up
+from recipes.run import read_json
 
 FORMATS = {"saved_model": "saved_model", "onnx": "model.onnx"}  # name: file or directory in the run's own
+RECORD = "exported.json"  # SHA-256 of the model.keras that each was made from
 NEEDS = {"saved_model": ("tensorflow",), "onnx": ("tf2onnx", "onnxruntime")}
 TOLERANCE = 1e-4  # largest difference of an output, relative to the largest output
 
@@ -23,8 +30,10 @@ def export(run, formats):
         CommandError: an exported model is there already, or a package is missing.
         WorldError: an exported model computes something else.
     """
+    with open(run.directory / "model.keras", "rb") as file:
+        of = hashlib.file_digest(file, "sha256").hexdigest()
     for name in formats:
-        _check_can(name, run.directory / FORMATS[name])
+        _check_can(name, run.directory, of)
     start_keras()
     import numpy as np
 
@@ -32,27 +41,39 @@ def export(run, formats):
     samples = np.random.default_rng(0).integers(0, 256, (8, *model.input_shape[1:])).astype(model.inputs[0].dtype)
     expected = np.asarray(model(samples))  # also what Keras needs before it exports
     for name in formats:
-        with tempfile.TemporaryDirectory(dir=run.directory, prefix=".part-") as part:
+        part = tempfile.mkdtemp(dir=run.directory, prefix=".part-")
+        with cleaned_up(lambda part=part: shutil.rmtree(part, ignore_errors=True)):
             made = pathlib.Path(part, FORMATS[name])
             outputs = _written(name, model, made, samples)
             difference = float(np.abs(outputs - expected).max() / np.abs(expected).max())
             if not difference <= TOLERANCE:
                 raise WorldError(f"the {name} model differs from Keras by {difference:.1e}; it was not kept")
             shutil.move(made, run.directory / FORMATS[name])
+        _record(run.directory, name, of)
         print(f"{run.directory / FORMATS[name]}: outputs differ from Keras by {difference:.1e} of the largest")
 
 
-def _check_can(name, path):
+def _check_can(name, directory, of):
+    path = directory / FORMATS[name]
     if path.exists():
-        raise CommandError(f"{path} is there already")
+        same = (read_json(directory / RECORD) or {}).get(name) == of
+        raise CommandError(f"{path} is there already" + ("" if same else ", of another model; remove it first"))
     missing = [each for each in NEEDS[name] if importlib.util.find_spec(each) is None]
     if missing:
         raise CommandError(f"exporting to {name} needs {' and '.join(missing)}: pip install keras-descent[export]")
 
 
+def _record(directory, name, of):
+    """Write down which model was exported: a run that goes on has another one later."""
+    from callbacks.write_whole import write_whole
+
+    exported = {**(read_json(directory / RECORD) or {}), name: of}
+    write_whole(directory / RECORD, lambda part: part.write_text(json.dumps(exported, indent=2) + "\n"))
+
+
 def _written(name, model, path, samples):
     """Write a model, and give what the written one makes of the samples."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _no_logging():
         warnings.simplefilter("ignore")  # of TensorFlow's and tf2onnx's own making
         model.export(path, format="tf_saved_model" if name == "saved_model" else name, verbose=False)
         if name == "saved_model":
@@ -64,3 +85,12 @@ def _written(name, model, path, samples):
 
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         return session.run(None, {session.get_inputs()[0].name: samples})[0]
+
+
+@contextlib.contextmanager
+def _no_logging():
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

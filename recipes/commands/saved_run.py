@@ -1,6 +1,6 @@
 import pathlib
 
-from recipes.errors import CommandError, WorldError
+from recipes.errors import CommandError, WorldError, one_line
 from recipes.run import read_json
 
 
@@ -13,6 +13,7 @@ class SavedRun:
 
     Raises:
         CommandError: there is no run, or it is not done.
+        WorldError: its files are damaged.
     """
 
     def __init__(self, directory, recipes):
@@ -20,14 +21,25 @@ class SavedRun:
         config = read_json(self.directory / "config.json")
         if config is None:
             raise CommandError(f"{self.directory} holds no run (no config.json)")
-        if not (self.directory / "model.keras").exists():
-            raise CommandError(f"{self.directory} has no model.keras: the run is not done; train it to its end first")
+        if "seeds" in config:
+            raise CommandError(f"{self.directory} holds the runs of several seeds; give one, such as {self._first()}")
+        result = read_json(self.directory / "result.json") or {}
+        if result.get("of") != {"epochs": config.get("epochs")} or not (self.directory / "model.keras").exists():
+            raise CommandError(f"the run in {self.directory} is not done; train it to its end first")
         try:
-            self.data = config.pop("trained_on")
+            self.data = dict(config.pop("trained_on"))
             self.recipe = recipes[config.pop("recipe")]()
             self.settings = self.recipe.Settings(**config)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise WorldError(f"{self.directory / 'config.json'} is damaged, or of another version: {error}") from error
+
+    def _first(self):
+        return min(self.directory.glob("seed-*"), default=self.directory / "seed-0")
+
+    @property
+    def data_dir(self):
+        """Where the images were when the run was trained."""
+        return (self.data.get("origin") or {}).get("data_dir")
 
     def model(self):
         """The trained model, loaded in safe mode."""
@@ -38,5 +50,4 @@ class SavedRun:
         try:
             return keras.saving.load_model(self.directory / "model.keras")
         except Exception as error:  # Keras raises whatever a damaged file leads it to
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise WorldError(f"{self.directory / 'model.keras'} cannot be loaded: {reason}") from error
+            raise WorldError(f"{self.directory / 'model.keras'} cannot be loaded: {one_line(error)}") from error

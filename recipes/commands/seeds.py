@@ -7,7 +7,7 @@ import statistics
 
 from recipes.commands.train import recipe_name, train
 from recipes.environment import machine, versions
-from recipes.errors import WorldError
+from recipes.errors import CommandError, WorldError, one_line
 from recipes.run import Run
 from recipes.tables import table
 from recipes.training import DIVERGED
@@ -31,10 +31,15 @@ def train_seeds(recipe, settings, seeds, run_dir=None, results="results", **plac
         `(row, directory)`, the row a dict.
     """
     name = recipe_name(recipe)
+    last = settings.seed + seeds - 1
+    if last >= 2**32:
+        raise CommandError(f"--seeds {seeds}: the last seed would be {last}; seeds lie in 0 to 4294967295")
     with Run(name, settings, run_dir, extra={"seeds": seeds}) as run:
         if run.result is not None:
             print(f"{run.directory} is done already; this is its result.")
-            return run.result["row"], run.directory
+            row = run.result["row"]
+            add_row(table_of(recipe, results), row)  # a kill may have kept it from being added
+            return row, run.directory
         run.begin_group()
         rows = []
         for seed in range(settings.seed, settings.seed + seeds):
@@ -48,8 +53,8 @@ def train_seeds(recipe, settings, seeds, run_dir=None, results="results", **plac
             raise WorldError(f"training diverged with seed {diverged[0]}; see {run.directory / f'seed-{diverged[0]}'}")
         run.write("seeds.csv", lambda part: part.write_text(table(rows)))
         row = {**_described(name, settings, seeds), **_statistics(rows, recipe.SCORE), **_circumstances(rows)}
-        add_row(pathlib.Path(results, f"{name}.csv"), row)
         run.finish({"row": row})
+        add_row(table_of(recipe, results), row)
         return row, run.directory
 
 
@@ -60,7 +65,12 @@ def report_seeds(recipe, row, directory, results):
         f"\n{score}: {row['mean']:.5g} ± {row['standard_deviation']:.2g} (standard deviation of {row['n']} seeds), "
         f"95 % interval of the mean {row['low']:.5g} to {row['high']:.5g}."
     )
-    print(f"Each seed: {directory / 'seeds.csv'}. Added to {pathlib.Path(results, recipe_name(recipe) + '.csv')}.")
+    print(f"Each seed: {directory / 'seeds.csv'}. A row in {table_of(recipe, results)}.")
+
+
+def table_of(recipe, results):
+    """The table that the recipe's averages are added to."""
+    return pathlib.Path(results, f"{recipe_name(recipe)}.csv")
 
 
 def interval(values):
@@ -73,18 +83,28 @@ def interval(values):
 
 
 def add_row(path, row):
-    """Add a row to a CSV file, whole or not at all; a column it does not have yet is added too."""
+    """Add a row to a CSV file unless it is there; the file is written whole, with any column that is new."""
     from callbacks.write_whole import write_whole
 
-    rows = []
-    if path.exists():
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
+    rows = _rows(path)
+    written = {name: "" if value is None else str(value) for name, value in row.items()}
+    if any(written.items() <= each.items() for each in rows):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, lambda part: part.write_text(table([*rows, row])))
     except OSError as error:
         raise WorldError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _rows(path):
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, csv.Error) as error:
+        raise WorldError(f"cannot read {path}: {one_line(error)}") from error
 
 
 def _described(name, settings, seeds):

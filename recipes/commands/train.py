@@ -1,5 +1,3 @@
-import dataclasses
-
 from recipes.commands.keras_session import start_keras
 from recipes.errors import WorldError
 from recipes.run import Run
@@ -38,7 +36,7 @@ def train(recipe, settings, run_dir=None, data_dir=None, download=False):
 def report(recipe, settings, result, directory):
     """Print a result; raise a WorldError if training diverged."""
     if result["outcome"] == DIVERGED:
-        raise WorldError(f"training stopped early after {result['updates']} updates; see {directory}")
+        raise WorldError(f"training diverged within {result['updates']} updates; see {directory}")
     if result["outcome"] == STOPPED_EARLY:
         print(f"\nStopped after {result['epochs']} epochs without a lower validation loss.", end="")
     print("\n" + recipe.summary(settings, result))
@@ -47,7 +45,3 @@ def report(recipe, settings, result, directory):
 
 def recipe_name(recipe):
     return recipe.__name__.rpartition(".")[2]
-
-
-def with_seed(settings, seed):
-    return dataclasses.replace(settings, seed=seed)

@@ -7,10 +7,12 @@ import zlib
 import numpy as np
 
 from callbacks.write_whole import write_whole
+from recipes.data.files import files_under
 from recipes.data.labelled import Labelled
 
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-FORMAT = 1  # of the file; raised when images are read or resized in another way
+ZIP_ERRORS = (zlib.error, zipfile.BadZipFile)
+PARTS = ("train", "validation", "test")
+FORMAT = 2  # of the file; raised when images are read or resized in another way
 
 
 def cached(source, name, shape, read):
@@ -42,13 +44,10 @@ def cached(source, name, shape, read):
 
 def fingerprint(directory):
     """Name, size and time of change of every file under a directory, hidden ones left out."""
-    found = []
-    for where, folders, files in os.walk(directory):
-        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-        for file in sorted(file for file in files if not file.startswith(".")):
-            status = os.stat(os.path.join(where, file))
-            found.append([os.path.relpath(os.path.join(where, file), directory), status.st_size, status.st_mtime_ns])
-    return found
+    return [
+        [os.path.relpath(path, directory), status.st_size, status.st_mtime_ns]
+        for path, status in files_under(directory)
+    ]
 
 
 def _load(path, state):
@@ -57,21 +56,34 @@ def _load(path, state):
             about = json.loads(str(content["about"]))
             if (about["format"], about["source"]) != (FORMAT, state):
                 return None
-            x_train, y_train, x_test, y_test = (np.asarray(content[name]) for name in ARRAYS)
-        return Labelled(tuple(about["classes"]), (x_train, y_train), (x_test, y_test), about["origin"], about["digest"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError):
+            read = {name: np.asarray(content[name]) for name in content.files if name != "about"}
+        parts = {part: (read[f"x_{part}"], read[f"y_{part}"]) for part in about["parts"]}
+        return Labelled(tuple(about["classes"]), **parts, origin=about["origin"], digest=about["digest"])
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        EOFError,
+        MemoryError,
+        RecursionError,
+        NotImplementedError,
+        *ZIP_ERRORS,
+    ):
         return None  # none there, or damaged
 
 
 def _save(path, images, state):
+    parts = {part: getattr(images, part) for part in PARTS if getattr(images, part) is not None}
     about = {
         "format": FORMAT,
+        "parts": list(parts),
         "source": state,
         "classes": images.classes,
         "origin": images.origin,
         "digest": images.digest,
     }
-    arrays = dict(zip(ARRAYS, (*images.train, *images.test), strict=True))
+    arrays = {f"{name}_{part}": array for part, pair in parts.items() for name, array in zip("xy", pair, strict=True)}
     try:
         write_whole(path, lambda part: np.savez(part, about=np.array(json.dumps(about)), **arrays))
     except OSError:

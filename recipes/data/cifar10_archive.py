@@ -1,8 +1,10 @@
 import contextlib
+import gzip
 import hashlib
 import io
 import json
 import pathlib
+import shutil
 import tarfile
 import tempfile
 import zlib
@@ -10,13 +12,15 @@ import zlib
 import numpy as np
 
 from recipes.data.tfds_images import SOURCE, default_data_dir
-from recipes.errors import CommandError, WorldError
+from recipes.errors import CommandError, WorldError, one_line
+from recipes.leaving import cleaned_up
 
 SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 FOLDER = "cifar-10-batches-bin"
 LABELS = "batches.meta.txt"
 BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 ROWS, ROW = 10_000, 1 + 32 * 32 * 3  # a label, then red, green and blue planes
+LARGEST_STREAM = 200 * 2**20  # bytes; the official archive unpacks to 185 million
 LARGEST_LABELS = 1024  # bytes; the official file has 61
 
 
@@ -48,11 +52,25 @@ def prepare_cifar10(archive, data_dir=None, unverified=False):
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".cifar10-") as unpacked:
+        unpacked = tempfile.mkdtemp(dir=root, prefix=".cifar10-")
+        others = set(_unfinished(root))
+        with cleaned_up(lambda: _remove([unpacked, *set(_unfinished(root)) - others], root)):
             _unpack(archive, pathlib.Path(unpacked, FOLDER))
             return _prepare(root, unpacked, {"archive": archive.name, "sha256": digest, "official": digest == SHA256})
     except OSError as error:
         raise WorldError(f"cifar10 cannot be prepared in {root}: {error.strerror or error}") from error
+
+
+def _unfinished(root):
+    """Where tensorflow-datasets builds a set before it moves it to its place."""
+    return (root / "cifar10").glob("incomplete.*")
+
+
+def _remove(directories, root):
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.suppress(OSError):  # not empty, or not there
+        (root / "cifar10").rmdir()
 
 
 def _sha256(path):
@@ -65,19 +83,33 @@ def _unpack(archive, folder):
     folder.mkdir()
     wanted = {f"{FOLDER}/{name}": name for name in (*BATCHES, LABELS)}
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with gzip.open(archive) as stream, tarfile.open(fileobj=_Limited(stream), mode="r|") as tar:
             for member in tar:
                 name = wanted.pop(member.name.removeprefix("./"), None)
                 if name is not None:
                     (folder / name).write_bytes(_checked(archive, name, _content(tar, member)))
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise WorldError(f"{archive} is damaged: {error}") from error
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, zlib.error) as error:
+        raise WorldError(f"{archive} is damaged: {one_line(error)}") from error
     except OSError as error:
         if error.errno is not None:  # of the disk, not of the gzip stream
             raise
         raise WorldError(f"{archive} is damaged: {error}") from error
     if wanted:
         raise WorldError(f"{archive} has no {', '.join(sorted(wanted))}")
+
+
+class _Limited:
+    """A stream that ends in an error and not in a full memory if it unpacks to far more than CIFAR-10 does."""
+
+    def __init__(self, stream):
+        self.stream, self.left = stream, LARGEST_STREAM
+
+    def read(self, size):
+        content = self.stream.read(min(size, self.left + 1))
+        self.left -= len(content)
+        if self.left < 0:
+            raise tarfile.ReadError(f"it unpacks to more than {LARGEST_STREAM} bytes")
+        return content
 
 
 def _content(tar, member):
@@ -119,7 +151,7 @@ def _prepare(root, unpacked, source):
     except OSError:
         raise
     except Exception as error:  # a full disk comes as one of several errors of TensorFlow
-        raise WorldError(f"cifar10 cannot be prepared in {root}: {str(error).splitlines()[0]}") from error
+        raise WorldError(f"cifar10 cannot be prepared in {root}: {one_line(error)}") from error
     return place
 
 

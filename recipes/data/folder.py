@@ -1,28 +1,37 @@
 import hashlib
+import itertools
 import os
 import pathlib
 import warnings
 
 import numpy as np
 
+from recipes.data.files import files_under
 from recipes.data.labelled import Labelled
 from recipes.data.to_shape import to_shape
-from recipes.errors import WorldError
+from recipes.errors import WorldError, one_line
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 TEST_SHARE = 0.2
+PARTS = {  # names of folders that hold a part each, in any case
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 
 
 def folder(path, shape):
     """Images of a directory with a subfolder for each class, of any sizes and formats.
 
-    Classes are numbered in the order of their names. With subfolders `train` and `test` (or `val`, `validation`) and
-    nothing else, each of those has a subfolder for each class. Otherwise one image in five of each class is the test
-    part, chosen by the hash of its file, so that adding images moves none from one part to the other but at the edge,
-    and copies of one image stay together.
+    Classes are numbered in the order of their names. If all subfolders have the names of parts (`train`, `test`, and
+    `val` or `validation`, in any case), each of them has a subfolder for each class; with `train` and `val` alone,
+    `val` is the test part. Otherwise one image in five of each class is the test part, chosen by the hash of its
+    file, so that adding images moves none from one part to the other but at the edge, and copies of a file stay
+    together.
 
-    Files are images by their ending (.png .jpg .jpeg .bmp .gif .webp .tif .tiff); others are left alone.
+    Files are images by their ending (.png .jpg .jpeg .bmp .gif .webp .tif .tiff); others, and what is hidden, are left
+    alone.
 
     Args:
         path: the directory.
@@ -35,18 +44,9 @@ def folder(path, shape):
         WorldError: there are no classes, a class has fewer than 3 images, or a file cannot be read.
     """
     path = pathlib.Path(path)
-    parts = _parts(path)
-    if parts is None:
-        classes, files = _files(path)
-        train, test = _split(files)
-    else:
-        classes, train = _files(parts[0])
-        others, test = _files(parts[1])
-        if classes != others:
-            strange = sorted(set(classes) ^ set(others))
-            raise WorldError(f"{path}: class '{strange[0]}' is not in both of {parts[0].name} and {parts[1].name}")
-    origin = {"folder": str(path), "images": sum(map(len, train)) + sum(map(len, test))}
-    return Labelled(classes, _read(train, shape), _read(test, shape), origin)
+    classes, files = _parts(path, _folders(path))
+    read = {part: _read(paths, shape) for part, paths in files.items()}
+    return Labelled(classes, **read, origin={"folder": str(path), "images": sum(len(y) for _, y in read.values())})
 
 
 def read_image(path, shape):
@@ -65,50 +65,59 @@ def read_image(path, shape):
                 image.load()
                 return to_shape(ImageOps.exif_transpose(image), shape)
     except Exception as error:  # PIL raises whatever a damaged file leads it to
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WorldError(f"{path}: {reason.replace(f' {str(path)!r}', '')}") from error
-
-
-def _parts(path):
-    names = {entry.name for entry in _folders(path)}
-    for test in ("test", "validation", "val"):
-        if names == {"train", test}:
-            return path / "train", path / test
-    return None
+        raise WorldError(f"{path}: {one_line(error).replace(f' {str(path)!r}', '')}") from error
 
 
 def _folders(path):
-    if not path.is_dir():
-        raise WorldError(f"--data folder:{path}: there is no such directory")
     return sorted((e for e in os.scandir(path) if e.is_dir() and not e.name.startswith(".")), key=lambda e: e.name)
 
 
-def _files(path):
-    """Names of the classes, and for each the paths of its images in the order of their names."""
-    folders = _folders(path)
+def _parts(path, folders):
+    """Names of the classes, and for each part the paths of the images of each class."""
+    parts = {PARTS.get(each.name.lower(), each.name): pathlib.Path(each.path) for each in folders}
+    if not parts or not set(parts) <= set(PARTS.values()):
+        classes, files = _files(path, folders)
+        return classes, _split(files)
+    if len(parts) < len(folders) or "train" not in parts or len(parts) == 1:
+        raise WorldError(f"{path} has the parts {', '.join(e.name for e in folders)}; it needs train, and test or val")
+    if "test" not in parts:
+        parts["test"] = parts.pop("validation")
+    found = {part: _files(where, _folders(where)) for part, where in parts.items()}
+    classes = found["train"][0]
+    for part, (others, _) in found.items():
+        strange = sorted(set(classes) ^ set(others))
+        if strange:
+            raise WorldError(
+                f"{path}: class '{strange[0]}' is not in both of {parts['train'].name} and {parts[part].name}"
+            )
+    return classes, {part: files for part, (_, files) in found.items()}
+
+
+def _files(path, folders):
+    """Names of the classes, and for each the paths of its images."""
     if len(folders) < 2:
         raise WorldError(f"{path} has {len(folders)} subfolder(s); it needs one for each of 2 or more classes")
-    files = [_images_in(pathlib.Path(each.path)) for each in folders]
+    files = [[file for file, _ in files_under(each.path) if file.suffix.lower() in ENDINGS] for each in folders]
     for each, found in zip(folders, files, strict=True):
         if len(found) < 3:
             raise WorldError(f"{each.path} has {len(found)} image(s); a class needs 3 or more ({' '.join(ENDINGS)})")
     return tuple(each.name for each in folders), files
 
 
-def _images_in(path):
-    found = (file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and not file.name.startswith("."))
-    return sorted(file for file in found if file.is_file())
-
-
 def _split(files):
-    """For each class, the files to learn from and those to be judged on."""
+    """The files of each class to learn from and those to be judged on."""
     train, test = [], []
     for paths in files:
-        ranked = sorted(paths, key=lambda path: (hashlib.sha256(path.read_bytes()).digest(), path))
+        copies = {}
+        for each in paths:
+            copies.setdefault(hashlib.sha256(each.read_bytes()).digest(), []).append(each)
+        if len(copies) < 3:
+            raise WorldError(f"{paths[0].parent} has {len(copies)} different image(s); a class needs 3 or more")
+        ranked = [copies[digest] for digest in sorted(copies)]
         count = max(round(TEST_SHARE * len(ranked)), 1)
-        test.append(sorted(ranked[:count]))
-        train.append(sorted(ranked[count:]))
-    return train, test
+        test.append(sorted(itertools.chain(*ranked[:count])))
+        train.append(sorted(itertools.chain(*ranked[count:])))
+    return {"train": train, "test": test}
 
 
 def _read(files, shape):

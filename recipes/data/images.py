@@ -16,7 +16,7 @@ class Images(typing.NamedTuple):
     validation: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     origin: dict  # where they come from: paths, versions, hash of an archive
-    digest: str  # SHA-256 of all pixels and labels, before the validation part was taken
+    digest: str  # SHA-256 of classes, pixels and labels, before the validation part was taken
 
     @property
     def train_size(self):

@@ -13,13 +13,14 @@ class Labelled(typing.NamedTuple):
     train: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     origin: dict  # as in `Images`
+    validation: tuple[np.ndarray, np.ndarray] | None = None  # None: to be taken from the training part
     digest: str = ""
 
     def checked(self, name, shape):
         """Itself, or a WorldError in one line if it is not what a recipe can train on."""
         if len(self.classes) < 2:
             raise WorldError(f"{name} has {len(self.classes)} class(es); a recipe needs 2 or more")
-        for part, (x, y) in (("training", self.train), ("test", self.test)):
+        for part, (x, y) in self._parts().items():
             if x.dtype != np.uint8 or x.shape != (len(y), *shape) or y.dtype != np.int32 or y.ndim != 1:
                 raise WorldError(f"{name}: the {part} part is {x.dtype} {x.shape} with labels {y.dtype} {y.shape}")
             if len(y) == 0:
@@ -34,6 +35,12 @@ class Labelled(typing.NamedTuple):
 
     def with_digest(self):
         sha = hashlib.sha256()
-        for array in (*self.train, *self.test):
-            sha.update(np.ascontiguousarray(array))
+        sha.update("\n".join(self.classes).encode(errors="surrogateescape"))
+        for x, y in self._parts().values():
+            sha.update(np.ascontiguousarray(x))
+            sha.update(np.ascontiguousarray(y))
         return self._replace(digest=sha.hexdigest())
+
+    def _parts(self):
+        parts = {"training": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}

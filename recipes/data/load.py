@@ -1,10 +1,12 @@
 import pathlib
 
+import numpy as np
+
 from recipes.data.cache import cached
 from recipes.data.digits import digits
 from recipes.data.folder import folder
 from recipes.data.images import Images
-from recipes.data.split import held_out
+from recipes.data.split import copies_of, held_out
 from recipes.data.tfds_images import tfds_images
 from recipes.data_names import check_data_name
 from recipes.errors import CommandError, WorldError
@@ -41,15 +43,31 @@ def load(name, *, shape=SHAPE, validation_split=0.1, train_images=None, seed=0, 
     """
     check_data_name(name)
     labelled = _read(name, shape, data_dir, download).checked(name, shape)
-    x, y = labelled.train
-    kept, held = held_out(y, min(max(round(validation_split * len(y)), 1), len(y) - 1), seed)
+    _tell_of_copies(name, labelled)
+    train, validation = _with_validation(labelled, validation_split, seed)
     if train_images is not None:
-        if train_images > len(kept):
-            raise CommandError(f"--train-images: {name} has {len(kept)} to train on; {train_images} were asked for")
-        kept = kept[held_out(y[kept], train_images, [seed, 1])[1]]
-    return Images(
-        name, labelled.classes, (x[kept], y[kept]), (x[held], y[held]), labelled.test, labelled.origin, labelled.digest
-    )
+        x, y = train
+        if train_images > len(y):
+            raise CommandError(f"--train-images: {name} has {len(y)} to train on; {train_images} were asked for")
+        rows = held_out(y, train_images, [seed, 1])[1]
+        train = x[rows], y[rows]
+    return Images(name, labelled.classes, train, validation, labelled.test, labelled.origin, labelled.digest)
+
+
+def _with_validation(labelled, share, seed):
+    """The training part and the validation part, which is taken from it unless the source has one."""
+    if labelled.validation is not None:
+        return labelled.train, labelled.validation
+    x, y = labelled.train
+    kept, held = held_out(y, min(max(round(share * len(y)), 1), len(y) - 1), seed, copies_of(x))
+    return (x[kept], y[kept]), (x[held], y[held])
+
+
+def _tell_of_copies(name, labelled):
+    learnt = np.unique(copies_of(labelled.train[0]))
+    known = int(np.isin(copies_of(labelled.test[0]), learnt).sum())
+    if known:
+        print(f"{known} of the {len(labelled.test[1])} test images of {name} are copies of training images.")
 
 
 def _read(name, shape, data_dir, download):
@@ -60,7 +78,7 @@ def _read(name, shape, data_dir, download):
         return tfds_images("cifar10", shape, data_dir, download)
     if kind == "tfds":
         return tfds_images(rest, shape, data_dir, download)
-    return _cached_folder(pathlib.Path(rest).expanduser(), name, shape)
+    return _cached_folder(pathlib.Path(rest), name, shape)
 
 
 def _cached_folder(path, name, shape):

@@ -7,7 +7,7 @@ import numpy as np
 from recipes.data.cache import cached
 from recipes.data.labelled import Labelled
 from recipes.data.to_shape import all_to_shape
-from recipes.errors import WorldError
+from recipes.errors import CommandError, WorldError, one_line
 from recipes.nearest import unknown
 
 SOURCE = "keras_descent_source.json"  # beside a prepared set: the archive it was made from, and its hash
@@ -30,13 +30,16 @@ def tfds_images(name, shape, data_dir=None, download=False):
     Raises:
         WorldError: it is not there, has no images or no labels, or is damaged.
     """
+    if name.startswith(("/", "~")) or ".." in name:
+        raise CommandError(f"--data tfds:{name}: write the name of a set; its place is --data-dir")
     root = default_data_dir(data_dir)
     place = prepared_directory(root, name)
     if place is None and download:
         place = _download(root, name)
     if place is None:
         raise WorldError(_missing(root, name))
-    return cached(place, name, shape, lambda: _read(place, name, shape))
+    images = cached(place, name, shape, lambda: _read(place, name, shape))
+    return images._replace(origin={**images.origin, "data_dir": str(root.resolve())})
 
 
 def default_data_dir(data_dir=None):
@@ -85,7 +88,7 @@ def _download(root, name):
         print(f"Downloading {builder.info.full_name} ({builder.info.download_size}) to {builder.data_dir}")
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     except Exception as error:  # whatever the set's own code, the network and the disk lead to
-        raise WorldError(f"{name} could not be downloaded: {_first_line(error)}") from error
+        raise WorldError(f"{name} could not be downloaded: {one_line(error)}") from error
     return prepared_directory(root, name)
 
 
@@ -101,8 +104,8 @@ def _read(place, name, shape):
     except WorldError:
         raise
     except Exception as error:  # damaged files: whatever they lead protobuf and decoders to
-        raise WorldError(f"{name} in {place} cannot be read: {_first_line(error)}") from error
-    return Labelled(classes, train, test, {"tfds": builder.info.full_name, "directory": str(place), **_source(place)})
+        raise WorldError(f"{name} in {place} cannot be read: {one_line(error)}") from error
+    return Labelled(classes, train, test, {"tfds": builder.info.full_name, **_source(place)})
 
 
 def _check_features(place):
@@ -168,7 +171,3 @@ def _read_part(builder, part, image, label, shape):
 def _source(place):
     path = place / SOURCE
     return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _first_line(error):
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]

@@ -63,7 +63,7 @@ def _picture(pixels):
 def _bytes(pixels):
     if pixels.dtype == np.uint8:
         return pixels
-    if pixels.dtype == np.uint16:
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:  # of either byte order
         return np.round(pixels / 257).astype(np.uint8)
     _require(pixels.dtype.kind == "f", f"pixels of type {pixels.dtype}")
     _require(np.isfinite(pixels).all(), "pixels that are not finite")

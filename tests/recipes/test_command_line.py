@@ -222,4 +222,4 @@ def test_a_run_that_diverges_ends_in_one_line_and_status_1(capsys, tmp_path):
     assert status == 1
     assert "not finite 5 times in a row" in out
     assert err.count("\n") == 1
-    assert "stopped early" in err
+    assert "training diverged" in err

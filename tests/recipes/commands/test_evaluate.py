@@ -38,7 +38,7 @@ def other_images(directory):
     ("spoil", "status", "said_"),
     [
         (without("config.json"), 2, "holds no run"),
-        (without("model.keras"), 2, "has no model.keras: the run is not done"),
+        (without("model.keras"), 2, "is not done; train it to its end first"),
         (broken("model.keras", b"no zip"), 1, "model.keras cannot be loaded"),
         (broken("config.json", b"{}"), 1, "config.json is damaged, or of another version"),
         (broken("config.json", b"{"), 1, "config.json is damaged"),
