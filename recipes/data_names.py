@@ -12,7 +12,7 @@ ALL = (*SETS, *(prefix + what for prefix, what in PREFIXES.items()))
 
 def absolute(name):
     """The same name with the path of a folder written in full: the command may be given again from elsewhere."""
-    kind, colon, path = name.partition(":")
+    kind, _, path = name.partition(":")
     return f"folder:{os.path.abspath(os.path.expanduser(path))}" if kind == "folder" and path else name
 
 

@@ -23,15 +23,15 @@ class SavedRun:
             raise CommandError(f"{self.directory} holds no run (no config.json)")
         if "seeds" in config:
             raise CommandError(f"{self.directory} holds the runs of several seeds; give one, such as {self._first()}")
-        result = read_json(self.directory / "result.json") or {}
-        if result.get("of") != {"epochs": config.get("epochs")} or not (self.directory / "model.keras").exists():
-            raise CommandError(f"the run in {self.directory} is not done; train it to its end first")
         try:
             self.data = dict(config.pop("trained_on"))
             self.recipe = recipes[config.pop("recipe")]()
             self.settings = self.recipe.Settings(**config)
         except (KeyError, TypeError, ValueError) as error:
             raise WorldError(f"{self.directory / 'config.json'} is damaged, or of another version: {error}") from error
+        result = read_json(self.directory / "result.json") or {}
+        if result.get("of") != {"epochs": self.settings.epochs} or not (self.directory / "model.keras").exists():
+            raise CommandError(f"the run in {self.directory} is not done; train it to its end first")
 
     def _first(self):
         return min(self.directory.glob("seed-*"), default=self.directory / "seed-0")

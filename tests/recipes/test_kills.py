@@ -88,6 +88,27 @@ def test_an_interruption_says_how_to_go_on(tmp_path, how, status, word):
     assert epochs_done(directory) >= 1
 
 
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 2.5, 3.5])
+def test_no_signal_is_lost_while_a_command_starts(tmp_path, seconds):
+    """Imports and callbacks of the garbage collector swallow exceptions, so the end must not come by one."""
+    process = start(tmp_path / "run", "--epochs", "100000")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode in (143, 130, -signal.SIGTERM, -signal.SIGINT)  # the last two before Python's first line
+    assert "Exception ignored" not in output
+
+
+def test_a_kill_during_the_first_write_does_not_spoil_the_directory(tmp_path):
+    directory = tmp_path / "run"
+    directory.mkdir()
+    for name in (".lock", ".part-1-config.json", ".part-1-state.npz"):
+        (directory / name).write_bytes(b"half")
+    finish(directory, "--epochs", "2")
+    assert not list(directory.glob(".part*"))
+
+
 def test_a_second_process_is_refused_while_the_first_runs(tmp_path):
     directory = tmp_path / "run"
     first = start(directory)

@@ -55,6 +55,13 @@ def test_the_article_s_gradient_has_the_wrong_sign():
     assert loss(-0.01 * gradient) > loss(0) > loss(0.01 * gradient)
 
 
+@pytest.mark.parametrize("variant", linear_regression.VARIANTS)
+@pytest.mark.parametrize("preset", linear_regression.PRESETS)
+def test_every_preset_goes_with_every_variant(variant, preset):
+    settings = resolve(linear_regression, {"variant": variant}, preset)
+    assert settings.batch_size == {"batch": 100, "mini_batch": 10, "stochastic": 1}[variant]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

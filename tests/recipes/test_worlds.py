@@ -18,12 +18,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 TRAIN = ["train", "cifar10_cnn", "--preset", "smoke"]
 
 
-def in_a_small_disk(script, tmp_path):
-    """Run a script of bash in a file system of its own, 330 KiB large, at $disk; `train` trains into $disk/run."""
+def in_a_small_disk(script, tmp_path, size="330k"):
+    """Run a script of bash in a file system of its own, so large, at $disk; `train` trains into $disk/run."""
     train = f"{sys.executable} -m recipes {' '.join(TRAIN)} --run-dir $disk/run"
     prelude = f"""
         disk={tmp_path}/disk; mkdir $disk
-        mount -t tmpfs -o size=330k tmpfs $disk || exit 99
+        mount -t tmpfs -o size={size} tmpfs $disk || exit 99
         train() {{ {train} > {tmp_path}/out 2> {tmp_path}/err; }}
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -54,6 +54,17 @@ def test_a_full_and_a_read_only_disk(tmp_path):
     assert len(read_state(tmp_path / "state.npz")[0]["history"]) == 1  # the last good one
     assert main([*TRAIN, "--run-dir", str(tmp_path / "undisturbed")]) == 0
     assert done.stdout.endswith((tmp_path / "undisturbed" / "metrics.csv").read_text())
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare here")
+@pytest.mark.parametrize("size", ["4k", "12k", "16k"])
+def test_a_disk_too_small_for_anything(tmp_path, size):
+    done = in_a_small_disk('train; echo "full: $?"; cat $disk/../err', tmp_path, size)
+    if "full:" not in done.stdout:
+        pytest.skip("mounting is not allowed here")
+    assert done.stdout.startswith("full: 1\n")
+    assert "Traceback" not in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("recipes: ")
 
 
 def test_a_directory_in_a_file(capsys, tmp_path):

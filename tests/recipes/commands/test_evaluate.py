@@ -3,6 +3,8 @@ import shutil
 
 import pytest
 
+from tests.recipes.data.prepared import prepare
+
 
 def test_it_gives_what_training_gave(said, finished):
     status, out, err = said("evaluate", finished)
@@ -51,6 +53,24 @@ def test_a_run_that_cannot_be_judged(said, finished, tmp_path, spoil, status, sa
     code, out, err = said("evaluate", tmp_path / "run")
     assert (code, out, err.count("\n")) == (status, "", 1)
     assert said_ in err
+
+
+def test_a_run_that_was_raised_and_is_not_done_has_no_model_yet(said, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps({**config, "epochs": 8}))
+    code, _, err = said("evaluate", tmp_path / "run")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "is not done" in err
+
+
+def test_images_are_looked_for_where_they_were(said, tmp_path, monkeypatch):
+    prepare(tmp_path / "data", "greys", sizes={"train": 80, "test": 20})
+    monkeypatch.chdir(tmp_path)
+    options = ["--preset", "smoke", "--train-images", 40, "--data", "tfds:greys", "--data-dir", "data"]
+    assert said("train", "cifar10_cnn", *options, "--run-dir", "run")[0] == 0
+    monkeypatch.chdir("/")
+    assert said("evaluate", tmp_path / "run")[0] == 0
 
 
 def test_code_in_a_model_is_not_run(said, finished, tmp_path):

@@ -33,7 +33,9 @@ def test_both_formats_compute_what_keras_does(said, copy):
         np.testing.assert_allclose(outputs, expected, atol=1e-4)
     status, _, err = said("export", copy)
     assert (status, err.count("\n")) == (2, 1)
-    assert "is there already" in err
+    assert err.endswith("is there already\n")
+    (copy / "model.keras").write_bytes((copy / "model.keras").read_bytes() + b"\0")
+    assert "of another model; remove it first" in said("export", copy)[2]
 
 
 def test_a_model_that_computes_something_else_is_not_kept(said, copy, monkeypatch):

@@ -7,6 +7,7 @@ from scipy import stats
 
 from callbacks.exact_resume import read_state
 from recipes.commands.seeds import add_row, interval
+from recipes.errors import WorldError
 
 TRAIN = ("train", "cifar10_cnn", "--preset", "smoke")
 
@@ -44,6 +45,9 @@ def test_each_seed_is_the_run_it_would_be_alone(said, tmp_path):
     assert len(rows(tmp_path / "r" / "cifar10_cnn.csv")) == 1
     shutil.rmtree(tmp_path / "run" / "seed-8")
     (tmp_path / "run" / "result.json").unlink()
+    status, _, err = said("evaluate", tmp_path / "run")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "several seeds; give one, such as" in err
     goes_on = said(*TRAIN, "--seeds", 3, "--seed", 7, "--run-dir", tmp_path / "run", "--results", tmp_path / "r")
     assert goes_on[1].count("is done already") == 2
     assert [r["test_accuracy"] for r in rows(tmp_path / "run" / "seeds.csv")] == [r["test_accuracy"] for r in each]
@@ -55,6 +59,27 @@ def test_the_interval_is_that_of_scipy():
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert (low, high) == pytest.approx((expected.low, expected.high))
     assert (mean, deviation) == pytest.approx((0.9225, stats.tstd(values)))
+
+
+def test_a_row_is_added_once(tmp_path):
+    path = tmp_path / "table.csv"
+    for _ in range(2):
+        add_row(path, {"a": 1, "b": None, "c": 0.1})
+    add_row(path, {"a": 1, "b": None, "c": 0.2})
+    assert [row["c"] for row in rows(path)] == ["0.1", "0.2"]
+
+
+def test_a_table_that_is_none_is_left_alone(tmp_path):
+    (tmp_path / "table.csv").write_bytes(b"\xff\xfe\x00binary")
+    with pytest.raises(WorldError, match="cannot read"):
+        add_row(tmp_path / "table.csv", {"a": 1})
+    assert (tmp_path / "table.csv").read_bytes() == b"\xff\xfe\x00binary"
+
+
+def test_seeds_beyond_the_last(said, tmp_path):
+    status, _, err = said(*TRAIN, "--seeds", 2, "--seed", 2**32 - 1, "--run-dir", tmp_path / "run")
+    assert (status, err.count("\n")) == (2, 1)
+    assert not (tmp_path / "run").exists()
 
 
 def test_rows_are_added_and_columns_too(tmp_path):

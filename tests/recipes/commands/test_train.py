@@ -7,6 +7,7 @@ import pytest
 
 from callbacks.exact_resume import read_state
 from recipes.__main__ import main
+from recipes.run import Run
 
 TRAIN = ("train", "cifar10_cnn", "--preset", "smoke")
 FILES = [
@@ -152,6 +153,47 @@ def test_a_disk_that_is_full_at_a_write(said, tmp_path, monkeypatch, name):
     assert said(*TRAIN, "--run-dir", directory)[0] == 0
     assert all((directory / each).exists() for each in FILES)
     assert len((directory / "metrics.csv").read_text().splitlines()) == 4
+
+
+DAMAGES = [
+    ("config.json", b'{"epochs": "3"}'),
+    ("config.json", b"[" * 100_000),
+    ("environment.json", b'{"starts": [{}]}'),
+    ("environment.json", b"3"),
+    ("state.npz", b""),
+    ("tensorboard", b"a file where a directory was"),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), DAMAGES)
+def test_a_damaged_file_is_one_line_or_mended(said, copy, name, content):
+    if name == "tensorboard":
+        shutil.rmtree(copy / name)
+    (copy / name).write_bytes(content)
+    status, _, err = said(*TRAIN, "--epochs", 5, "--run-dir", copy)
+    assert status in (0, 1, 2)
+    assert err.count("\n") == (1 if status else 0)
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["cifar10_cnn", "--preset", "smoke", "--optimizer", "sgd", "--learning-rate", "1e37", "--clipping", "none"],
+        ["linear_regression", "--learning-rate", "10"],
+    ],
+)
+def test_a_run_that_diverges_is_no_success_whatever_its_optimizer(said, tmp_path, options):
+    status, _, err = said("train", *options, "--run-dir", tmp_path / "run")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "training diverged" in err
+    result = json.loads((tmp_path / "run" / "result.json").read_text(), parse_constant=pytest.fail)
+    assert result["outcome"] == "diverged"
+
+
+def test_a_finished_run_needs_no_lock(said, copy, monkeypatch):
+    monkeypatch.setattr(Run, "_take_lock", lambda self: pytest.fail("it wrote a lock"))
+    assert said(*TRAIN, "--epochs", 4, "--run-dir", copy)[0] == 0
 
 
 def test_a_damaged_state_is_named(said, copy):

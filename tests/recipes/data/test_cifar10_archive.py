@@ -156,6 +156,21 @@ def test_a_damaged_archive(tmp_path, how):
     refused(path, str(path))
 
 
+def with_header(tmp_path, header, change=drop):
+    member = tarfile.TarInfo("note")
+    member.pax_headers = header
+    return archive(tmp_path / "a.tar.gz", change, member)
+
+
+def test_headers_that_mean_harm(tmp_path):
+    refused(with_header(tmp_path, {"GNU.sparse.map": "abc"}), "is damaged")
+
+
+def test_an_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar10_archive, "LARGEST_STREAM", 100_000)
+    refused(archive(tmp_path / "a.tar.gz"), "it unpacks to more than 100000 bytes")
+
+
 def test_what_is_there_is_left_alone(tmp_path):
     path = archive(tmp_path / "a.tar.gz")
     place = prepare_cifar10(path, tmp_path / "data", unverified=True)

@@ -67,6 +67,68 @@ def test_train_and_test_of_ones_own(tmp_path):
         folder(tmp_path, SHAPE)
 
 
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "Validation", "TEST")])
+def test_three_parts_of_ones_own(tmp_path, names):
+    for part, n in zip(names, (5, 4, 3), strict=True):
+        for label in ("a", "b"):
+            for i in range(n):
+                save(tmp_path / part / label / f"{i}.png", seed=(names.index(part), label == "b", i))
+    images = load(f"folder:{tmp_path}", seed=3)
+    assert [len(y) for _, y in (images.train, images.validation, images.test)] == [10, 8, 6]
+    again = load(f"folder:{tmp_path}", seed=4)  # from the cache
+    np.testing.assert_array_equal(images.validation[0], again.validation[0])
+
+
+@pytest.mark.parametrize("names", [("test", "val"), ("train", "TRAIN", "test")])
+def test_parts_that_make_no_sense(tmp_path, names):
+    for part in names:
+        save(tmp_path / part / "a" / "0.png", 0)
+    with pytest.raises(WorldError, match="it needs train, and test or val"):
+        folder(tmp_path, SHAPE)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    for label in ("bus", "train"):
+        for i in range(3):
+            save(tmp_path / label / f"{i}.png", seed=(label == "bus", i))
+    assert folder(tmp_path, SHAPE).classes == ("bus", "train")
+
+
+def test_copies_of_an_image_stay_together(tmp_path):
+    for label in ("a", "b"):
+        for i in range(10):
+            for copy in range(2):
+                save(tmp_path / label / f"{i}-{copy}.png", seed=(label == "b", i))
+    for seed in range(3):
+        images = load(f"folder:{tmp_path}", validation_split=0.3, seed=seed)
+        seen = [{image.tobytes() for image in x} for x, _ in (images.train, images.validation, images.test)]
+        assert not seen[0] & seen[1]
+        assert not (seen[0] | seen[1]) & seen[2]
+
+
+def test_copies_between_parts_of_ones_own_are_told(tmp_path, capsys):
+    for part in ("train", "test"):
+        for label in ("a", "b"):
+            for i in range(3):
+                save(tmp_path / part / label / f"{i}.png", seed=(part == "test" and i == 0, label == "b", i))
+    load(f"folder:{tmp_path}")
+    assert "4 of the 6 test images of" in capsys.readouterr().out
+
+
+def test_what_is_linked_counts_and_what_is_hidden_does_not(pets, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "emu"
+    for i in range(3):
+        save(elsewhere / f"{i}.png", seed=200 + i)
+    (pets / "emu").symlink_to(elsewhere)
+    (pets / "emu" / "again").symlink_to(elsewhere)  # a circle
+    (pets / "cat" / "nowhere.png").symlink_to(pets / "none.png")
+    save(pets / "cat" / ".thumbnails" / "0.png", seed=300)
+    first = load(f"folder:{pets}")
+    assert first.origin["images"] == 23
+    save(elsewhere / "0.png", seed=400)
+    assert load(f"folder:{pets}").digest != first.digest
+
+
 def test_rotated_photographs_are_turned_upright(tmp_path):
     image = Image.fromarray(np.arange(32 * 32, dtype=np.uint32).reshape(32, 32).astype(np.uint8))
     tags = Image.Exif()

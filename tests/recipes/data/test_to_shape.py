@@ -16,7 +16,8 @@ def test_what_has_the_shape_stays_as_it_is():
 
 
 @pytest.mark.parametrize(
-    "image", [GREY, GREY[..., None], GREY.astype(np.uint16) * 257, GREY / 255, Image.fromarray(GREY)]
+    "image",
+    [GREY, GREY[..., None], GREY.astype(np.uint16) * 257, GREY / 255, GREY.astype(">u2") * 257, Image.fromarray(GREY)],
 )
 def test_grey_of_every_depth_becomes_three_equal_channels(image):
     np.testing.assert_array_equal(to_shape(image, (8, 8, 3)), np.stack([GREY] * 3, axis=-1))
