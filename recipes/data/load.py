@@ -21,14 +21,15 @@ def load(name, *, shape=SHAPE, validation_split=0.1, train_images=None, seed=0, 
         name: "digits" (scikit-learn's), "cifar10", "tfds:NAME" (any image-classification set of tensorflow-datasets) or
             "folder:PATH" (a subfolder for each class).
         shape: `(height, width, channels)` that all images are brought to.
-        validation_split: float in (0, 1), the share of each class of the training part that is held out.
+        validation_split: float in (0, 1), the share of each class of the training part that is held out; copies of an
+            image stay together. Without effect on a folder that has a validation part of its own.
         train_images: int, how many of the rest to train on, the same share of each class; by default all.
         seed: int, decides which images are held out.
         data_dir: directory of tensorflow-datasets; by default its own.
         download: bool. Allow a set of tensorflow-datasets to be downloaded if it is not there.
 
     Returns:
-        `Images`.
+        `Images`. If test images are copies of training images, a line says how many.
 
     Raises:
         CommandError: no images can be meant by `name`, or there are fewer than `train_images`.
