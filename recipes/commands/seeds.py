@@ -5,6 +5,7 @@ import math
 import pathlib
 import statistics
 
+from recipes.commands.keras_session import start_keras
 from recipes.commands.train import recipe_name, train
 from recipes.environment import machine, versions
 from recipes.errors import CommandError, WorldError, one_line
@@ -40,6 +41,7 @@ def train_seeds(recipe, settings, seeds, run_dir=None, results="results", **plac
             row = run.result["row"]
             add_row(table_of(recipe, results), row)  # a kill may have kept it from being added
             return row, run.directory
+        start_keras()
         run.begin_group()
         rows = []
         for seed in range(settings.seed, settings.seed + seeds):
@@ -84,12 +86,12 @@ def interval(values):
 
 def add_row(path, row):
     """Add a row to a CSV file unless it is there; the file is written whole, with any column that is new."""
-    from callbacks.write_whole import write_whole
-
     rows = _rows(path)
     written = {name: "" if value is None else str(value) for name, value in row.items()}
     if any(written.items() <= each.items() for each in rows):
         return
+    from callbacks.write_whole import write_whole
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, lambda part: part.write_text(table([*rows, row])))
