@@ -3,7 +3,8 @@
 A line with slope 2 and intercept 1 through 100 points with noise of standard deviation 0.1:
 
     python -m recipes train linear_regression
-    python -m recipes train linear_regression --variant stochastic
+    python -m recipes train linear_regression --preset mini_batch
+    python -m recipes train linear_regression --preset stochastic
     python -m recipes train linear_regression --preset mae
 
 For the mean squared error the exact solution is that of the normal equations, for the mean absolute error that of a
@@ -19,32 +20,29 @@ import typing
 from recipes.schedules import SCHEDULES, has_horizon, make_schedule, parse_schedule
 from recipes.settings import option, require, require_one_of
 
-VARIANTS = {"batch": "batch", "mini_batch": "mini_batch", "stochastic": "stochastic"}
+VARIANTS = {"line": "batch"}  # network: its own preset
 PRESETS = {
     "batch": {},
-    "mini_batch": {"learning_rate": 0.4, "schedule": "inverse_time:0.02", "epochs": 300},
-    "stochastic": {"learning_rate": 0.4, "schedule": "inverse_time:0.02", "epochs": 100},
+    "mini_batch": {"batch_size": 10, "learning_rate": 0.4, "schedule": "inverse_time:0.02", "epochs": 300},
+    "stochastic": {"batch_size": 1, "learning_rate": 0.4, "schedule": "inverse_time:0.02", "epochs": 100},
     "mae": {"loss": "mae", "learning_rate": 0.3, "schedule": "inverse_time:0.05", "momentum": 0.9, "epochs": 4000},
     "smoke": {"epochs": 5},
 }
 LOSSES = ("mse", "mae")
 SCORE = "distance"  # what several seeds are averaged by
 SAMPLES = 100
-BATCHES = {"batch": SAMPLES, "mini_batch": 10, "stochastic": 1}
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What a run of this recipe is made of. Raises a CommandError for values that cannot be."""
 
-    variant: str = option("batch", f"samples behind an update, all, some or one: {', '.join(VARIANTS)}")
+    variant: str = option("line", f"network: {', '.join(VARIANTS)}")
     loss: str = option("mse", "mse or mae: mean squared or mean absolute error")
     learning_rate: float = option(0.7, "highest learning rate, > 0")
     schedule: str = option("constant", f"of the learning rate over the updates: {', '.join(SCHEDULES)}")
     momentum: float = option(0.0, "0 to 1")
-    batch_size: int | None = option(
-        None, f"samples behind an update, 1 to {SAMPLES}; only of mini_batch, 10 by default"
-    )
+    batch_size: int = option(SAMPLES, f"samples behind an update: all {SAMPLES}, some, or 1")
     epochs: int = option(300, "passes over the samples")
     seed: int = option(0, "of the samples and their order")
 
@@ -54,11 +52,7 @@ class Settings:
         parse_schedule(self.schedule)
         require(0 < self.learning_rate < math.inf, "--learning-rate must be > 0", self.learning_rate)
         require(0 <= self.momentum <= 1, "--momentum must lie in 0 to 1", self.momentum)
-        if self.batch_size is None:
-            object.__setattr__(self, "batch_size", BATCHES[self.variant])
         require(1 <= self.batch_size <= SAMPLES, f"--batch-size must lie in 1 to {SAMPLES}", self.batch_size)
-        only = self.batch_size if self.variant == "mini_batch" else BATCHES[self.variant]
-        require(self.batch_size == only, f"--batch-size is {only} for {self.variant}", self.batch_size)
         require(0 < self.epochs < 2**31, "--epochs must lie in 1 to 2147483647", self.epochs)
         require(0 <= self.seed < 2**32, "--seed must lie in 0 to 4294967295", self.seed)
 
@@ -153,7 +147,7 @@ def train(settings, run, samples):
     model = build_model(settings, samples)
     batches = ShuffledBatches(samples.x, samples.y, settings.batch_size, settings.seed)
     trained = fit(model, batches, run, epochs=settings.epochs, seed=settings.seed, full=False, verbose=0)
-    run.save(model, title=f"Linear regression, {settings.variant}, {settings.loss}")
+    run.save(model, title=f"Linear regression, batches of {settings.batch_size}, {settings.loss}")
     return {**judge(model, settings, samples), **trained}
 
 
