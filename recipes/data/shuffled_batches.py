@@ -27,7 +27,7 @@ class ShuffledBatches(keras.utils.PyDataset):
     >>> batches = ShuffledBatches(np.arange(5), np.arange(5), batch_size=2, seed=0)
     >>> batches.epoch = 7
     >>> [x.tolist() for x, _ in batches]
-    [[2, 0], [4, 3], [1]]
+    [[0, 4], [3, 2], [1]]
     """
 
     def __init__(self, x, y, batch_size, seed):
