@@ -1,21 +1,17 @@
 import itertools
-import json
 import os
 import pathlib
 import random
 import re
 import time
-import zipfile
-import zlib
 
 import keras
 import ml_dtypes
 import numpy as np
 from keras import ops
 
-from callbacks.write_whole import write_whole
+from callbacks.arrays_file import read_arrays, write_arrays
 
-ZIP_ERRORS = (zlib.error, zipfile.BadZipFile)
 # What Keras's own callbacks remember from epoch to epoch.
 CARRIED = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
@@ -134,7 +130,7 @@ class ExactResume(keras.callbacks.Callback):
             "stopped": bool(self.model.stop_training),
             "carried": carried,
         }
-        write_whole(self.path, lambda part: np.savez(part, about=np.array(json.dumps(about)), **arrays))
+        write_arrays(self.path, about, arrays)
 
     def _restore(self):
         if not self.model.optimizer.built:
@@ -189,19 +185,15 @@ def read_state(path):
         StateError (a ValueError): the file is damaged.
     """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = {name: np.asarray(content[name]) for name in content.files}
-        about = json.loads(str(arrays.pop("about")))
+        about, arrays = read_arrays(path)
         if not _is_about(about):
             raise ValueError("it does not say what it holds")
-        return about, arrays
-    except (ValueError, LookupError, EOFError, MemoryError, RecursionError, NotImplementedError, *ZIP_ERRORS) as error:
+    except ValueError as error:
         raise StateError(f"{os.fspath(path)} is damaged ({error}); remove it to start from the beginning.") from error
+    return about, arrays
 
 
 def _is_about(about):
-    if not isinstance(about, dict):
-        return False
     lists = all(isinstance(about.get(name), list) for name in ("variables", "history", "seconds", "carried"))
     return lists and len(about["history"]) == len(about["seconds"]) > 0 and isinstance(about["history"][-1], dict)
 

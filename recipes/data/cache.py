@@ -1,16 +1,10 @@
-import json
 import os
 import pathlib
-import zipfile
-import zlib
 
-import numpy as np
-
-from callbacks.write_whole import write_whole
+from callbacks.arrays_file import read_arrays, write_arrays
 from recipes.data.files import files_under
 from recipes.data.labelled import Labelled
 
-ZIP_ERRORS = (zlib.error, zipfile.BadZipFile)
 PARTS = ("train", "validation", "test")
 FORMAT = 2  # of the file; raised when images are read or resized in another way
 
@@ -52,24 +46,12 @@ def fingerprint(directory):
 
 def _load(path, state):
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-            about = json.loads(str(content["about"]))
-            if (about["format"], about["source"]) != (FORMAT, state):
-                return None
-            read = {name: np.asarray(content[name]) for name in content.files if name != "about"}
-        parts = {part: (read[f"x_{part}"], read[f"y_{part}"]) for part in about["parts"]}
+        about, arrays = read_arrays(path)
+        if (about["format"], about["source"]) != (FORMAT, state):
+            return None
+        parts = {part: (arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in about["parts"]}
         return Labelled(tuple(about["classes"]), **parts, origin=about["origin"], digest=about["digest"])
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        EOFError,
-        MemoryError,
-        RecursionError,
-        NotImplementedError,
-        *ZIP_ERRORS,
-    ):
+    except (OSError, ValueError, LookupError, TypeError):
         return None  # none there, or damaged
 
 
@@ -85,6 +67,6 @@ def _save(path, images, state):
     }
     arrays = {f"{name}_{part}": array for part, pair in parts.items() for name, array in zip("xy", pair, strict=True)}
     try:
-        write_whole(path, lambda part: np.savez(part, about=np.array(json.dumps(about)), **arrays))
+        write_arrays(path, about, arrays)
     except OSError:
         print(f"There is no room for a cache at {path.parent}: the images are read anew each time.")
