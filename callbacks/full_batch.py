@@ -1,3 +1,4 @@
+import functools
 import warnings
 import weakref
 
@@ -134,7 +135,7 @@ class FullBatch(keras.callbacks.Callback):
 
         def make_weighing(force=False):
             _replace(model, "compute_loss", self._loss_reduction.watching(model, compute_loss, self._optimizer))
-            _replace(model, "train_step", lambda *data: self._weighing_step(step, *data))
+            _replace(model, "train_step", lambda *given: self._weighing_step(model, step, *given))
             make(force=True)
             _replace(model, "make_train_function", make_again)
 
@@ -148,28 +149,32 @@ class FullBatch(keras.callbacks.Callback):
 
         _replace(model, "make_train_function", make_weighing)
 
-    def _weighing_step(self, step, data):
+    def _weighing_step(self, model, step, *arguments):
+        # `self.model` would end the step under way: on JAX, it brings the variables up to date.
         if not self._in_fit:
             raise ValueError(
                 "FullBatch was given to something else and not to this `fit`: give it `callbacks.FullBatch()` too."
             )
-        with self._optimizer.micro_batch(*self._counts_for(data)):
-            logs = step(data)
-        self._loss_reduction.check_was_computed(self.model)
+        counts = functools.partial(self._counts_for, arguments[-1])
+        counting, arguments = self._optimizer.micro_batch_in(model.optimizer, arguments, counts)
+        with counting:
+            logs = step(*arguments)
+        self._loss_reduction.check_was_computed(model)
         return logs
 
-    def _counts_for(self, data):
+    def _counts_for(self, data, is_first):
         """`(weight, divisor)` of a micro-batch, as `Descent.micro_batch` takes them."""
         x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         weights = [] if sample_weight is None else keras.tree.flatten(sample_weight)
         self._loss_reduction.check_weights(weights)
         if self._loss_reduction.kind == "sum":
-            return 1.0, ops.cast(self._loss_reduction.is_first(self._optimizer), keras.config.floatx())
+            return 1.0, ops.cast(is_first, keras.config.floatx())
         if self._loss_reduction.kind == "mean_with_sample_weight" and weights:
             weight = ops.sum(ops.cast(weights[0], keras.config.floatx()))
         else:
             first = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None)
-            weight = ops.cast(ops.shape(first)[0], keras.config.floatx())
+            weight = ops.shape(first)[0]
+            weight = float(weight) if isinstance(weight, int) else ops.cast(weight, keras.config.floatx())
         return weight, weight
 
 

@@ -2,6 +2,8 @@ import keras
 
 from callbacks.watched import descent_of, stop_if_diverged
 
+LOOK_EVERY = 5  # batches: to look is to wait for the device
+
 
 class GradientMonitor(keras.callbacks.Callback):
     """Writes what the optimizer knows of its gradients into the logs of each epoch.
@@ -45,9 +47,11 @@ class GradientMonitor(keras.callbacks.Callback):
         self.model.train_function = None  # what it does with gradients that are not finite depends on it
 
     def on_train_batch_end(self, batch, logs=None):
-        stop_if_diverged(self.model, self._optimizer)
+        if (batch + 1) % LOOK_EVERY == 0 and not self._optimizer.makes_passes:
+            stop_if_diverged(self.model, self._optimizer)
 
     def on_epoch_end(self, epoch, logs=None):
+        stop_if_diverged(self.model, self._optimizer)
         if logs is not None:
             seen = self._optimizer.read_diagnostics()
             logs.update({name: value for name, value in seen.items() if name != "skipped_in_a_row"})

@@ -42,12 +42,6 @@ class LossReduction:
             )
         self.kind = kinds.pop() if kinds else "mean"
 
-    def is_first(self, optimizer):
-        """Whether the micro-batch under way is the first of its update; a tensor."""
-        if not optimizer.built:
-            return True
-        return ops.equal(optimizer.micro_batches_counted, 0)
-
     def check_weights(self, weights):
         """Raise a ValueError if these sample weights, a list with one for each output, cannot be exact."""
         if self.declared is not None:
@@ -79,7 +73,7 @@ class LossReduction:
                 _check_layers(model)
             self._checked = True
             if self.kind == "sum":
-                total = total - _repeated(model, self.is_first(optimizer), total.dtype)
+                total = total - _repeated(model, optimizer.is_first_micro_batch(), total.dtype)
             return total
 
         return watched_loss

@@ -5,12 +5,13 @@ import keras
 from keras import ops
 
 from custom_optimizers.clipping.clipper import as_clippers
-from custom_optimizers.clipping.norms import global_norm
-from custom_optimizers.diagnostics import Diagnostics
+from custom_optimizers.diagnostics import Diagnostics, number
 from custom_optimizers.micro_batch import MicroBatches
+from custom_optimizers.patterns import Patterns
 from custom_optimizers.window import Window
 
 EPOCH = "epoch"  # one update a pass over the data
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 class Descent(keras.optimizers.Optimizer):
@@ -20,8 +21,9 @@ class Descent(keras.optimizers.Optimizer):
     total += weight * gradient                    # for each micro-batch, on each replica by itself
     g = sum_over_replicas(total) / sum_over_replicas(weights)     # from here on only when an update is due
     g = clip(g)
-    w = w - learning_rate * weight_decay * w      # decoupled; coupled: g = g + weight_decay * w
-    w = update_step(g, w)
+    rate = learning_rate * multiplier             # of the variable; 1 by default
+    w = w - rate * weight_decay * w               # decoupled; coupled: g = g + weight_decay * w
+    w = update_step(g, w, rate)
     ```
 
     The sum is kept in float32 or the variable's dtype, whichever is wider. `iterations`, learning-rate schedules,
@@ -41,17 +43,24 @@ class Descent(keras.optimizers.Optimizer):
         diagnostics: bool. Record the gradient's norm before and after clipping, the number of clipped updates, and
             skip updates whose gradient is not finite. Always on with `clipping`. Five skipped updates in a row end
             training: by the callbacks `FullBatch` and `GradientMonitor` with one line, and without them by an
-            InvalidArgumentError, which XLA (`jit_compile=True`) leaves out.
+            InvalidArgumentError on TensorFlow and a FloatingPointError on torch. Code compiled by XLA (JAX, and
+            TensorFlow with `jit_compile=True`) cannot raise an error and goes on skipping.
         weight_decay: float >= 0 or None.
         weight_decay_mode: "decoupled" (Keras, AdamW): `w -= learning_rate * weight_decay * w`, untouched by
             momentum. "coupled" (`torch.optim.SGD`, L2): `g += weight_decay * w` after clipping.
+        exclude_from_weight_decay: None or a list of regular expressions, such as `["bias", "norm"]`. A variable whose
+            path (`model.trainable_variables[0].path`, "sequential/dense/kernel") has a match does not decay.
+        learning_rate_multipliers: None or a dict from regular expressions to numbers >= 0, such as
+            `{"head/": 10, "stem/": 0}`. The rate of a variable is multiplied by the number of the first expression that
+            its path has a match for. 0 freezes it.
         clipnorm, clipvalue, global_clipnorm: as in Keras, but of the gradient summed over replicas.
         use_ema, ema_momentum, ema_overwrite_frequency: as in Keras, but counting updates.
         loss_scale_factor, name: as in Keras.
 
     Raises:
-        ValueError: an argument is out of its range. The message names it.
-        RuntimeError: the Keras backend is not TensorFlow.
+        ValueError: an argument is out of its range, or a regular expression matches no variable. The message names
+            it.
+        RuntimeError: the Keras backend is not TensorFlow, JAX or torch.
     """
 
     def __init__(
@@ -63,6 +72,8 @@ class Descent(keras.optimizers.Optimizer):
         diagnostics=False,
         weight_decay=None,
         weight_decay_mode="decoupled",
+        exclude_from_weight_decay=None,
+        learning_rate_multipliers=None,
         clipnorm=None,
         clipvalue=None,
         global_clipnorm=None,
@@ -89,6 +100,9 @@ class Descent(keras.optimizers.Optimizer):
         owner = type(self).__name__
         self.gradient_accumulation_steps = _checked_steps(owner, gradient_accumulation_steps)
         self.weight_decay_mode = one_of(owner, "weight_decay_mode", weight_decay_mode, ("decoupled", "coupled"))
+        self.not_decayed = Patterns(owner, "exclude_from_weight_decay", dict.fromkeys(exclude_from_weight_decay or ()))
+        self.multipliers = Patterns(owner, "learning_rate_multipliers", learning_rate_multipliers or {})
+        self.multipliers.check_values()
         self.clippers = as_clippers(clipping)
         if self.clippers and (clipnorm or clipvalue or global_clipnorm):
             raise ValueError(
@@ -105,6 +119,9 @@ class Descent(keras.optimizers.Optimizer):
     def build(self, variables):
         if self.built:
             return
+        variables = list(variables)
+        for patterns in (self.not_decayed, self.multipliers):
+            patterns.match([_path(v) for v in variables])
         with self._no_accumulators_of_keras():
             super().build(variables)
         self.build_slots(variables)
@@ -153,6 +170,11 @@ class Descent(keras.optimizers.Optimizer):
         late = [v for group in (self._window, self._record) if group is not None for v in group.variables]
         is_late = {id(variable) for variable in late}
         return [v for v in self._variables if id(v) not in is_late] + late
+
+    @property
+    def makes_passes(self):
+        """Whether an update ends with a pass over the data."""
+        return self.gradient_accumulation_steps == EPOCH
 
     @property
     def iterations(self):
@@ -253,6 +275,15 @@ class Descent(keras.optimizers.Optimizer):
             states.append(new_state)
         return gradients, states
 
+    def decays(self, variable):
+        """Whether weight decay acts on a variable."""
+        index = self._get_variable_index(variable)
+        return self.weight_decay is not None and index not in self.not_decayed.of and self._use_weight_decay(variable)
+
+    def multiplier_of(self, variable):
+        """What the learning rate of a variable is multiplied by."""
+        return self.multipliers.of.get(self._get_variable_index(variable), 1)
+
     def decayed(self, gradient, variable, learning_rate):
         """Apply weight decay to one variable and return its gradient."""
         decay = ops.cast(self.weight_decay, variable.dtype)
@@ -308,6 +339,25 @@ class Descent(keras.optimizers.Optimizer):
         """
         return self.micro_batches.weighing(self, weight, weight if divisor is None else divisor)
 
+    def micro_batch_in(self, outer, arguments, counts):
+        """The same for the step of a Keras model, whose arguments have the state of training on JAX.
+
+        Args:
+            outer: the model's optimizer: this one, or a `LossScaleOptimizer` around it.
+            arguments: of the model's `train_step`.
+            counts: function from `is_first`, whether this micro-batch is the first of its update, to
+                `(weight, divisor)`.
+
+        Returns:
+            `(context, arguments)`, to call the step in and with.
+        """
+        arguments, is_first = self._backend.begin_step(self, outer, arguments)
+        return self.micro_batches.weighing(self, *counts(is_first), is_first), arguments
+
+    def is_first_micro_batch(self):
+        """Within `micro_batch_in`: whether the micro-batch is the first of its update, a bool or a tensor."""
+        return self.micro_batches.is_first(self._backend.replica())
+
     def begin_pass(self, micro_batches=None):
         """Start a pass over the data, with "epoch": forget micro-batches of an unfinished one.
 
@@ -334,11 +384,11 @@ class Descent(keras.optimizers.Optimizer):
         self._check_makes_passes()
         if not self.built:
             return "nothing"
-        counted, seen = int(self._window.counted.numpy()), int(self._window.seen.numpy())
+        counted, seen = number(self._window.counted), number(self._window.seen)
         if seen == 0:
             return "nothing"
         if counted == seen and complete and self.micro_batches.expected < 0:
-            self._backend.update(self)
+            self._backend.finish_pass(self)
             return "updated"
         voided = counted < seen
         if voided and self.diagnostics:
@@ -352,7 +402,7 @@ class Descent(keras.optimizers.Optimizer):
             self._record.forget_skipped()
 
     def _check_makes_passes(self):
-        if self.gradient_accumulation_steps != EPOCH:
+        if not self.makes_passes:
             raise ValueError(
                 f"{type(self).__name__}(gradient_accumulation_steps={self.gradient_accumulation_steps}) does not make "
                 "one update a pass: give it gradient_accumulation_steps='epoch'."
@@ -368,7 +418,17 @@ class Descent(keras.optimizers.Optimizer):
         """
         if not (self.built and self.diagnostics):
             return {}
-        return self._record.read(int(self._iterations.numpy()))
+        return self._record.read(number(self._iterations))
+
+    def read_variable_norms(self):
+        """The Euclidean norm of each variable's gradient in the last full batch, before clipping, by its path.
+
+        Empty before the first step and without diagnostics; 0 for a variable without a gradient.
+        """
+        if not (self.built and self.diagnostics):
+            return {}
+        values = ops.convert_to_numpy(self._record.variable_norms).tolist()
+        return dict(zip(map(_path, self._trainable_variables), values, strict=True))
 
     # Serialisation
 
@@ -385,6 +445,8 @@ class Descent(keras.optimizers.Optimizer):
             "clipping": serialized or None,
             "diagnostics": self.diagnostics,
             "weight_decay_mode": self.weight_decay_mode,
+            "exclude_from_weight_decay": list(self.not_decayed.given) or None,
+            "learning_rate_multipliers": dict(self.multipliers.given) or None,
         }
 
 
@@ -393,12 +455,6 @@ def one_of(owner, name, value, allowed):
     if value not in allowed:
         raise ValueError(f"{owner}: `{name}` must be one of {', '.join(map(repr, allowed))}. Received: {value!r}")
     return value
-
-
-def norms_before_and_after(gradients, clipped):
-    """The global norms of the gradients of a full batch before and after clipping."""
-    before = global_norm(gradients)
-    return before, before if clipped is gradients else global_norm(clipped)
 
 
 def _checked_steps(owner, steps):
@@ -411,11 +467,14 @@ def _checked_steps(owner, steps):
     )
 
 
+def _path(variable):
+    return getattr(variable, "path", variable.name)
+
+
 def _backend_module():
     backend = keras.backend.backend()
-    try:
-        return importlib.import_module(f"custom_optimizers._{backend}")
-    except ModuleNotFoundError as missing:
+    if backend not in BACKENDS:
         raise RuntimeError(
-            f"custom_optimizers runs on the TensorFlow backend of Keras; KERAS_BACKEND is '{backend}'."
-        ) from missing
+            f"custom_optimizers runs on the backends {', '.join(BACKENDS)} of Keras; KERAS_BACKEND is '{backend}'."
+        )
+    return importlib.import_module(f"custom_optimizers._{backend}")

@@ -1,3 +1,5 @@
+from keras import ops
+
 GIVE_UP_AFTER = 5  # full-batch gradients in a row that are not finite
 
 
@@ -14,6 +16,8 @@ class Diagnostics:
         self.clipped_updates = optimizer.add_counter("clipped_updates")
         self.skipped_updates = optimizer.add_counter("skipped_updates")
         self.skipped_in_a_row = optimizer.add_counter("skipped_in_a_row")
+        count = len(optimizer._trainable_variables)
+        self.variable_norms = optimizer.add_variable((count,), name="variable_norms", dtype="float32")
 
     @property
     def variables(self):
@@ -23,6 +27,7 @@ class Diagnostics:
             self.clipped_updates,
             self.skipped_updates,
             self.skipped_in_a_row,
+            self.variable_norms,
         ]
 
     def count_skipped(self):
@@ -37,13 +42,18 @@ class Diagnostics:
     def read(self, updates):
         """The record as numbers, `updates` being the number of updates made."""
         return {
-            "gradient_norm": float(self.gradient_norm.numpy()),
-            "clipped_norm": float(self.clipped_norm.numpy()),
-            "clipped_share": int(self.clipped_updates.numpy()) / max(updates, 1),
+            "gradient_norm": number(self.gradient_norm),
+            "clipped_norm": number(self.clipped_norm),
+            "clipped_share": number(self.clipped_updates) / max(updates, 1),
             "updates": updates,
-            "skipped_updates": int(self.skipped_updates.numpy()),
-            "skipped_in_a_row": int(self.skipped_in_a_row.numpy()),
+            "skipped_updates": number(self.skipped_updates),
+            "skipped_in_a_row": number(self.skipped_in_a_row),
         }
+
+
+def number(variable):
+    """A scalar variable as an int or a float."""
+    return ops.convert_to_numpy(variable).item()
 
 
 def divergence_message(optimizer, skipped):

@@ -14,26 +14,32 @@ class MicroBatches:
 
     def __init__(self):
         self.expected = -1  # micro-batches in a pass; -1: unknown
-        self._by_replica = {}
+        self._by_replica, self._first_by_replica = {}, {}
 
     @property
     def told(self):
         """Whether the step under way says how much its micro-batch counts."""
         return bool(self._by_replica)
 
+    def is_first(self, replica):
+        """Whether the micro-batch under way is the first of its update: a bool or a tensor."""
+        return self._first_by_replica[replica]
+
     @contextlib.contextmanager
-    def weighing(self, optimizer, weight, divisor):
-        backend, was_built = optimizer._backend, optimizer.built
-        replica = backend.replica()
+    def weighing(self, optimizer, weight, divisor, is_first=None):
+        replica, was_built = optimizer._backend.replica(), optimizer.built
         self._by_replica[replica] = (weight, divisor)
-        if was_built:
-            backend.count_seen(optimizer)
+        self._first_by_replica[replica] = is_first
+        if was_built and optimizer.makes_passes:
+            optimizer._backend.count_seen(optimizer)
         try:
             yield
         finally:
             self._by_replica.pop(replica, None)
-        if optimizer.built and not was_built:
-            backend.count_first_seen(optimizer)
+            self._first_by_replica.pop(replica, None)
+        if optimizer.built and not was_built and optimizer.makes_passes:
+            # The step has built the optimizer. Unless it has made an update, which starts a new count, it was seen.
+            optimizer._window.seen.assign(1 - optimizer.iterations)
 
     def take(self, replica):
         """`(weight, divisor)` of the micro-batch under way, `(1, 1)` if nothing was said of it."""

@@ -13,6 +13,7 @@ class Window:
     """
 
     def __init__(self, optimizer, variables, pass_length=None):
+        self._index = optimizer._get_variable_index
         self.counted = optimizer.add_counter("micro_batches")  # micro-batches in the sum
         self.divisor = optimizer.add_local_sum((), _wide(variables), "divisor")
         self.sums = [optimizer.add_local_sum(v.shape, _wide([v]), f"{_flat_name(v)}_sum") for v in variables]
@@ -25,6 +26,10 @@ class Window:
     @property
     def variables(self):
         return [v for v in (self.counted, self.divisor, *self.sums, self.seen, self.pass_length) if v is not None]
+
+    def sum_of(self, variable):
+        """The sum of the gradients of one variable of the model."""
+        return self.sums[self._index(variable)]
 
     def empty(self):
         """Forget what has been summed."""

@@ -21,6 +21,11 @@ def global_norm(tensors):
     return ops.cond(in_range, lambda: ops.sqrt(squares), lambda: _rescaled_norm(tensors))
 
 
+def norms(tensors):
+    """The Euclidean norm of each tensor in float32: a list of scalars, infinite where the squares overflow."""
+    return [ops.sqrt(ops.sum(ops.square(ops.cast(tensor, "float32")))) for tensor in tensors]
+
+
 def scaled_to(tensor, norm, bound):
     """`tensor * min(1, bound / norm)`, in the tensor's dtype; the very tensor where `norm <= bound`.
 

@@ -1,0 +1,127 @@
+"""How a step is carried out on JAX, where it is a function of the variables' values that is compiled as a whole.
+
+Under `keras.distribution` the values are those of all devices and processes together: a gradient is that of the global
+batch, and there is nothing to reduce.
+
+What happens under a condition is the body of a loop that runs once or not at all, and not a branch: XLA lets a loop
+work in place on donated buffers, and copies what goes through a branch (5 times the cost of adding up 10 million
+gradients).
+"""
+
+import contextlib
+
+import jax
+import keras
+from jax import numpy as jnp
+from keras import ops
+
+from custom_optimizers.descent import EPOCH
+from custom_optimizers.update import update, update_from_sums
+
+
+def scope(optimizer):
+    """Where variables that join the optimizer later have to be created: anywhere."""
+    return contextlib.nullcontext()
+
+
+def replica():
+    """One trace serves all devices."""
+    return None
+
+
+def begin_step(optimizer, outer, arguments):
+    """Count a micro-batch that a training step is about to train on, whether or not loss scaling will drop it.
+
+    Args:
+        optimizer: `Descent`.
+        outer: the model's optimizer, which may be a `LossScaleOptimizer` around it.
+        arguments: `(state, data)` of the step; the third part of `state` has the values of `outer.variables`.
+
+    Returns:
+        `(arguments, is_first)`, the second whether the micro-batch is the first of its update.
+    """
+    (trainable, other, values, metrics), data = arguments
+    window, place = optimizer._window, {id(variable): i for i, variable in enumerate(outer.variables)}
+    is_first = jnp.equal(values[place[id(window.counted)]], 0)
+    if window.seen is not None:
+        seen = place[id(window.seen)]
+        values = [*values[:seen], values[seen] + 1, *values[seen + 1 :]]
+    return ((trainable, other, values, metrics), data), is_first
+
+
+def count_seen(optimizer):
+    """`begin_step` or `step` does it, which have the values of the variables."""
+
+
+def step(optimizer, grads, variables):
+    """Take in one batch's gradients."""
+    if optimizer.gradient_accumulation_steps is None:
+        update(optimizer, variables, grads)
+        return
+    window, k = optimizer._window, optimizer.gradient_accumulation_steps
+    _accumulate(optimizer, grads, variables)
+    window.counted.assign_add(1)
+    if k == EPOCH:
+        window.seen.assign(ops.maximum(window.seen, window.counted))
+    due = ops.equal(window.counted, ops.cast(window.pass_length if k == EPOCH else k, window.counted.dtype))
+    _when(optimizer, due, lambda: _update_from_sums(optimizer, variables))
+
+
+def finish_pass(optimizer):
+    """Make the update from what has been accumulated; called outside of a training step."""
+    _update_from_sums(optimizer, optimizer._window.fed)
+
+
+def choose(optimizer, predicate, then, otherwise=None):
+    """Carry out one of two functions that write variables."""
+    if otherwise is not None:
+        _when(optimizer, jnp.logical_not(predicate), otherwise)
+    _when(optimizer, predicate, then)
+
+
+def write(rule, variable, gradient, learning_rate):
+    """Call `rule(variable, gradient, learning_rate)`."""
+    rule(variable, gradient, learning_rate)
+
+
+def skip(optimizer):
+    """Count a full batch whose gradient is not finite. Compiled code cannot raise an error: callbacks stop `fit`."""
+    optimizer._record.count_skipped()
+
+
+def dense(gradient):
+    """A gradient as a dense array, which it is."""
+    return gradient
+
+
+def _accumulate(optimizer, grads, variables):
+    weight, divisor = optimizer.micro_batches.take(replica())
+    window = optimizer._window
+    window.fed = variables
+    for grad, variable in zip(grads, variables, strict=True):
+        total = window.sum_of(variable)
+        total.assign(total.value + ops.cast(grad, total.dtype) * ops.cast(weight, total.dtype))
+    window.divisor.assign_add(ops.cast(divisor, window.divisor.dtype))
+
+
+def _update_from_sums(optimizer, variables):
+    window = optimizer._window
+    update_from_sums(optimizer, variables, [window.sum_of(v).value for v in variables], window.divisor.value)
+
+
+def _when(optimizer, predicate, then):
+    """Call `then`, which writes variables, if `predicate` holds."""
+    if not isinstance(predicate, jax.core.Tracer):  # outside of compiled code
+        if predicate:
+            then()
+        return
+    variables = [*optimizer._trainable_variables, *optimizer.variables]
+
+    def body(state):
+        with keras.StatelessScope(state_mapping=zip(variables, state[1], strict=True)) as values:
+            then()
+        return jnp.array(False), [values.get_current_value(v) for v in variables]
+
+    _, after = jax.lax.while_loop(lambda state: state[0], body, (predicate, [v.value for v in variables]))
+    for variable, value in zip(variables, after, strict=True):
+        variable.assign(value)

@@ -1,0 +1,93 @@
+"""How a step is carried out on torch, operation by operation.
+
+Gradients arrive reduced where several processes train together (`DistributedDataParallel` does that in `backward`).
+"""
+
+import contextlib
+
+import torch
+from keras import ops
+
+from custom_optimizers.descent import EPOCH
+from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
+from custom_optimizers.update import update, update_from_sums
+
+
+def scope(optimizer):
+    """Where variables that join the optimizer later have to be created: anywhere."""
+    return contextlib.nullcontext()
+
+
+def replica():
+    """There is one replica in a process."""
+    return None
+
+
+def begin_step(optimizer, outer, arguments):
+    """`(arguments, is_first)`: a training step's arguments, and whether its micro-batch is the first of its update."""
+    return arguments, ops.equal(optimizer.micro_batches_counted, 0) if optimizer.built else True
+
+
+def count_seen(optimizer):
+    """Count a micro-batch that is about to be trained on, whether or not loss scaling will drop it."""
+    optimizer._window.seen.assign_add(1)
+
+
+@torch.no_grad()
+def step(optimizer, grads, variables):
+    """Take in one batch's gradients."""
+    if optimizer.gradient_accumulation_steps is None:
+        update(optimizer, variables, grads)
+        return
+    window, k = optimizer._window, optimizer.gradient_accumulation_steps
+    _accumulate(optimizer, grads, variables)
+    window.counted.assign_add(1)
+    if int(window.counted.value) == int(window.pass_length.value if k == EPOCH else k):
+        finish_pass(optimizer)
+
+
+@torch.no_grad()
+def finish_pass(optimizer):
+    """Make the update from what has been accumulated."""
+    window = optimizer._window
+    sums = [window.sum_of(v).value for v in window.fed]
+    update_from_sums(optimizer, window.fed, sums, window.divisor.value)
+
+
+def choose(optimizer, predicate, then, otherwise=lambda: None):
+    """Carry out one of two functions that write variables."""
+    if predicate:
+        then()
+    else:
+        otherwise()
+
+
+def write(rule, variable, gradient, learning_rate):
+    """Call `rule(variable, gradient, learning_rate)`."""
+    rule(variable, gradient, learning_rate)
+
+
+def skip(optimizer):
+    """Count a full batch whose gradient is not finite; raise a FloatingPointError if there are too many."""
+    record = optimizer._record
+    record.count_skipped()
+    if not optimizer.is_watched and int(record.skipped_in_a_row.value) >= GIVE_UP_AFTER:
+        raise FloatingPointError(divergence_message(optimizer, GIVE_UP_AFTER))
+
+
+def dense(gradient):
+    """A gradient as a dense tensor."""
+    return gradient.to_dense() if gradient.layout != torch.strided else gradient
+
+
+def _accumulate(optimizer, grads, variables):
+    weight, divisor = optimizer.micro_batches.take(replica())
+    window = optimizer._window
+    window.fed = variables
+    sums = [window.sum_of(v).value for v in variables]
+    grads = [dense(g).to(s.dtype) for g, s in zip(grads, sums, strict=True)]
+    if isinstance(weight, (int, float)):
+        torch._foreach_add_(sums, grads, alpha=weight)
+    else:
+        torch._foreach_addcmul_(sums, grads, [weight.to(s.dtype) for s in sums])
+    window.divisor.value.add_(divisor)

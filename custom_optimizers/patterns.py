@@ -1,0 +1,47 @@
+import re
+
+
+class Patterns:
+    """An optimizer's argument about variables by their paths: regular expressions, each with a value.
+
+    Args:
+        owner, argument: str, for messages.
+        given: dict from regular expressions to values.
+
+    Attributes:
+        of: dict from the index of a variable to the value of the first expression that its path has a match for,
+            after `match`.
+    """
+
+    def __init__(self, owner, argument, given):
+        self.owner, self.argument, self.given = owner, argument, dict(given)
+        self.of = {}
+        for expression in self.given:
+            try:
+                re.compile(expression)
+            except (re.error, TypeError) as error:
+                raise ValueError(
+                    f"{owner}: `{argument}`: {expression!r} is not a regular expression ({error})."
+                ) from error
+
+    def check_values(self):
+        """Raise a ValueError unless the values are numbers >= 0."""
+        for expression, value in self.given.items():
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or not 0 <= value < float("inf"):
+                raise ValueError(
+                    f"{self.owner}: `{self.argument}` must be finite numbers >= 0. Received: {expression!r}: {value!r}"
+                )
+
+    def match(self, paths):
+        """Look for the expressions in the variables' paths; raise a ValueError if one matches none."""
+        for expression in self.given:
+            if not any(re.search(expression, path) for path in paths):
+                raise ValueError(
+                    f"{self.owner}: `{self.argument}`: {expression!r} matches none of the variables {', '.join(paths)}."
+                )
+        self.of = {}
+        for index, path in enumerate(paths):
+            expression = next((each for each in self.given if re.search(each, path)), None)
+            if expression is not None:
+                self.of[index] = self.given[expression]
