@@ -40,6 +40,7 @@ PRESETS = {
     "smoke": {"train_images": 300, "epochs": 3},
 }
 KEEP = ("last", "best")
+DTYPE = None  # any, by --dtype
 SCORE = "test_accuracy"  # what several seeds are averaged by
 
 
@@ -147,6 +148,7 @@ def train(settings, run, images):
     Returns:
         A dict: `test_accuracy` (0 to 1), `test_loss`, `test_images`, and what `recipes.training.fit` gives.
     """
+    from recipes.data import evaluation_batches
     from recipes.training import fit
 
     model = build_model(settings, images)
@@ -158,8 +160,7 @@ def train(settings, run, images):
         epochs=settings.epochs,
         seed=settings.seed,
         full=full,
-        validation=_samples(settings, images, images.validation),
-        batch_size=settings.batch_size,
+        validation=evaluation_batches(*_samples(settings, images, images.validation), settings.batch_size),
         patience=settings.early_stopping,
         keep=settings.keep,
     )
@@ -169,9 +170,11 @@ def train(settings, run, images):
 
 def judge(model, settings, images):
     """Loss and accuracy of a model on the test part."""
-    x, y = _samples(settings, images, images.test)
-    loss, accuracy = model.evaluate(x, y, batch_size=max(settings.batch_size, 128), verbose=0)
-    return {"test_accuracy": accuracy, "test_loss": loss, "test_images": len(y)}
+    from recipes.data import evaluation_batches
+
+    part = evaluation_batches(*_samples(settings, images, images.test), max(settings.batch_size, 128))
+    loss, accuracy = model.evaluate(**part, verbose=0)
+    return {"test_accuracy": accuracy, "test_loss": loss, "test_images": len(images.test[1])}
 
 
 def summary(settings, result):

@@ -6,9 +6,11 @@ import importlib
 import inspect
 import typing
 
+from recipes.dtypes import DTYPES
 from recipes.errors import CommandError
 from recipes.nearest import unknown
 from recipes.settings import resolve
+from recipes.strategies import STRATEGIES
 
 RECIPES = ("cifar10_cnn", "linear_regression")
 
@@ -100,6 +102,13 @@ def _add_recipe(recipes, name):
     run.add_argument(
         "--results", metavar="DIR", default="results", help="with --seeds: where the table of averages is (results)"
     )
+    run.add_argument(
+        "--strategy",
+        metavar="NAME",
+        default="auto",
+        help=f"devices: {', '.join(STRATEGIES)} (auto); the backend is KERAS_BACKEND's",
+    )
+    run.add_argument("--dtype", metavar="NAME", help=f"precision: {', '.join(DTYPES)} (float32)")
     run.add_argument("--dry-run", action="store_true", help="say what it would take, and train nothing")
     _add_data(parser)
     parser.add_argument("--download", action="store_true", help="allow the images to be downloaded if they are missing")
@@ -204,7 +213,12 @@ def _train(asked):
     names = [field.name for field in dataclasses.fields(asked.recipe.Settings)]
     given = {name: getattr(asked, name) for name in names if hasattr(asked, name)}
     settings = resolve(asked.recipe, given, asked.preset)
-    places = {"data_dir": asked.data_dir, "download": asked.download}
+    places = {
+        "strategy": asked.strategy,
+        "dtype": asked.dtype,
+        "data_dir": asked.data_dir,
+        "download": asked.download,
+    }
     if asked.dry_run:
         from recipes.commands.dry_run import dry_run
 

@@ -5,7 +5,7 @@ import os
 import pathlib
 import platform
 
-PACKAGES = ("keras-descent", "keras", "tensorflow", "numpy", "scikit-learn", "tensorflow-datasets")
+PACKAGES = ("keras-descent", "keras", "tensorflow", "jax", "torch", "numpy", "scikit-learn", "tensorflow-datasets")
 VARIABLES = ("KERAS_BACKEND", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS", "XLA_FLAGS")
 
 
@@ -32,10 +32,20 @@ def environment():
         "machine": machine(),
         "versions": versions(),
         "backend": keras.backend.backend(),
-        "devices": list(keras.distribution.list_devices()),
+        "devices": _devices(keras.backend.backend()),
         "dtype_policy": keras.config.dtype_policy().name,
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
+
+
+def _devices(backend):
+    if backend == "torch":  # whose keras.distribution lists none
+        import torch
+
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] or ["cpu"]
+    import keras
+
+    return list(keras.distribution.list_devices())
 
 
 def _cores():

@@ -29,6 +29,7 @@ PRESETS = {
     "smoke": {"epochs": 5},
 }
 LOSSES = ("mse", "mae")
+DTYPE = "float64"
 SCORE = "distance"  # what several seeds are averaged by
 SAMPLES = 100
 

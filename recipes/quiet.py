@@ -5,16 +5,18 @@ import sys
 import tempfile
 
 
-def load_tensorflow():
-    """Import TensorFlow and let it look for devices, without what that writes to standard error.
+def load_backend(package):
+    """Import what Keras computes with, without what that writes to standard error.
 
-    It greets every process with lines about its build and about GPUs that are not there, which no setting silences.
-    They are shown after all when the import fails.
+    TensorFlow greets every process with lines about its build and, when it looks for devices, about GPUs that are not
+    there, which no setting silences. They are shown after all when the import fails.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, _standard_error_to(said):
         try:
-            importlib.import_module("tensorflow").config.list_physical_devices()
+            module = importlib.import_module(package)
+            if package == "tensorflow":
+                module.config.list_physical_devices()
         except BaseException:
             said.seek(0)
             sys.__stdout__.write(said.read().decode(errors="replace"))

@@ -10,11 +10,11 @@ class Recorder(ExactResume):
 
     Args:
         directory: `pathlib.Path` of the run.
-        seed, carry: as in `callbacks.ExactResume`.
+        seed, carry, follows: as in `callbacks.ExactResume`.
     """
 
-    def __init__(self, directory, seed, carry=()):
-        super().__init__(directory / "state.npz", seed, carry=carry, every_seconds=1.0)
+    def __init__(self, directory, seed, carry=(), follows=()):
+        super().__init__(directory / "state.npz", seed, carry=carry, follows=follows, every_seconds=1.0)
         self.directory = directory
 
     def on_train_begin(self, logs=None):

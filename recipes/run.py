@@ -10,6 +10,7 @@ from recipes.environment import environment
 from recipes.errors import CommandError, WorldError
 
 GROWS = ("epochs", "seeds")  # what may be raised on a run that exists: it goes on
+OPEN = {"strategy": ("auto",), "dtype": ("auto", "probe")}  # what stands for anything until `settle`
 
 
 class Run:
@@ -70,6 +71,15 @@ class Run:
             self._lock.release()
             self._lock = None
 
+    def recorded(self, name):
+        """What the run was begun with, None if it was not begun."""
+        return (read_json(self.directory / "config.json") or {}).get(name)
+
+    def settle(self, **found):
+        """Set what `auto` and `probe` stand for on this machine, and check that the run was begun with it."""
+        self.config |= found
+        self._check(self._recorded())
+
     def begin(self, data):
         """Make the directory, and write down what the run is made of. Nothing is written before.
 
@@ -98,14 +108,12 @@ class Run:
         except StateError as error:
             raise WorldError(str(error)) from error
 
-    def callbacks(self, seed, carry=()):
+    def callbacks(self, seed, carry=(), follows=()):
         """Callbacks for `fit` that record the run. Put them last."""
-        import keras
-
+        from recipes.event_files import EventFiles
         from recipes.recorder import Recorder
 
-        board = keras.callbacks.TensorBoard(self.directory / "tensorboard", write_graph=False)
-        return [board, Recorder(self.directory, seed, carry)]
+        return [EventFiles(self.directory / "tensorboard"), Recorder(self.directory, seed, carry, follows)]
 
     def save(self, model, title):
         """Save the trained model and the picture of its learning curves."""
@@ -168,9 +176,9 @@ class Run:
             raise CommandError(f"{self.directory} holds a run of {recorded.get('recipe')}; give another --run-dir")
         for name in dict.fromkeys([*self.config, *recorded]):
             value, before = self.config.get(name), recorded.get(name)
-            if name != "trained_on" and value != before and not (name in GROWS and _is_more(value, before)):
+            if name != "trained_on" and not _agrees(name, value, before):
                 raise CommandError(
-                    f"--{name.replace('_', '-')}: {self.directory} was begun with {before}, not {value}; "
+                    f"{_option(name)}: {self.directory} was begun with {before}, not {value}; "
                     "take that, or another --run-dir"
                 )
 
@@ -185,7 +193,10 @@ class Run:
     def _is_mine(self, config):
         try:
             recorded = {name: value for name, value in read_json(config).items() if name != "trained_on"}
-            return recorded == self.config and self.result is None
+            same = recorded.keys() == self.config.keys() and all(
+                value == recorded[name] or value in OPEN.get(name, ()) for name, value in self.config.items()
+            )
+            return same and self.result is None
         except WorldError:  # a damaged file of some other run
             return False
 
@@ -238,8 +249,14 @@ def _is_part(path):
     return path.name.startswith(".part-") and path.is_file()
 
 
-def _is_more(value, before):
-    return isinstance(value, int) and isinstance(before, int) and value > before
+def _option(name):
+    return "KERAS_BACKEND" if name == "backend" else f"--{name.replace('_', '-')}"
+
+
+def _agrees(name, value, before):
+    """Whether a run that was begun with `before` may go on with `value`."""
+    grows = name in GROWS and isinstance(value, int) and isinstance(before, int) and value > before
+    return value == before or grows or value in OPEN.get(name, ())
 
 
 def _finite(content):

@@ -14,7 +14,6 @@ def fit(
     seed,
     full,
     validation=None,
-    batch_size=None,
     patience=None,
     keep="last",
     verbose="auto",
@@ -28,7 +27,7 @@ def fit(
         epochs: int, passes over the data in all; those made before a restart count.
         seed: int, that all randomness derives from.
         full: bool. One update a pass, by `callbacks.FullBatch`.
-        validation: `(x, y)` that is looked at after each epoch, in batches of `batch_size`.
+        validation: what `recipes.data.evaluation_batches` makes of the part that is looked at after each epoch.
         patience: int, epochs without a lower validation loss after which training stops; None: never.
         verbose: as in `fit` of Keras.
         keep: "last", or "best": the weights of the epoch with the lowest validation loss.
@@ -37,19 +36,19 @@ def fit(
         A dict: `outcome` ("finished", "stopped early" or "diverged"), `epochs`, `updates`, `seconds` of training.
     """
     from callbacks.exact_resume import StateError
+    from custom_optimizers.diagnostics import number
 
     stopping = _stopping(epochs, patience, keep)
     carry = [] if stopping is None else [stopping]
-    recording = run.callbacks(seed, carry)
-    done = run.epochs_done()
+    data, steps = (batches, None) if full else _shuffled(batches, run.epochs_done())
+    recording = run.callbacks(seed, carry, follows=[batches] if data is batches and not full else [])
     try:
         model.fit(
-            batches if full else batches.dataset(first_epoch=done),
-            steps_per_epoch=None if full else batches.num_batches,
+            data,
+            steps_per_epoch=steps,
             shuffle=False,
             epochs=epochs,
-            validation_data=validation,
-            validation_batch_size=batch_size,
+            **_validation(validation),
             verbose=verbose,
             callbacks=[*(_full_batch_callbacks() if full else []), *carry, *recording],
         )
@@ -61,9 +60,27 @@ def fit(
     return {
         "outcome": STOPPED_EARLY if early else FINISHED if whole else DIVERGED,
         "epochs": len(recorder.history),
-        "updates": int(model.optimizer.iterations.numpy()),
+        "updates": number(model.optimizer.iterations),
         "training_seconds": round(sum(recorder.seconds), 3),
     }
+
+
+def _shuffled(batches, done):
+    """`(data, steps_per_epoch)` of `fit`: one data set for all epochs where TensorFlow reads it."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        return batches.dataset(first_epoch=done), batches.num_batches
+    return batches, None
+
+
+def _validation(part):
+    """A part as the arguments of `fit`."""
+    if part is None:
+        return {}
+    if "y" not in part:
+        return {"validation_data": part["x"]}
+    return {"validation_data": (part["x"], part["y"]), "validation_batch_size": part["batch_size"]}
 
 
 def _is_finite(model, logs):

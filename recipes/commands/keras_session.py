@@ -1,13 +1,65 @@
+import importlib.util
 import os
 
-from recipes.errors import WorldError
-from recipes.quiet import load_tensorflow
+from recipes import strategies
+from recipes.errors import CommandError, WorldError
+from recipes.quiet import load_backend
+
+BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # name: package
 
 
-def start_keras():
-    """Import what trains: Keras on the TensorFlow backend, and pictures that go to files."""
-    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if backend != "tensorflow":
-        raise WorldError(f"recipes train on the TensorFlow backend so far; KERAS_BACKEND is '{backend}'")
+def start_keras(strategy="auto", dtype=None):
+    """Import what trains: Keras on the backend of KERAS_BACKEND, and pictures that go to files.
+
+    Args:
+        strategy: as `recipes.strategies.parse_strategy` takes it; decides what the backend may use.
+        dtype: "float64" if that is needed, which JAX has to be told.
+
+    Raises:
+        CommandError, WorldError: the backend is unknown, or not installed, or one of several processes that cannot be.
+    """
+    backend = os.environ["KERAS_BACKEND"] = backend_name()
+    if backend not in BACKENDS:
+        raise CommandError(f"recipes train on {', '.join(BACKENDS)}; KERAS_BACKEND is '{backend}'")
+    if importlib.util.find_spec(BACKENDS[backend]) is None:
+        raise WorldError(f"KERAS_BACKEND is '{backend}', which is not installed: pip install keras-descent[{backend}]")
+    strategies.check_hosts()
     os.environ["MPLBACKEND"] = "agg"  # whatever is set for windows
-    load_tensorflow()
+    name, count = strategies.parse_strategy(strategy)
+    if backend == "jax":
+        _prepare_jax(name, count, dtype)
+    load_backend(BACKENDS[backend])
+    if strategies.is_one_of_several():
+        _join()
+
+
+def backend_name():
+    """KERAS_BACKEND, or else TensorFlow, or what is installed."""
+    installed = (name for name, package in BACKENDS.items() if importlib.util.find_spec(package))
+    return os.environ.get("KERAS_BACKEND") or next(installed, "tensorflow")
+
+
+def _prepare_jax(name, count, dtype):
+    """What JAX reads when it is loaded."""
+    if dtype == "float64":
+        os.environ["JAX_ENABLE_X64"] = "1"
+    if name == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    flags = os.environ.get("XLA_FLAGS", "")
+    if count and "xla_force_host_platform_device_count" not in flags:  # of a processor; GPUs are what they are
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={count}".strip()
+
+
+def _join():
+    """Meet the other processes of this training."""
+    import jax
+    import keras
+
+    if jax.distributed.is_initialized():
+        return
+    try:
+        keras.distribution.initialize()
+    except Exception as error:  # whatever a wrong address, a wrong number or a missing process leads to
+        names = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
+        given = ", ".join(f"{name}={os.environ.get('KERAS_DISTRIBUTION_' + name)}" for name in names)
+        raise WorldError(f"could not meet the other processes (KERAS_DISTRIBUTION_…: {given}): {error}") from error

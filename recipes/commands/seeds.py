@@ -5,16 +5,17 @@ import math
 import pathlib
 import statistics
 
+from recipes import strategies
 from recipes.commands.keras_session import start_keras
-from recipes.commands.train import recipe_name, train
+from recipes.commands.train import computing, recipe_name, train
 from recipes.environment import machine, versions
 from recipes.errors import CommandError, WorldError, one_line
-from recipes.run import Run
+from recipes.run import Run, read_json
 from recipes.tables import table
 from recipes.training import DIVERGED
 
 
-def train_seeds(recipe, settings, seeds, run_dir=None, results="results", **places):
+def train_seeds(recipe, settings, seeds, run_dir=None, results="results", *, strategy="auto", dtype=None, **places):
     """Train a recipe with several seeds, one run each, and keep mean, deviation and interval of what they reach.
 
     The runs lie in RUN_DIR/seed-K, K from `settings.seed` up, and go on like any other. RUN_DIR/seeds.csv has a row
@@ -26,6 +27,7 @@ def train_seeds(recipe, settings, seeds, run_dir=None, results="results", **plac
         seeds: int >= 2.
         run_dir: by default as for `train`.
         results: directory of the tables that rows are added to.
+        strategy, dtype: as for `train`.
         places: `data_dir` and `download`, as for `train`.
 
     Returns:
@@ -35,18 +37,26 @@ def train_seeds(recipe, settings, seeds, run_dir=None, results="results", **plac
     last = settings.seed + seeds - 1
     if last >= 2**32:
         raise CommandError(f"--seeds {seeds}: the last seed would be {last}; seeds lie in 0 to 4294967295")
-    with Run(name, settings, run_dir, extra={"seeds": seeds}) as run:
+    if strategies.is_one_of_several():
+        raise CommandError("--seeds trains in one process; several were asked for by KERAS_DISTRIBUTION_…")
+    extra = computing(recipe, strategy, dtype)
+    with Run(name, settings, run_dir, extra={"seeds": seeds, **extra}) as run:
         if run.result is not None:
             print(f"{run.directory} is done already; this is its result.")
             row = run.result["row"]
             add_row(table_of(recipe, results), row)  # a kill may have kept it from being added
             return row, run.directory
-        start_keras()
+        start_keras(strategy, recipe.DTYPE)
         run.begin_group()
         rows = []
         for seed in range(settings.seed, settings.seed + seeds):
             result, _ = train(
-                recipe, dataclasses.replace(settings, seed=seed), run.directory / f"seed-{seed}", **places
+                recipe,
+                dataclasses.replace(settings, seed=seed),
+                run.directory / f"seed-{seed}",
+                strategy=strategy,
+                dtype=dtype,
+                **places,
             )
             rows.append({"seed": seed, **{k: v for k, v in result.items() if k != "of"}})
             _forget_model()
@@ -54,7 +64,13 @@ def train_seeds(recipe, settings, seeds, run_dir=None, results="results", **plac
         if diverged:
             raise WorldError(f"training diverged with seed {diverged[0]}; see {run.directory / f'seed-{diverged[0]}'}")
         run.write("seeds.csv", lambda part: part.write_text(table(rows)))
-        row = {**_described(name, settings, seeds), **_statistics(rows, recipe.SCORE), **_circumstances(rows)}
+        computed = {name: read_json(run.directory / f"seed-{settings.seed}" / "config.json")[name] for name in extra}
+        row = {
+            **_described(name, settings, seeds),
+            **computed,
+            **_statistics(rows, recipe.SCORE),
+            **_circumstances(rows),
+        }
         run.finish({"row": row})
         add_row(table_of(recipe, results), row)
         return row, run.directory

@@ -1,16 +1,24 @@
-from recipes.commands.keras_session import start_keras
-from recipes.errors import WorldError
+import contextlib
+import os
+
+from recipes import dtypes, strategies
+from recipes.commands.keras_session import backend_name, start_keras
+from recipes.commands.probe import probe
+from recipes.commands.processes import is_done, run_directory, share_state
+from recipes.errors import CommandError, WorldError
 from recipes.run import Run
 from recipes.training import DIVERGED, STOPPED_EARLY
 
 
-def train(recipe, settings, run_dir=None, data_dir=None, download=False):
+def train(recipe, settings, run_dir=None, *, strategy="auto", dtype=None, data_dir=None, download=False):
     """Train a recipe, go on with a run that was interrupted, or give the result of one that is done.
 
     Args:
         recipe: module of the recipe.
         settings: its `Settings`.
         run_dir, data_dir, download: as on the command line.
+        strategy: as `recipes.strategies.parse_strategy` takes it.
+        dtype: one of `recipes.dtypes.DTYPES`; None for the recipe's own.
 
     Returns:
         `(result, directory)`.
@@ -18,19 +26,68 @@ def train(recipe, settings, run_dir=None, data_dir=None, download=False):
     Raises:
         CommandError, WorldError: as `Run`, `recipe.load` and `recipe.train` do.
     """
-    with Run(recipe_name(recipe), settings, run_dir) as run:
-        result = run.result
-        if result is not None:
+    extra = computing(recipe, strategy, dtype)
+    if strategies.is_one_of_several():
+        start_keras(strategy, recipe.DTYPE)
+    with run_directory(run_dir) as directory, Run(recipe_name(recipe), settings, directory, extra) as run:
+        if is_done(run):
             print(f"{run.directory} is done already; this is its result.")
+            return run.result, run.directory
+        start_keras(strategy, recipe.DTYPE)
+        with devices_for(recipe, settings, strategy) as devices:
+            data = recipe.load(settings, data_dir, download)
+            found = settled_dtype(recipe, settings, data, extra["dtype"], devices, run.recorded("dtype"))
+            run.settle(strategy=devices.name, dtype=found)
+            if run.is_raised and recipe.horizon_matters(settings):
+                print(f"The schedule is that of {settings.epochs} epochs from here on, and was not before.")
+            run.begin(data.about())
+            share_state(run)
+            with dtypes.policy(found):
+                result = recipe.train(settings, run, data)
+            run.finish(result)
             return result, run.directory
-        start_keras()
-        data = recipe.load(settings, data_dir, download)
-        if run.is_raised and recipe.horizon_matters(settings):
-            print(f"The schedule is that of {settings.epochs} epochs from here on, and was not before.")
-        run.begin(data.about())
-        result = recipe.train(settings, run, data)
-        run.finish(result)
-        return result, run.directory
+
+
+def computing(recipe, strategy, dtype):
+    """What a run's config says of how it is computed, before the devices are looked at.
+
+    Raises:
+        CommandError: there is no such strategy or dtype, or the recipe has a dtype of its own.
+    """
+    strategies.parse_strategy(strategy)
+    if dtype is not None:
+        dtypes.check_dtype(dtype)
+    if recipe.DTYPE is not None and dtype not in (None, recipe.DTYPE):
+        raise CommandError(f"--dtype {dtype}: {recipe_name(recipe)} computes in {recipe.DTYPE}")
+    return {"backend": backend_name(), "strategy": strategy, "dtype": recipe.DTYPE or dtype or "float32"}
+
+
+@contextlib.contextmanager
+def devices_for(recipe, settings, strategy):
+    """The scope of the devices that `strategy` stands for, which it yields as a `recipes.strategies.Strategy`."""
+    devices = strategies.resolve(strategy)
+    with devices.scope():
+        count = strategies.replicas()
+        if settings.batch_size % count:
+            nearest = max(settings.batch_size // count, 1) * count
+            raise CommandError(
+                f"--batch-size {settings.batch_size}: {count} devices share each batch evenly; take a multiple of "
+                f"{count}, such as {nearest}"
+            )
+        if count > 1:
+            print(f"{count} devices share each batch: {', '.join(devices.devices)}")
+        yield devices
+
+
+def settled_dtype(recipe, settings, data, dtype, devices, recorded=None):
+    """The dtype that `dtype` stands for: by rule, by probing, or what a run was begun with."""
+    if dtype not in ("auto", "probe"):
+        return dtype
+    if recorded in dtypes.COMPUTED:
+        return recorded
+    found, reason = dtypes.chosen_by_rule(devices) if dtype == "auto" else probe(recipe, settings, data, devices.name)
+    print(f"--dtype {dtype}: {found} ({reason})")
+    return found
 
 
 def report(recipe, settings, result, directory):
@@ -40,7 +97,7 @@ def report(recipe, settings, result, directory):
     if result["outcome"] == STOPPED_EARLY:
         print(f"\nStopped after {result['epochs']} epochs without a lower validation loss.", end="")
     print("\n" + recipe.summary(settings, result))
-    print(f"Learning curves: {directory / 'curves.png'}")
+    print(f"Learning curves: {os.path.join(directory, 'curves.png')}")
 
 
 def recipe_name(recipe):

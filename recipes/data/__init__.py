@@ -2,11 +2,23 @@
 
 from recipes.data.digits import digits
 from recipes.data.folder import folder
-from recipes.data.full_batches import full_batches
+from recipes.data.full_batches import evaluation_batches, full_batches
 from recipes.data.images import Images
 from recipes.data.labelled import Labelled
 from recipes.data.load import load
+from recipes.data.row_batches import RowBatches
 from recipes.data.shuffled_batches import ShuffledBatches
 from recipes.data.tfds_images import tfds_images
 
-__all__ = ["Images", "Labelled", "ShuffledBatches", "digits", "folder", "full_batches", "load", "tfds_images"]
+__all__ = [
+    "Images",
+    "Labelled",
+    "RowBatches",
+    "ShuffledBatches",
+    "digits",
+    "evaluation_batches",
+    "folder",
+    "full_batches",
+    "load",
+    "tfds_images",
+]

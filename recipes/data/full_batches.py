@@ -1,5 +1,7 @@
 import numpy as np
 
+from recipes import strategies
+
 REDUCTIONS = ("mean", "sum")
 
 
@@ -22,16 +24,18 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
         x: array or structure of arrays of `n` samples. Lists become tuples, as in `fit`.
         y: array or structure of arrays of `n` targets.
         batch_size: int >= 1, samples in a micro-batch over all replicas. Taken down to `n` where it is larger.
-        replicas: int, devices that share a micro-batch. By default those of the current `tf.distribute` strategy.
+        replicas: int, devices that share a micro-batch. By default those of the current `tf.distribute` strategy or of
+            `keras.distribution`.
         sample_weight: array of shape `(n,)` or `(n, …)`, weights of your own. Keras multiplies the values of a loss by
             them, so for values of rank 3 (a class for each pixel) give `np.ones((n, 1, 1))`.
         reduction: "mean" for losses that average over the batch, with sample weights or without; "sum" for losses
             with reduction="sum", which need weight 1 for every sample.
 
     Returns:
-        A `tf.data.Dataset` of `(x, y, sample_weight)` with `steps` elements. `sample_weight` is float32, of shape
-        `(batch_size, 1)` for means and `(batch_size,)` for sums unless you gave another; by that `FullBatch` knows
-        weights for means, and refuses them under a loss that is a sum.
+        `(x, y, sample_weight)`, `steps` times: a `tf.data.Dataset` on TensorFlow and a `keras.utils.PyDataset` on other
+        backends, of which each of several processes gets its share of every micro-batch. `sample_weight` is float32, of
+        shape `(batch_size, 1)` for means and `(batch_size,)` for sums unless you gave another; by that `FullBatch`
+        knows weights for means, and refuses them under a loss that is a sum.
 
     Raises:
         ValueError: the arrays differ in length or are empty, or the replicas cannot share a micro-batch evenly.
@@ -45,20 +49,44 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
     [[1.2, 1.2, 1.2, 1.2], [1.2, 1.2, 1.2, 1.2], [1.2, 1.2, 0.0, 0.0]]
     """
     import keras
-    import tensorflow as tf
 
     if reduction not in REDUCTIONS:
         raise ValueError(f"full_batches: `reduction` must be 'mean' or 'sum'. Received: reduction={reduction!r}")
     if replicas is not None and (not isinstance(replicas, int) or replicas < 1):
         raise ValueError(f"full_batches: `replicas` must be an int >= 1 or None. Received: replicas={replicas!r}")
     if replicas is None:
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        replicas = strategies.replicas()
     n = _common_length(keras.tree.flatten((x, y)) + ([] if sample_weight is None else [sample_weight]))
-    batch_size = _shared_evenly(batch_size, replicas, n)
+    batch_size = shared_evenly("full_batches", batch_size, replicas, n)
     steps = -(-n // batch_size)
     rows = np.resize(np.arange(n), (steps, batch_size))  # the last row goes on with samples 0, 1, …
     weights = _weights(n, steps, batch_size, sample_weight, reduction)
-    samples = keras.tree.map_structure(tf.convert_to_tensor, keras.tree.lists_to_tuples((x, y)))
+    samples = keras.tree.lists_to_tuples((x, y))
+    if keras.backend.backend() == "tensorflow":
+        return _dataset(samples, rows, weights)
+    from recipes.data.row_batches import RowBatches
+
+    return RowBatches(samples, rows, weights)
+
+
+def evaluation_batches(x, y, batch_size):
+    """A part of the data as `evaluate` and `validation_data` take it, each sample counted once.
+
+    Returns:
+        `{"x": x, "y": y, "batch_size": batch_size}` on one device; `{"x": full_batches(...)}` where several have to
+        share every batch evenly.
+    """
+    devices = strategies.replicas()
+    if devices == 1:
+        return {"x": x, "y": y, "batch_size": batch_size}
+    return {"x": full_batches(x, y, -(-batch_size // devices) * devices)}
+
+
+def _dataset(samples, rows, weights):
+    import keras
+    import tensorflow as tf
+
+    samples = keras.tree.map_structure(tf.convert_to_tensor, samples)
 
     def gather(row, weight):
         return *keras.tree.map_structure(lambda array: tf.gather(array, row), samples), weight
@@ -79,13 +107,14 @@ def _common_length(arrays):
     return lengths.pop()
 
 
-def _shared_evenly(batch_size, replicas, n):
+def shared_evenly(owner, batch_size, replicas, n):
+    """`batch_size`, no larger than `n` samples need; a ValueError if the devices cannot share it evenly."""
     if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise ValueError(f"full_batches: `batch_size` must be an int >= 1. Received: batch_size={batch_size!r}")
+        raise ValueError(f"{owner}: `batch_size` must be an int >= 1. Received: batch_size={batch_size!r}")
     if batch_size % replicas:
         nearest = max(batch_size // replicas, 1) * replicas
         raise ValueError(
-            f"full_batches: {replicas} replicas cannot share micro-batches of {batch_size} evenly. "
+            f"{owner}: {replicas} replicas cannot share batches of {batch_size} evenly. "
             f"Use a multiple of {replicas}, such as batch_size={nearest}."
         )
     return min(int(batch_size), -(-n // replicas) * replicas)

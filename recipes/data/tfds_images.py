@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import pathlib
@@ -35,6 +36,7 @@ def tfds_images(name, shape, data_dir=None, download=False):
     root = default_data_dir(data_dir)
     place = prepared_directory(root, name)
     if place is None and download:
+        _need_tensorflow_datasets("download")
         place = _download(root, name)
     if place is None:
         raise WorldError(_missing(root, name))
@@ -71,6 +73,8 @@ def _missing(root, name):
             f"{looked}; with cifar-10-binary.tar.gz: python -m recipes prepare cifar10 --archive "
             "cifar-10-binary.tar.gz; with a network: --download; elsewhere: --data-dir DIR"
         )
+    if importlib.util.find_spec("tensorflow_datasets") is None:
+        return f"{looked}; elsewhere: --data-dir DIR"
     import tensorflow_datasets as tfds
 
     known = tfds.list_builders(with_community_datasets=False)
@@ -92,7 +96,16 @@ def _download(root, name):
     return prepared_directory(root, name)
 
 
+def _need_tensorflow_datasets(what):
+    if importlib.util.find_spec("tensorflow_datasets") is None or importlib.util.find_spec("tensorflow") is None:
+        raise WorldError(
+            f"tensorflow-datasets and TensorFlow {what} sets, once for all backends: pip install "
+            "keras-descent[tensorflow]"
+        )
+
+
 def _read(place, name, shape):
+    _need_tensorflow_datasets("read")
     import tensorflow_datasets as tfds
 
     try:

@@ -1,0 +1,42 @@
+import keras
+
+from recipes.strategies import process
+
+
+class RowBatches(keras.utils.PyDataset):
+    """Batches of given rows of arrays, in a fixed order. Of several processes, each gets its share of every batch.
+
+    Args:
+        samples: structure of arrays.
+        rows: int array `(steps, batch_size)`, the rows of each batch over all processes.
+        weights: float32 array `(steps, batch_size, …)`, their sample weights.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from recipes.data.row_batches import RowBatches
+    >>> x = np.arange(4) * 10
+    >>> batches = RowBatches((x, -x), np.array([[0, 1], [2, 3]]), np.ones((2, 2), "float32"))
+    >>> batches[1][0].tolist()
+    [20, 30]
+    """
+
+    def __init__(self, samples, rows, weights):
+        super().__init__()
+        self.samples, self.rows, self.weights = samples, rows, weights
+
+    @property
+    def num_batches(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        share = share_of_process(self.rows.shape[1])
+        rows = self.rows[index][share]
+        return *keras.tree.map_structure(lambda array: array[rows], self.samples), self.weights[index][share]
+
+
+def share_of_process(batch_size):
+    """The slice of every batch that this process feeds to its devices."""
+    number, count = process()
+    each = batch_size // count
+    return slice(number * each, (number + 1) * each)
