@@ -1,27 +1,40 @@
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
+# JAX and torch, without TensorFlow
+OTHERS = .venv-others
 
-.PHONY: run test lint bench
+.PHONY: run test lint bench exactness
 
 run: $(VENV)/ready  ## train a CNN on the whole training set behind every update
 	$(BIN)/python -m recipes train cifar10_cnn --data digits
 
-test: $(VENV)/ready-test  ## all tests
+test: $(VENV)/ready-test $(OTHERS)/ready  ## all tests, those of the backends on each
+	KERAS_BACKEND=jax $(OTHERS)/bin/python -m pytest -n 2 --dist worksteal tests/backends
+	KERAS_BACKEND=torch $(OTHERS)/bin/python -m pytest -n 2 --dist worksteal tests/backends
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/ready-test  ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-bench: $(VENV)/ready-bench  ## cost of accumulation: time of a micro-batch, memory of an update
+bench: $(VENV)/ready-bench $(OTHERS)/ready  ## cost of accumulation: time of a micro-batch, memory of an update
 	$(BIN)/python -m benchmarks.accumulation
 	$(BIN)/python -m benchmarks.memory
+	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.accumulation_jax
+
+exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on every backend
+	$(BIN)/python -m benchmarks.exactness $(OTHERS)/bin/python
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable .[tensorflow]
 	touch $@
 
 $(VENV)/ready-%: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --editable .[$*]
+	$(BIN)/python -m pip install --quiet --editable .[tensorflow,$*]
+	touch $@
+
+$(OTHERS)/ready: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(OTHERS)
+	$(OTHERS)/bin/python -m pip install --quiet --editable .[jax,torch,test-others]
 	touch $@

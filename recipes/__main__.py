@@ -10,7 +10,7 @@ import traceback
 
 from recipes.command_line import parse
 from recipes.errors import CommandError, WorldError, one_line
-from recipes.leaving import leaving_on_signals
+from recipes.leaving import leave_others, leaving_on_signals
 
 
 def main(arguments=None):
@@ -46,6 +46,7 @@ def main(arguments=None):
 
 def _fail(status, message):
     print(f"recipes: {' '.join(str(message).split())}", file=sys.stderr)
+    leave_others(status)
     return status
 
 

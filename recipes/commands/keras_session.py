@@ -1,8 +1,9 @@
 import importlib.util
 import os
+import sys
 
 from recipes import strategies
-from recipes.errors import CommandError, WorldError
+from recipes.errors import CommandError, WorldError, one_line
 from recipes.quiet import load_backend
 
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # name: package
@@ -62,4 +63,8 @@ def _join():
     except Exception as error:  # whatever a wrong address, a wrong number or a missing process leads to
         names = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
         given = ", ".join(f"{name}={os.environ.get('KERAS_DISTRIBUTION_' + name)}" for name in names)
-        raise WorldError(f"could not meet the other processes (KERAS_DISTRIBUTION_…: {given}): {error}") from error
+        raise WorldError(
+            f"could not meet the other processes (KERAS_DISTRIBUTION_…: {given}): {one_line(error)}"
+        ) from error
+    if jax.process_index() > 0:  # the first one speaks for all
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115

@@ -1,12 +1,16 @@
 """Several processes that train together: the first keeps the run, the others work for it in temporary directories."""
 
 import contextlib
+import json
 import pathlib
+import shutil
 import tempfile
 
 import numpy as np
 
 from recipes import strategies
+from recipes.errors import CommandError, WorldError
+from recipes.leaving import cleaned_up
 
 STATE = "state.npz"
 
@@ -20,15 +24,34 @@ def run_directory(run_dir):
     if not strategies.is_one_of_several() or _is_first():
         yield run_dir
         return
-    with tempfile.TemporaryDirectory(prefix="keras-descent-") as directory:
+    directory = tempfile.mkdtemp(prefix="keras-descent-")
+    with cleaned_up(lambda: shutil.rmtree(directory, ignore_errors=True)):
         yield pathlib.Path(directory, "run")
 
 
-def is_done(run):
-    """Whether the run that the first process keeps has its result."""
+def together(make):
+    """What `make()` gives. If the first process fails with a CommandError or a WorldError, all do."""
     if not strategies.is_one_of_several():
-        return run.result is not None
-    return bool(_from_first(np.array(run.result is not None)))
+        return make()
+    try:
+        made, error = make(), None
+    except (CommandError, WorldError) as caught:
+        made, error = None, caught
+    said = _from_first(b"" if error is None else str(error).encode())
+    if error is not None or said:
+        _part()
+    if error is not None:
+        raise error
+    if said:
+        raise WorldError(f"the first process ended: {said.decode()}")
+    return made
+
+
+def result_of(run):
+    """The result of the run that the first process keeps, None while it is not done."""
+    if not strategies.is_one_of_several():
+        return run.result
+    return json.loads(_from_first(json.dumps(run.result).encode()))
 
 
 def share_state(run):
@@ -36,12 +59,16 @@ def share_state(run):
     if not strategies.is_one_of_several():
         return
     path = run.directory / STATE
-    mine = path.read_bytes() if _is_first() and path.exists() else b""
-    size = int(_from_first(np.array(len(mine))))
-    if size:
-        content = _from_first(np.frombuffer(mine, np.uint8) if _is_first() else np.zeros(size, np.uint8))
-        if not _is_first():
-            path.write_bytes(np.asarray(content).tobytes())
+    content = _from_first(path.read_bytes() if path.exists() else b"")
+    if content and not _is_first():
+        path.write_bytes(content)
+
+
+def _part():
+    """Take leave of the other processes, all at once."""
+    import jax
+
+    jax.distributed.shutdown()
 
 
 def _is_first():
@@ -50,7 +77,10 @@ def _is_first():
     return jax.process_index() == 0
 
 
-def _from_first(array):
+def _from_first(content):
+    """What the first process has: bytes."""
     from jax.experimental import multihost_utils
 
-    return multihost_utils.broadcast_one_to_all(array)
+    size = int(multihost_utils.broadcast_one_to_all(np.array(len(content))))
+    mine = np.frombuffer(content, np.uint8) if _is_first() else np.zeros(size, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(mine)).tobytes()

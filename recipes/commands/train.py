@@ -4,7 +4,7 @@ import os
 from recipes import dtypes, strategies
 from recipes.commands.keras_session import backend_name, start_keras
 from recipes.commands.probe import probe
-from recipes.commands.processes import is_done, run_directory, share_state
+from recipes.commands.processes import result_of, run_directory, share_state, together
 from recipes.errors import CommandError, WorldError
 from recipes.run import Run
 from recipes.training import DIVERGED, STOPPED_EARLY
@@ -29,10 +29,14 @@ def train(recipe, settings, run_dir=None, *, strategy="auto", dtype=None, data_d
     extra = computing(recipe, strategy, dtype)
     if strategies.is_one_of_several():
         start_keras(strategy, recipe.DTYPE)
-    with run_directory(run_dir) as directory, Run(recipe_name(recipe), settings, directory, extra) as run:
-        if is_done(run):
+    with (
+        run_directory(run_dir) as directory,
+        together(lambda: Run(recipe_name(recipe), settings, directory, extra)) as run,
+    ):
+        result = result_of(run)
+        if result is not None:
             print(f"{run.directory} is done already; this is its result.")
-            return run.result, run.directory
+            return result, run.directory
         start_keras(strategy, recipe.DTYPE)
         with devices_for(recipe, settings, strategy) as devices:
             data = recipe.load(settings, data_dir, download)
