@@ -7,6 +7,7 @@ The argument is a Python that has JAX and torch; TensorFlow is that of this one.
 
 import json
 import os
+import pathlib
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import sys
 from benchmarks.record import write
 
 BOUND = 1e-5
+ROOT = pathlib.Path(__file__).parents[1]
 CELLS = {  # name: (backend, strategy, processes)
     "TensorFlow, 1 device": ("tensorflow", "auto", 1),
     "TensorFlow, 2 devices": ("tensorflow", "mirrored:2", 1),
@@ -24,8 +26,14 @@ CELLS = {  # name: (backend, strategy, processes)
 }
 
 
-def cell(python, backend, strategy, processes):
-    """What `benchmarks.exactness_cell` prints, run in processes of its own."""
+def cell(python, backend, strategy, processes, *sizes):
+    """What `benchmarks.exactness_cell` prints, run in processes of its own.
+
+    Args:
+        python: path of the interpreter.
+        backend, strategy, processes: of `CELLS`.
+        sizes: one number of samples and one micro-batch, both str; by default all of the table.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KERAS_DISTRIBUTION")}
     environment |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     if processes > 1:
@@ -34,7 +42,8 @@ def cell(python, backend, strategy, processes):
         environment |= {f"KERAS_DISTRIBUTION_{n}": v for n, v in zip(names, (address, str(processes)), strict=True)}
     running = [
         subprocess.Popen(
-            [python, "-m", "benchmarks.exactness_cell", strategy],
+            [python, "-m", "benchmarks.exactness_cell", strategy, *sizes],
+            cwd=ROOT,
             env=environment | ({"KERAS_DISTRIBUTION_PROCESS_ID": str(number)} if processes > 1 else {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

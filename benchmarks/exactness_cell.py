@@ -152,11 +152,15 @@ def measure(strategy, sizes=(WHOLE, UNEVEN), batches=BATCHES):
 
 
 def main():
-    (strategy,) = sys.argv[1:]
+    strategy, *sizes = sys.argv[1:]
     start_keras(strategy)
     import keras
 
-    result = {"backend": keras.backend.backend(), "version": _version(), **measure(strategy)}
+    result = {
+        "backend": keras.backend.backend(),
+        "version": _version(),
+        **measure(strategy, *([int(size)] for size in sizes)),
+    }
     if os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0":
         print(json.dumps(result))
 

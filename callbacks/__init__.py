@@ -3,5 +3,6 @@
 from callbacks.exact_resume import ExactResume
 from callbacks.full_batch import FullBatch
 from callbacks.gradient_monitor import GradientMonitor
+from callbacks.stop_on_convergence import StopOnConvergence
 
-__all__ = ["ExactResume", "FullBatch", "GradientMonitor"]
+__all__ = ["ExactResume", "FullBatch", "GradientMonitor", "StopOnConvergence"]

@@ -1,20 +1,40 @@
+import math
+
 import keras
+from keras import ops
 
 from callbacks.watched import descent_of, stop_if_diverged
+from custom_optimizers.clipping.norms import norms
 
 LOOK_EVERY = 5  # batches: to look is to wait for the device
 
 
 class GradientMonitor(keras.callbacks.Callback):
-    """Writes what the optimizer knows of its gradients into the logs of each epoch.
+    """Writes what the optimizer knows of its gradients into the logs of each epoch, and warns of layers.
+
+    ```python
+    norm(layer) = sqrt(sum(sum(g ** 2) for each variable of the layer))      # of the last full batch, before clipping
+    vanishing:  norm(layer) < vanishing * max(norm(each) for each layer)
+    exploding:  norm(layer) > exploding * max(norm(weights of the layer), 1), or not finite
+    ```
 
     The logs, and so the history, CSV files and TensorBoard, get `gradient_norm` and `clipped_norm` (before and after
-    clipping, of the last full batch), `clipped_share` (of all updates, 0 to 1), `updates` and `skipped_updates`. With
-    `FullBatch`, list it behind that. Turns on the diagnostics of the optimizer, by which an update whose gradient is
-    not finite is skipped; five in a row stop `fit`.
+    clipping, of the last full batch), `clipped_share` (of all updates, 0 to 1), `updates`, `skipped_updates`,
+    `vanishing_layers` and `exploding_layers` (how many there are). A layer that begins to vanish or to explode is named
+    in one line, with the figures.
+
+    With `FullBatch`, list it behind that. Turns on the diagnostics of the optimizer, by which an update whose gradient
+    is not finite is skipped; five in a row stop `fit`.
+
+    Args:
+        layers: bool. Log the norm of each layer's gradient too, as `gradient_norm/LAYER`.
+        vanishing: float in [0, 1), the share of the largest layer's norm below which a layer hardly learns. Stacks of
+            ten sigmoid layers come to 1e-6.
+        exploding: float > 0, in units of the norm of the layer's weights. Above 1000, a rate of 0.001 replaces them.
 
     Raises:
         TypeError: the model's optimizer is not one of `custom_optimizers`.
+        ValueError: an argument is out of its range.
 
     Example:
 
@@ -26,9 +46,18 @@ class GradientMonitor(keras.callbacks.Callback):
     >>> x = np.random.rand(100, 3)
     >>> watch = [FullBatch(), GradientMonitor()]
     >>> history = model.fit(x, x.sum(axis=1), epochs=3, callbacks=watch, verbose=0)
-    >>> history.history["updates"]
-    [1, 2, 3]
+    >>> history.history["updates"], history.history["exploding_layers"]
+    ([1, 2, 3], [0, 0, 0])
     """
+
+    def __init__(self, layers=False, vanishing=1e-4, exploding=1e3):
+        super().__init__()
+        if not 0 <= vanishing < 1:
+            raise ValueError(f"GradientMonitor: `vanishing` must lie in [0, 1). Received: vanishing={vanishing!r}")
+        if not exploding > 0:
+            raise ValueError(f"GradientMonitor: `exploding` must be > 0. Received: exploding={exploding!r}")
+        self.layers, self.vanishing, self.exploding = layers, vanishing, exploding
+        self._warned_of = set()
 
     def set_model(self, model):
         super().set_model(model)
@@ -37,6 +66,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self._watch(True)
 
     def on_train_begin(self, logs=None):
+        self._warned_of = set()
         self._optimizer.forget_skipped()
 
     def on_train_end(self, logs=None):
@@ -52,6 +82,55 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         stop_if_diverged(self.model, self._optimizer)
-        if logs is not None:
-            seen = self._optimizer.read_diagnostics()
-            logs.update({name: value for name, value in seen.items() if name != "skipped_in_a_row"})
+        if logs is None:
+            return
+        seen = self._optimizer.read_diagnostics()
+        logs.update({name: value for name, value in seen.items() if name != "skipped_in_a_row"})
+        of_layers = _by_layer(self._optimizer.read_variable_norms())
+        weights = _by_layer(_norms_of(self.model.trainable_variables))
+        logs["vanishing_layers"] = self._warn(
+            "vanishes", self._vanishing_layers(of_layers), of_layers, max(of_layers.values())
+        )
+        logs["exploding_layers"] = self._warn(
+            "explodes", self._exploding_layers(of_layers, weights), of_layers, weights
+        )
+        if self.layers:
+            logs.update({f"gradient_norm/{name}": norm for name, norm in of_layers.items()})
+
+    def _vanishing_layers(self, norms):
+        largest = max(norms.values())
+        return [name for name, norm in norms.items() if norm < self.vanishing * largest]
+
+    def _exploding_layers(self, norms, weights):
+        return [
+            name
+            for name, norm in norms.items()
+            if not norm <= self.exploding * max(weights.get(name, 1.0), 1.0)  # NaN explodes
+        ]
+
+    def _warn(self, what, names, norms, beside):
+        """Print a line for each layer that was not warned of; return how many layers there are."""
+        for name in names:
+            if (what, name) not in self._warned_of:
+                other = (
+                    f"that of its weights is {beside.get(name, math.nan):.2g}"
+                    if isinstance(beside, dict)
+                    else f"the largest of a layer is {beside:.2g}"
+                )
+                print(f"\nGradientMonitor: the gradient of {name} {what}: its norm is {norms[name]:.2g}, {other}.")
+        self._warned_of |= {(what, name) for name in names}
+        return len(names)
+
+
+def _norms_of(variables):
+    values = ops.convert_to_numpy(ops.stack(norms(variables))).tolist()
+    return {variable.path: value for variable, value in zip(variables, values, strict=True)}
+
+
+def _by_layer(of_variables):
+    """Norms of variables, by path, as norms of layers."""
+    squares = {}
+    for path, norm in of_variables.items():
+        layer = path.rpartition("/")[0] or path
+        squares[layer] = squares.get(layer, 0.0) + norm**2
+    return {layer: math.sqrt(value) for layer, value in squares.items()}

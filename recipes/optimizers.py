@@ -87,7 +87,7 @@ def makes_full_batches(name):
 
 
 def make(name, *, learning_rate, momentum, clipping):
-    """Build an optimizer.
+    """Build an optimizer; under the policy mixed_float16, within a `LossScaleOptimizer`.
 
     Args:
         name: str, as `class_name` takes it.
@@ -108,4 +108,8 @@ def make(name, *, learning_rate, momentum, clipping):
     if bound:
         ours_name, keras_name = CLIPPERS[bound[0]]
         given |= {"clipping": getattr(clippers, ours_name)(bound[1])} if ours else {keras_name: bound[1]}
-    return cls(**given)
+    made = cls(**given)
+    if keras.config.dtype_policy().name == "mixed_float16":
+        # Keras would do it in `compile`, and forget it in the saved model.
+        return keras.optimizers.LossScaleOptimizer(made)
+    return made

@@ -1,16 +1,26 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import pytest
-import tensorflow as tf
 
-# Two logical devices on the one processor, for what tf.distribute does; set before anything runs.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
+BACKEND = keras.backend.backend()
+
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    # Two logical devices on the one processor, for what tf.distribute does; set before anything runs.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Tests outside of tests/backends are TensorFlow's."""
+    outside = collection_path.suffix == ".py" and "backends" not in collection_path.parts
+    return True if BACKEND != "tensorflow" and outside else None
 
 
 @pytest.fixture(autouse=True)

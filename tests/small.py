@@ -4,7 +4,6 @@ import contextlib
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
 
@@ -41,6 +40,8 @@ def compiled(optimizer, reduction="sum_over_batch_size", regularizer=None, **opt
 
 
 def mirrored():
+    import tensorflow as tf
+
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
