@@ -100,9 +100,8 @@ class Descent(keras.optimizers.Optimizer):
         owner = type(self).__name__
         self.gradient_accumulation_steps = _checked_steps(owner, gradient_accumulation_steps)
         self.weight_decay_mode = one_of(owner, "weight_decay_mode", weight_decay_mode, ("decoupled", "coupled"))
-        self.not_decayed = Patterns(owner, "exclude_from_weight_decay", dict.fromkeys(exclude_from_weight_decay or ()))
-        self.multipliers = Patterns(owner, "learning_rate_multipliers", learning_rate_multipliers or {})
-        self.multipliers.check_values()
+        self.not_decayed = Patterns.of_list(owner, "exclude_from_weight_decay", exclude_from_weight_decay)
+        self.multipliers = Patterns.of_dict(owner, "learning_rate_multipliers", learning_rate_multipliers)
         self.clippers = as_clippers(clipping)
         if self.clippers and (clipnorm or clipvalue or global_clipnorm):
             raise ValueError(

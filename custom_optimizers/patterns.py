@@ -24,14 +24,29 @@ class Patterns:
                     f"{owner}: `{argument}`: {expression!r} is not a regular expression ({error})."
                 ) from error
 
-    def check_values(self):
-        """Raise a ValueError unless the values are numbers >= 0."""
-        for expression, value in self.given.items():
+    @classmethod
+    def of_list(cls, owner, argument, given):
+        """From a list of expressions, or None; a ValueError for anything else."""
+        if given is not None and not isinstance(given, (list, tuple)):
+            raise ValueError(
+                f"{owner}: `{argument}` must be None or a list of regular expressions. Received: {given!r}"
+            )
+        return cls(owner, argument, dict.fromkeys(given or ()))
+
+    @classmethod
+    def of_dict(cls, owner, argument, given):
+        """From a dict with numbers >= 0, or None; a ValueError for anything else."""
+        if given is not None and not isinstance(given, dict):
+            raise ValueError(
+                f"{owner}: `{argument}` must be None or a dict from regular expressions to numbers. Received: {given!r}"
+            )
+        for expression, value in (given or {}).items():
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not is_number or not 0 <= value < float("inf"):
                 raise ValueError(
-                    f"{self.owner}: `{self.argument}` must be finite numbers >= 0. Received: {expression!r}: {value!r}"
+                    f"{owner}: `{argument}` must have finite numbers >= 0. Received: {expression!r}: {value!r}"
                 )
+        return cls(owner, argument, given or {})
 
     def match(self, paths):
         """Look for the expressions in the variables' paths; raise a ValueError if one matches none."""

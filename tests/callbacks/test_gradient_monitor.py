@@ -59,7 +59,7 @@ def test_stops_in_the_middle_of_an_epoch(capsys):
     x[:] = np.inf
     model.fit(x, y, callbacks=[GradientMonitor()], **FIT)
     assert model.optimizer.read_diagnostics()["skipped_updates"] == 5
-    assert capsys.readouterr().out.count("\n") == 2  # one line, after the progress bar's
+    assert capsys.readouterr().out.count("not finite") == 1
 
 
 def test_reaches_csv_and_tensorboard(tmp_path):
@@ -77,3 +77,55 @@ def test_reaches_csv_and_tensorboard(tmp_path):
 def test_refuses_other_optimizers():
     with pytest.raises(TypeError, match=r"GradientMonitor.*Adam"):
         compiled(keras.optimizers.Adam).fit(*samples(20), callbacks=[GradientMonitor()], **FIT)
+
+
+def deep(activation, initializer="glorot_uniform", depth=10):
+    layers = [keras.layers.Dense(16, activation, kernel_initializer=initializer, name=f"d{i}") for i in range(depth)]
+    model = keras.Sequential([keras.Input((8,)), *layers, keras.layers.Dense(1, name="head")])
+    model.compile(BatchGD(1e-6), "mse")
+    return model
+
+
+def watched(model, **options):
+    x = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
+    monitor = GradientMonitor(layers=True, **options)
+    history = model.fit(x, x[:, :1], epochs=2, verbose=0, callbacks=[FullBatch(), monitor]).history
+    return {name.partition("/")[2].rpartition("/")[2]: v[0] for name, v in history.items() if "/" in name}, history
+
+
+def test_vanishing_layers_are_counted_and_named_once(capsys):
+    norms, history = watched(deep("sigmoid"))
+    expected = [name for name, norm in norms.items() if norm < 1e-4 * max(norms.values())]
+    assert "d0" in expected
+    assert "head" not in expected
+    assert history["vanishing_layers"] == [len(expected)] * 2
+    lines = [line for line in capsys.readouterr().out.splitlines() if "vanishes" in line]
+    assert len(lines) == len(expected)
+    assert f"its norm is {norms['d0']:.2g}, the largest of a layer is {max(norms.values()):.2g}" in lines[0]
+
+
+def test_exploding_layers_are_counted_and_named(capsys):
+    _, history = watched(deep("linear", keras.initializers.RandomNormal(stddev=2.0)))
+    assert history["exploding_layers"][0] > 5
+    assert "d0 explodes: its norm is" in capsys.readouterr().out
+
+
+def test_a_sound_net_has_neither(capsys):
+    _, history = watched(deep("relu", "he_normal", depth=4))
+    assert history["vanishing_layers"] == history["exploding_layers"] == [0, 0]
+    assert "GradientMonitor" not in capsys.readouterr().out
+
+
+def test_where_it_is_not_finite():
+    x, y = samples(40)
+    model = compiled(lambda: BatchGD(0.05))
+    x[0] = np.nan
+    history = model.fit(x, y, callbacks=[FullBatch(), GradientMonitor()], **FIT).history
+    assert history["exploding_layers"][0] >= 1
+
+
+@pytest.mark.parametrize("arguments", [{"vanishing": 1.0}, {"vanishing": -0.1}, {"exploding": 0}])
+def test_bounds_that_cannot_be(arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"GradientMonitor: `{name}`"):
+        GradientMonitor(**arguments)

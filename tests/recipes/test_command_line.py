@@ -1,5 +1,6 @@
 """The command line as a user meets it, in a process of its own where that matters."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -107,10 +108,34 @@ def test_a_run_directory_that_cannot_be_made(capsys, tmp_path):
 
 
 def test_other_backends_are_refused(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    status, _, err = said(capsys, "train", "cifar10_cnn", "--run-dir", str(tmp_path / "run"))
+    assert (status, err.count("\n")) == (2, 1)
+    assert "recipes train on tensorflow, jax, torch" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_backend_that_is_not_installed(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     status, _, err = said(capsys, "train", "cifar10_cnn", "--run-dir", str(tmp_path / "run"))
     assert (status, err.count("\n")) == (1, 1)
-    assert "TensorFlow" in err
+    assert "pip install keras-descent[torch]" in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["cifar10_cnn", "--dtype", "float8"], "--dtype"),
+        (["cifar10_cnn", "--strategy", "many"], "--strategy"),
+        (["linear_regression", "--dtype", "bfloat16"], "computes in float64"),
+    ],
+)
+def test_devices_and_precisions_that_cannot_be(capsys, tmp_path, options, named):
+    status, _, err = said(capsys, "train", *options, "--run-dir", str(tmp_path / "run"))
+    assert (status, err.count("\n")) == (2, 1)
+    assert named in err
     assert not (tmp_path / "run").exists()
 
 
