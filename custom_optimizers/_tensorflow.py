@@ -16,6 +16,16 @@ from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
 from custom_optimizers.update import update, update_from_sums
 
 
+def check_devices(owner):
+    """Raise a ValueError under a strategy that `fit` of Keras 3 fails with."""
+    if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+        raise ValueError(
+            f"{owner}: `fit` of Keras 3 fails under MultiWorkerMirroredStrategy. Several hosts train with "
+            "KERAS_BACKEND=jax, keras.distribution.initialize() and keras.distribution.DataParallel; one host with "
+            "several devices with MirroredStrategy."
+        )
+
+
 def scope(optimizer):
     """Where variables that join the optimizer later have to be created."""
     return optimizer._distribution_strategy.scope()

@@ -13,6 +13,10 @@ from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
 from custom_optimizers.update import update, update_from_sums
 
 
+def check_devices(owner):
+    """All that Keras trains on will do."""
+
+
 def scope(optimizer):
     """Where variables that join the optimizer later have to be created: anywhere."""
     return contextlib.nullcontext()

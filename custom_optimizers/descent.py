@@ -60,6 +60,7 @@ class Descent(keras.optimizers.Optimizer):
     Raises:
         ValueError: an argument is out of its range, or a regular expression matches no variable. The message names
             it.
+        ValueError: on TensorFlow, under MultiWorkerMirroredStrategy, with which `fit` fails.
         RuntimeError: the Keras backend is not TensorFlow, JAX or torch.
     """
 
@@ -111,6 +112,7 @@ class Descent(keras.optimizers.Optimizer):
         self.is_watched = False  # whether a callback stops `fit` when gradients are not finite
         self.micro_batches = MicroBatches()
         self._backend = _backend_module()
+        self._backend.check_devices(owner)
         self._window = self._record = None  # made by `build`, or when a callback asks for them
 
     # State

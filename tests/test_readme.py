@@ -42,7 +42,29 @@ def test_its_figures_are_those_of_the_result_files():
     assert (
         f"{memory['BatchGD, full_batches'] / memory['Keras SGD, batch 500']:.2f} × | `benchmarks/results/mem" in README
     )
-    assert percent(row(data="digits", optimizer="batch_gd")) in README
+    assert percent(row(data="digits", optimizer="batch_gd", backend="tensorflow")) in README
+
+
+def test_its_table_of_exactness_is_that_of_the_results():
+    found = result("exactness")
+    for name, cell in found["cells"].items():
+        theirs = cell["Keras's own accumulation, clipping"]
+        theirs = theirs if isinstance(theirs, str) else f"{theirs:.1e}"
+        assert f"| {name} | {found['largest'][name]:.1e} | {theirs} |" in README
+    assert max(found["largest"].values()) <= found["bound"] == 1e-5
+    means = {}
+    for backend, words in (("tensorflow", "on TensorFlow"), ("jax", "on JAX"), ("torch", "on torch")):
+        of = row(data="digits", optimizer="batch_gd", backend=backend)
+        assert f"{percent(of)} {words}" in README
+        assert of["n"] == "5"
+        means[backend] = float(of["mean"])
+    assert max(means.values()) - min(means.values()) < 0.005
+
+
+def test_its_figures_of_jax_are_those_of_the_result_file():
+    ratios = result("accumulation_jax")["ratios"]
+    for peer, words in (("Keras SGD", "Keras's own accumulation"), ("optax.MultiSteps", "`optax.MultiSteps`")):
+        assert f"beside {words} | {ratios[f'BatchGD / {peer}']['median']:.2f} × |" in README
 
 
 def row(**where):
@@ -65,7 +87,7 @@ def test_its_table_of_equal_passes_is_that_of_the_results(optimizer):
 
 def test_the_recipe_s_docstring_has_the_same_figures():
     said = " ".join(inspect.getdoc(cifar10_cnn).split())
-    assert percent(row(data="digits", optimizer="batch_gd")) in said
+    assert percent(row(data="digits", optimizer="batch_gd", backend="tensorflow")) in said
     for schedule in ("inverse_time:0.01", "constant"):
         assert percent(row(data="cifar10", variant="basic", schedule=schedule)) in said
 

@@ -1,16 +1,22 @@
 """What an optimizer does with micro-batches, on every backend."""
 
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
+from benchmarks.exactness import free_port
 from callbacks import FullBatch, GradientMonitor, StopOnConvergence
 from custom_optimizers import BatchGD
 from custom_optimizers.clipping import ByGlobalNorm
 from tests.small import change, compiled, flat, relative, samples
 
 BACKEND = keras.backend.backend()
+ROOT = pathlib.Path(__file__).parents[2]
 FIT = {"epochs": 3, "shuffle": False, "verbose": 0}
 
 
@@ -190,3 +196,18 @@ def test_equals_torch(nesterov):
         sgd.step()
     ours.fit(x, y, batch_size=7, **FIT, callbacks=[FullBatch()])
     assert relative(change(ours), change(theirs)) < 1e-5
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="DistributedDataParallel is of torch")
+def test_processes_of_torch_equal_one(tmp_path):
+    """Clipping acts on the gradient that DDP has reduced: it is the same as that of all samples at once."""
+    port, out = str(free_port()), tmp_path / "weights.npy"
+    command = [sys.executable, "-m", "tests.backends.ddp", port]
+    processes = [
+        subprocess.Popen([*command, rank, str(out)], cwd=ROOT, stderr=subprocess.PIPE, text=True) for rank in "01"
+    ]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    whole = compiled(lambda: keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=0.5))
+    whole.fit(*samples(24), batch_size=24, **FIT)
+    assert relative(np.load(out), flat(whole)) < 1e-6

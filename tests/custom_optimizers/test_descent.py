@@ -180,3 +180,13 @@ def test_other_backends_are_refused_in_one_line():
         "RuntimeError: custom_optimizers runs on the backends tensorflow, jax, torch of Keras"
         in done.stderr.splitlines()[-1]
     )
+
+
+def test_several_workers_of_tensorflow_are_refused_with_the_way_that_works():
+    code = (
+        "import tensorflow as tf; from custom_optimizers import BatchGD; "
+        "tf.distribute.MultiWorkerMirroredStrategy().scope().__enter__(); BatchGD()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    (said,) = (line for line in done.stderr.splitlines() if line.startswith("ValueError: BatchGD"))
+    assert "KERAS_BACKEND=jax, keras.distribution.initialize()" in said
