@@ -16,7 +16,7 @@ from jax import numpy as jnp
 from keras import ops
 
 from custom_optimizers.descent import EPOCH
-from custom_optimizers.update import update, update_from_sums
+from custom_optimizers.update import update, update_from_sums, write_one
 
 
 def check_devices(owner):
@@ -83,9 +83,10 @@ def choose(optimizer, predicate, then, otherwise=None):
     _when(optimizer, predicate, then)
 
 
-def write(rule, variable, gradient, learning_rate):
-    """Call `rule(variable, gradient, learning_rate)`."""
-    rule(variable, gradient, learning_rate)
+def write(optimizer, variables, gradients, learning_rate):
+    """Change the variables by their gradients."""
+    for variable, gradient in zip(variables, gradients, strict=True):
+        write_one(optimizer, variable, gradient, learning_rate)
 
 
 def skip(optimizer):

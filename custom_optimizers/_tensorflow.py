@@ -13,7 +13,7 @@ from keras import ops
 
 from custom_optimizers.descent import EPOCH
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
-from custom_optimizers.update import update, update_from_sums
+from custom_optimizers.update import update, update_from_sums, write_one
 
 
 def check_devices(owner):
@@ -67,14 +67,16 @@ def choose(optimizer, predicate, then, otherwise=lambda: None):
     tf.cond(predicate, then, otherwise)
 
 
-def write(rule, variable, gradient, learning_rate):
-    """Call `rule(variable, gradient, learning_rate)` wherever the variable lies."""
-    tf.distribute.get_strategy().extended.update(
-        variable.value if hasattr(variable, "constraint") else variable,
-        rule,
-        args=(gradient, learning_rate),
-        group=False,
-    )
+def write(optimizer, variables, gradients, learning_rate):
+    """Change the variables by their gradients, wherever they lie."""
+    extended = tf.distribute.get_strategy().extended
+    for variable, gradient in zip(variables, gradients, strict=True):
+        extended.update(
+            variable.value if hasattr(variable, "constraint") else variable,
+            functools.partial(write_one, optimizer),
+            args=(gradient, learning_rate),
+            group=False,
+        )
 
 
 def skip(optimizer):

@@ -8,9 +8,10 @@ import contextlib
 import torch
 from keras import ops
 
-from custom_optimizers.descent import EPOCH
+from custom_optimizers.descent import EPOCH, Descent
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
-from custom_optimizers.update import update, update_from_sums
+from custom_optimizers.foreach import Foreach
+from custom_optimizers.update import update, update_from_sums, write_one
 
 
 def check_devices(owner):
@@ -66,9 +67,23 @@ def choose(optimizer, predicate, then, otherwise=lambda: None):
         otherwise()
 
 
-def write(rule, variable, gradient, learning_rate):
-    """Call `rule(variable, gradient, learning_rate)`."""
-    rule(variable, gradient, learning_rate)
+def write(optimizer, variables, gradients, learning_rate):
+    """Change the variables by their gradients: all of one kind at once where the rule is one of single entries."""
+    if type(optimizer).rule is Descent.rule:
+        for variable, gradient in zip(variables, gradients, strict=True):
+            write_one(optimizer, variable, gradient, learning_rate)
+        return
+    kinds = {}
+    for variable, gradient in zip(variables, gradients, strict=True):
+        kind = (
+            variable.value.dtype,
+            variable.value.device,
+            optimizer.multiplier_of(variable),
+            optimizer.decays(variable),
+        )
+        kinds.setdefault(kind, []).append((variable, gradient))
+    for (dtype, _, multiplier, decays), pairs in kinds.items():
+        _write_kind(optimizer, pairs, (learning_rate * multiplier).to(dtype), decays)
 
 
 def skip(optimizer):
@@ -95,3 +110,19 @@ def _accumulate(optimizer, grads, variables):
     else:
         torch._foreach_addcmul_(sums, grads, [weight.to(s.dtype) for s in sums])
     window.divisor.value.add_(divisor)
+
+
+def _write_kind(optimizer, pairs, rate, decays):
+    """Change variables of one dtype, rate and decay: what `write_one` does, for all at once."""
+    values = Foreach(variable.value for variable, _ in pairs)
+    gradients = Foreach(dense(gradient).to(rate.dtype) for _, gradient in pairs)
+    if decays and optimizer.weight_decay_mode == "coupled":
+        gradients = gradients + values * optimizer.weight_decay
+    elif decays:
+        values.set(values - values * optimizer.weight_decay * rate)
+    indices = [optimizer._get_variable_index(variable) for variable, _ in pairs]
+    slots = tuple(Foreach(slot[i].value for i in indices) for slot in optimizer.slots)
+    change, after = optimizer.rule(gradients, slots, rate)
+    for slot, value in zip(slots, after, strict=True):
+        slot.set(value)
+    values.set(values + change)

@@ -115,21 +115,28 @@ class BatchGD(Descent):
         self.nesterov = nesterov
         self.velocity = one_of("BatchGD", "velocity", velocity, ("keras", "torch"))
 
-    def build_slots(self, variables):
-        self.momentums = self.add_optimizer_variables(variables, "momentum") if self.momentum else []
+    @property
+    def slot_names(self):
+        return ("momentum",) if self.momentum else ()
+
+    def rule(self, gradient, slots, learning_rate):
+        step = gradient * learning_rate
+        if not self.momentum:
+            return -step, ()
+        (velocity,) = slots
+        if self.velocity == "keras":
+            velocity = velocity * self.momentum - step
+            return velocity * self.momentum - step if self.nesterov else velocity, (velocity,)
+        velocity = velocity * self.momentum + gradient
+        direction = velocity * self.momentum + gradient if self.nesterov else velocity
+        return -(direction * learning_rate), (velocity,)
 
     def update_step(self, gradient, variable, learning_rate):
-        learning_rate = ops.cast(learning_rate, variable.dtype)
-        gradient = ops.cast(gradient, variable.dtype)
-        if not self.momentum:
-            self.assign_sub(variable, ops.multiply(gradient, learning_rate))
-            return
-        slot = self.momentums[self._get_variable_index(variable)]
-        momentum = ops.cast(self.momentum, variable.dtype)
-        rule = _keras_rule if self.velocity == "keras" else _torch_rule
-        velocity, change = rule(slot, gradient, learning_rate, momentum, self.nesterov)
-        self.assign(slot, velocity)
-        self.assign_add(variable, change)
+        if self.momentum:
+            super().update_step(gradient, variable, learning_rate)
+        else:  # an embedding's gradient stays sparse
+            rate = ops.cast(learning_rate, variable.dtype)
+            self.assign_sub(variable, ops.multiply(ops.cast(gradient, variable.dtype), rate))
 
     def get_config(self):
         return {
@@ -138,16 +145,3 @@ class BatchGD(Descent):
             "nesterov": self.nesterov,
             "velocity": self.velocity,
         }
-
-
-def _keras_rule(velocity, gradient, learning_rate, momentum, nesterov):
-    step = ops.multiply(gradient, learning_rate)
-    velocity = ops.subtract(ops.multiply(velocity, momentum), step)
-    change = ops.subtract(ops.multiply(velocity, momentum), step) if nesterov else velocity
-    return velocity, change
-
-
-def _torch_rule(velocity, gradient, learning_rate, momentum, nesterov):
-    velocity = ops.add(ops.multiply(velocity, momentum), gradient)
-    direction = ops.add(gradient, ops.multiply(velocity, momentum)) if nesterov else velocity
-    return velocity, ops.negative(ops.multiply(direction, learning_rate))

@@ -23,14 +23,16 @@ class Descent(keras.optimizers.Optimizer):
     g = clip(g)
     rate = learning_rate * multiplier             # of the variable; 1 by default
     w = w - rate * weight_decay * w               # decoupled; coupled: g = g + weight_decay * w
-    w = update_step(g, w, rate)
+    change, slots = rule(g, slots, rate)
+    w = w + change
     ```
 
     The sum is kept in float32 or the variable's dtype, whichever is wider. `iterations`, learning-rate schedules,
     weight decay, the moving average of the weights and constraints count updates, never micro-batches.
 
-    A subclass implements `update_step(gradient, variable, learning_rate)`, creates its own state in
-    `build_slots(variables)` with `add_optimizer_variables`, and adds its arguments to `get_config`.
+    A subclass names what it keeps of each variable in `slot_names`, implements `rule(gradient, slots, learning_rate)`,
+    and adds its arguments to `get_config`. A rule that is not made of `+`, `-`, `*` and `/` alone, entry by entry,
+    implements `update_step(gradient, variable, learning_rate)` instead.
 
     Args:
         learning_rate: float, `keras.optimizers.schedules.LearningRateSchedule` (called with the number of updates
@@ -125,15 +127,12 @@ class Descent(keras.optimizers.Optimizer):
             patterns.match([_path(v) for v in variables])
         with self._no_accumulators_of_keras():
             super().build(variables)
-        self.build_slots(variables)
+        self.slots = [self.add_optimizer_variables(variables, name) for name in self.slot_names]
         self._clipper_states = [self._build_clipper_state(c, variables) for c in self.clippers]
         if self.gradient_accumulation_steps is not None:
             self._build_window()
         if self.diagnostics:
             self._record = Diagnostics(self)
-
-    def build_slots(self, variables):
-        """Create the state of the update rule. For subclasses; there is none by default."""
 
     def accumulate_over_epoch(self):
         """Make one update a pass over the data, also when this optimizer has been built already.
@@ -260,7 +259,38 @@ class Descent(keras.optimizers.Optimizer):
             self._backend.step(self, grads, variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        raise NotImplementedError(f"{type(self).__name__} has no `update_step`.")
+        """Change one variable by its gradient, as `rule` says. For rules that it cannot say, subclasses override this.
+
+        Args:
+            gradient: tensor, of the full batch, clipped.
+            variable: the variable.
+            learning_rate: scalar tensor, with the variable's multiplier in it.
+        """
+        index, dtype = self._get_variable_index(variable), variable.dtype
+        slots = [slot[index] for slot in self.slots]
+        gradient = ops.cast(self._backend.dense(gradient), dtype)
+        values = tuple(ops.convert_to_tensor(slot) for slot in slots)
+        change, after = self.rule(gradient, values, ops.cast(learning_rate, dtype))
+        for slot, value in zip(slots, after, strict=True):
+            self.assign(slot, value)
+        self.assign_add(variable, change)
+
+    slot_names = ()  # of what is kept of each variable from one update to the next, zeros at first
+
+    def rule(self, gradient, slots, learning_rate):
+        """The update rule: a pure function, made of `+`, `-`, `*` and `/` entry by entry.
+
+        On torch it is called with all variables at once (`custom_optimizers.foreach.Foreach`).
+
+        Args:
+            gradient: tensor, of the full batch, clipped.
+            slots: tuple of tensors, one for each of `slot_names`.
+            learning_rate: scalar tensor.
+
+        Returns:
+            `(change, slots)`: what is added to the variable, and what is kept.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither a `rule` nor an `update_step`.")
 
     def full_batch_gradients(self, gradients, variables):
         """Clip the gradients of a full batch. A pure function.

@@ -1,7 +1,7 @@
 """What an update is, the same on every backend: clip, decay, rule, moving average, constraints, counting.
 
-What differs lies in the module of the backend, `optimizer._backend`: how a condition is carried out (`choose`), where
-a variable is written (`write`), and what a sparse gradient is made dense by (`dense`).
+What differs lies in the module of the backend, `optimizer._backend`: how a condition is carried out (`choose`), how
+variables are written (`write`), and what a sparse gradient is made dense by (`dense`).
 """
 
 import functools
@@ -65,12 +65,7 @@ def _write_and_count(record, write, before, after):
 
 
 def _write(optimizer, variables, gradients, states):
-    learning_rate = ops.convert_to_tensor(optimizer.learning_rate)
-    for gradient, variable in zip(gradients, variables, strict=True):
-        multiplier = optimizer.multiplier_of(variable)
-        rate = learning_rate if multiplier == 1 else learning_rate * multiplier
-        rule = functools.partial(_write_one, optimizer, optimizer.decays(variable))
-        optimizer._backend.write(rule, variable, gradient, rate)
+    optimizer._backend.write(optimizer, variables, gradients, ops.convert_to_tensor(optimizer.learning_rate))
     for state, values in zip(optimizer._clipper_states, states, strict=True):
         for variable, value in zip(state, values, strict=True):
             variable.assign(value)
@@ -81,10 +76,20 @@ def _write(optimizer, variables, gradients, states):
     optimizer._iterations.assign_add(1)
 
 
-def _write_one(optimizer, decays, variable, gradient, learning_rate):
-    if decays:
-        gradient = optimizer.decayed(gradient, variable, learning_rate)
-    optimizer.update_step(gradient, variable, learning_rate)
+def write_one(optimizer, variable, gradient, learning_rate):
+    """Change one variable by its gradient: its rate, its decay, and the rule.
+
+    Args:
+        optimizer: `Descent`.
+        variable: as Keras knows it, or as TensorFlow does where it is written.
+        gradient: tensor.
+        learning_rate: scalar tensor.
+    """
+    multiplier = optimizer.multiplier_of(variable)
+    rate = learning_rate if multiplier == 1 else learning_rate * multiplier
+    if optimizer.decays(variable):
+        gradient = optimizer.decayed(gradient, variable, rate)
+    optimizer.update_step(gradient, variable, rate)
 
 
 def _average(optimizer):

@@ -10,7 +10,7 @@
 | processor with AMX or AVX-512 for bfloat16, on TensorFlow and torch | bfloat16 |
 | any other | float32 |
 
-`probe` trains a few batches in each and takes the fastest.
+`probe` trains a few batches in each and takes the fastest; float16 on GPUs only.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def chosen_by_rule(strategy):
     backend = keras.backend.backend()
     if strategy.name == "tpu":
         return "bfloat16", "TPU"
-    capability = _compute_capability(backend) if _is_gpu(strategy.devices[0]) else None
+    capability = _compute_capability(backend) if is_gpu(strategy.devices[0]) else None
     if capability is not None:
         dtype = "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
         return dtype, "GPU of compute capability {}.{}".format(*capability)
@@ -74,7 +74,8 @@ def _policy(name):
         keras.config.set_dtype_policy(before)
 
 
-def _is_gpu(device):
+def is_gpu(device):
+    """Whether this is the name of a GPU, on any backend."""
     return device.lower().startswith(("gpu", "cuda"))
 
 

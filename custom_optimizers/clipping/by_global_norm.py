@@ -1,7 +1,7 @@
 import keras
 
 from custom_optimizers.clipping.clipper import Clipper, positive
-from custom_optimizers.clipping.norms import global_norm, scaled_to
+from custom_optimizers.clipping.norms import factor_to, global_norm, scaled
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -37,5 +37,5 @@ class ByGlobalNorm(Clipper):
         self.limit = positive("ByGlobalNorm", "limit", limit)
 
     def clip(self, gradients, variables, state):
-        norm = global_norm(gradients)
-        return [scaled_to(g, norm, self.limit) for g in gradients], state
+        factor = factor_to(global_norm(gradients), self.limit)
+        return [scaled(g, factor) for g in gradients], state

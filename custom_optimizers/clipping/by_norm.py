@@ -1,7 +1,7 @@
 import keras
 
 from custom_optimizers.clipping.clipper import Clipper, positive
-from custom_optimizers.clipping.norms import global_norm, scaled_to
+from custom_optimizers.clipping.norms import factor_to, global_norm, scaled
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -34,4 +34,4 @@ class ByNorm(Clipper):
         self.limit = positive("ByNorm", "limit", limit)
 
     def clip(self, gradients, variables, state):
-        return [scaled_to(g, global_norm([g]), self.limit) for g in gradients], state
+        return [scaled(g, factor_to(global_norm([g]), self.limit)) for g in gradients], state

@@ -26,14 +26,15 @@ def norms(tensors):
     return [ops.sqrt(ops.sum(ops.square(ops.cast(tensor, "float32")))) for tensor in tensors]
 
 
-def scaled_to(tensor, norm, bound):
-    """`tensor * min(1, bound / norm)`, in the tensor's dtype; the very tensor where `norm <= bound`.
-
-    The product is taken in the dtype of the norm, since `bound / norm` may leave the range of float16.
-    """
+def factor_to(norm, bound):
+    """`min(1, bound / norm)`, in the dtype of the norm; exactly 1 where `norm <= bound`."""
     bound = ops.cast(bound, norm.dtype)
-    factor = ops.where(norm > bound, bound / norm, ops.ones_like(norm))
-    return ops.cast(ops.cast(tensor, norm.dtype) * factor, tensor.dtype)
+    return ops.where(norm > bound, bound / norm, ops.ones_like(norm))
+
+
+def scaled(tensor, factor):
+    """`tensor * factor` in the tensor's dtype. The product is taken in the factor's, which may be out of its range."""
+    return ops.cast(ops.cast(tensor, factor.dtype) * factor, tensor.dtype)
 
 
 def _rescaled_norm(tensors):

@@ -15,16 +15,21 @@ EPOCHS = 3  # the first compiles
 GAIN = 0.95  # of the seconds of float32: what is not faster by more is not worth fewer bits
 
 
-def probe(recipe, settings, data, strategy):
-    """Train a few batches in each dtype, throw them away, and choose.
+def probe(recipe, settings, data, devices):
+    """Train a few batches in each dtype, throw them away, and choose. Processors compute float16 too slowly to try.
+
+    Args:
+        devices: `recipes.strategies.Strategy`.
 
     Returns:
         `(dtype, reason)`: the fastest, unless float32 is as fast within 5 %; what was measured, in words.
     """
     seconds = {}
     for dtype in dtypes.COMPUTED:
+        if dtype == "float16" and not dtypes.is_gpu(devices.devices[0]):
+            continue
         with dtypes.policy(dtype):
-            epochs, share = measured_epochs(recipe, settings, data, {"strategy": strategy, "dtype": dtype})
+            epochs, share = measured_epochs(recipe, settings, data, {"strategy": devices.name, "dtype": dtype})
         seconds[dtype] = min(epochs[1:]) / share
     fastest = min(seconds, key=seconds.get)
     found = fastest if seconds[fastest] < GAIN * seconds["float32"] else "float32"

@@ -89,7 +89,7 @@ def settled_dtype(recipe, settings, data, dtype, devices, recorded=None):
         return dtype
     if recorded in dtypes.COMPUTED:
         return recorded
-    found, reason = dtypes.chosen_by_rule(devices) if dtype == "auto" else probe(recipe, settings, data, devices.name)
+    found, reason = dtypes.chosen_by_rule(devices) if dtype == "auto" else probe(recipe, settings, data, devices)
     print(f"--dtype {dtype}: {found} ({reason})")
     return found
 

@@ -217,10 +217,10 @@ def test_one_bad_full_batch_is_skipped_and_counted():
     model = compiled(lambda: BatchGD(0.05, 0.9, clipping=ByGlobalNorm(1.0)))
     fit = {"batch_size": SMALL, "shuffle": False, "verbose": 0, "callbacks": [FullBatch()]}
     model.fit(x, y, **fit)
-    before = [v.numpy() for v in model.optimizer.momentums], flat(model)
+    before = [v.numpy() for v in model.optimizer.slots[0]], flat(model)
     model.fit(np.where(np.arange(40)[:, None, None, None] == 3, np.inf, x), y, **fit)
     np.testing.assert_array_equal(flat(model), before[1])
-    for variable, value in zip(model.optimizer.momentums, before[0], strict=True):
+    for variable, value in zip(model.optimizer.slots[0], before[0], strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
     model.fit(x, y, **fit)
     seen = model.optimizer.read_diagnostics()

@@ -149,7 +149,7 @@ def test_windows_of_k_do_not_become_passes():
         BatchGD(gradient_accumulation_steps=3).accumulate_over_epoch()
 
 
-def test_a_rule_needs_an_update_step():
+def test_an_optimizer_needs_a_rule():
     with pytest.raises(NotImplementedError, match="update_step"):
         Descent(0.1).apply([ops.array([1.0])], [keras.Variable([1.0])])
 
