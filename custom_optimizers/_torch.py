@@ -10,7 +10,6 @@ from keras import ops
 
 from custom_optimizers.descent import EPOCH, Descent
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
-from custom_optimizers.foreach import Foreach
 from custom_optimizers.update import update, update_from_sums, write_one
 
 
@@ -114,15 +113,50 @@ def _accumulate(optimizer, grads, variables):
 
 def _write_kind(optimizer, pairs, rate, decays):
     """Change variables of one dtype, rate and decay: what `write_one` does, for all at once."""
-    values = Foreach(variable.value for variable, _ in pairs)
-    gradients = Foreach(dense(gradient).to(rate.dtype) for _, gradient in pairs)
+    values = _Foreach(variable.value for variable, _ in pairs)
+    gradients = _Foreach(dense(gradient).to(rate.dtype) for _, gradient in pairs)
     if decays and optimizer.weight_decay_mode == "coupled":
         gradients = gradients + values * optimizer.weight_decay
     elif decays:
         values.set(values - values * optimizer.weight_decay * rate)
     indices = [optimizer._get_variable_index(variable) for variable, _ in pairs]
-    slots = tuple(Foreach(slot[i].value for i in indices) for slot in optimizer.slots)
+    slots = tuple(_Foreach(slot[i].value for i in indices) for slot in optimizer.slots)
     change, after = optimizer.rule(gradients, slots, rate)
     for slot, value in zip(slots, after, strict=True):
         slot.set(value)
     values.set(values + change)
+
+
+class _Foreach:
+    """Tensors that are computed with as one: each operation is one call of torch for all of them.
+
+    Args:
+        tensors: of one dtype, on one device.
+    """
+
+    def __init__(self, tensors):
+        self.tensors = list(tensors)
+
+    def set(self, values):
+        """Give the tensors the values of others of the same shapes."""
+        torch._foreach_copy_(self.tensors, values.tensors)
+
+    def __add__(self, other):
+        return _Foreach(torch._foreach_add(self.tensors, _operand(other)))
+
+    def __sub__(self, other):
+        return _Foreach(torch._foreach_sub(self.tensors, _operand(other)))
+
+    def __mul__(self, other):
+        return _Foreach(torch._foreach_mul(self.tensors, _operand(other)))
+
+    def __truediv__(self, other):
+        return _Foreach(torch._foreach_div(self.tensors, _operand(other)))
+
+    def __neg__(self):
+        return _Foreach(torch._foreach_neg(self.tensors))
+
+
+def _operand(other):
+    """Another list of tensors, or a number, or a scalar tensor."""
+    return other.tensors if isinstance(other, _Foreach) else other

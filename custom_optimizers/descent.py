@@ -280,7 +280,7 @@ class Descent(keras.optimizers.Optimizer):
     def rule(self, gradient, slots, learning_rate):
         """The update rule: a pure function, made of `+`, `-`, `*` and `/` entry by entry.
 
-        On torch it is called with all variables at once (`custom_optimizers.foreach.Foreach`).
+        On torch it is called once for all variables, with objects that stand for as many tensors.
 
         Args:
             gradient: tensor, of the full batch, clipped.

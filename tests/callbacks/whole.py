@@ -8,10 +8,11 @@ from custom_optimizers import BatchGD
 from tests.small import compiled, loss
 
 N, SMALL = 97, 10  # 9 micro-batches of 10 and one of 7
+MOMENTUM = 0.875  # a number of float32, which SGD of Keras rounds it to, in float64 too
 
 
 def by_parts(build, *data, batch_size=SMALL, epochs=3, reduction=None, **fit):
-    model = build(BatchGD(0.05, 0.9))
+    model = build(BatchGD(0.05, MOMENTUM))
     model.fit(
         *data, batch_size=batch_size, epochs=epochs, shuffle=False, verbose=0, callbacks=[FullBatch(reduction)], **fit
     )
@@ -19,7 +20,7 @@ def by_parts(build, *data, batch_size=SMALL, epochs=3, reduction=None, **fit):
 
 
 def at_once(build, *data, epochs=3, **fit):
-    model = build(keras.optimizers.SGD(0.05, 0.9))
+    model = build(keras.optimizers.SGD(0.05, MOMENTUM))
     model.fit(*data, batch_size=N, epochs=epochs, shuffle=False, verbose=0, **fit)
     return model
 
