@@ -8,7 +8,7 @@ from custom_optimizers import BatchGD
 from tests.small import compiled, loss
 
 N, SMALL = 97, 10  # 9 micro-batches of 10 and one of 7
-MOMENTUM = 0.875  # a number of float32, which SGD of Keras rounds it to, in float64 too
+MOMENTUM = 0.9
 
 
 def by_parts(build, *data, batch_size=SMALL, epochs=3, reduction=None, **fit):
