@@ -3,6 +3,7 @@ import hashlib
 import importlib.util
 import json
 import logging
+import os
 import pathlib
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from recipes.run import read_json
 
 FORMATS = {"saved_model": "saved_model", "onnx": "model.onnx"}  # name: file or directory in the run's own
 RECORD = "exported.json"  # SHA-256 of the model.keras that each was made from
-NEEDS = {"saved_model": ("tensorflow",), "onnx": ("tf2onnx", "onnxruntime")}
+NEEDS = {"saved_model": ("tensorflow",), "onnx": ("tensorflow", "tf2onnx", "onnxruntime")}
 TOLERANCE = 1e-4  # largest difference of an output, relative to the largest output
 
 
@@ -34,6 +35,7 @@ def export(run, formats):
         of = hashlib.file_digest(file, "sha256").hexdigest()
     for name in formats:
         _check_can(name, run.directory, of)
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # which writes both formats; a model is of no backend
     start_keras()
     import numpy as np
 
