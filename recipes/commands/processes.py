@@ -30,28 +30,44 @@ def run_directory(run_dir):
 
 
 def together(make):
-    """What `make()` gives. If the first process fails with a CommandError or a WorldError, all do."""
+    """What `make()` gives. If it fails in one process with a CommandError or a WorldError, it fails in all."""
     if not strategies.is_one_of_several():
         return make()
+    made = error = None
     try:
-        made, error = make(), None
+        made = make()
     except (CommandError, WorldError) as caught:
-        made, error = None, caught
-    said = _from_first(b"" if error is None else str(error).encode())
-    if error is not None or said:
+        error = caught
+    said = _from_all(str(error or ""))
+    if any(said):
         _part()
-    if error is not None:
-        raise error
-    if said:
-        raise WorldError(f"the first process ended: {said.decode()}")
+        number = next(i for i, text in enumerate(said) if text)
+        raise error or WorldError(f"process {number} ended: {said[number]}")
     return made
+
+
+def check_same(config):
+    """Raise a CommandError if this process was given other settings than the first one."""
+    if not strategies.is_one_of_several():
+        return
+    first = json.loads(_from_all(json.dumps(config))[0])
+    together(lambda: _compare(config, first))
+
+
+def _compare(config, first):
+    for name, value in config.items():
+        if first.get(name) != value:
+            raise CommandError(
+                f"--{name.replace('_', '-')}: all processes take the same settings; the first has {first.get(name)}, "
+                f"this one {value}"
+            )
 
 
 def result_of(run):
     """The result of the run that the first process keeps, None while it is not done."""
     if not strategies.is_one_of_several():
         return run.result
-    return json.loads(_from_first(json.dumps(run.result).encode()))
+    return json.loads(_from_all(json.dumps(run.result))[0])
 
 
 def share_state(run):
@@ -75,6 +91,18 @@ def _is_first():
     import jax
 
     return jax.process_index() == 0
+
+
+def _from_all(text):
+    """What every process has: a list of str."""
+    from jax.experimental import multihost_utils
+
+    mine = np.frombuffer(text.encode(), np.uint8)
+    sizes = np.ravel(multihost_utils.process_allgather(np.array(len(mine))))
+    padded = np.zeros(max(int(sizes.max()), 1), np.uint8)
+    padded[: len(mine)] = mine
+    gathered = np.asarray(multihost_utils.process_allgather(padded)).reshape(len(sizes), -1)
+    return [row[:size].tobytes().decode() for row, size in zip(gathered, sizes, strict=True)]
 
 
 def _from_first(content):

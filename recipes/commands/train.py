@@ -4,7 +4,7 @@ import os
 from recipes import dtypes, strategies
 from recipes.commands.keras_session import backend_name, start_keras
 from recipes.commands.probe import probe
-from recipes.commands.processes import result_of, run_directory, share_state, together
+from recipes.commands.processes import check_same, result_of, run_directory, share_state, together
 from recipes.errors import CommandError, WorldError
 from recipes.run import Run
 from recipes.training import DIVERGED, STOPPED_EARLY
@@ -33,18 +33,20 @@ def train(recipe, settings, run_dir=None, *, strategy="auto", dtype=None, data_d
         run_directory(run_dir) as directory,
         together(lambda: Run(recipe_name(recipe), settings, directory, extra)) as run,
     ):
+        check_same(run.config)
         result = result_of(run)
         if result is not None:
             print(f"{run.directory} is done already; this is its result.")
             return result, run.directory
         start_keras(strategy, recipe.DTYPE)
         with devices_for(recipe, settings, strategy) as devices:
-            data = recipe.load(settings, data_dir, download)
+            data = together(lambda: recipe.load(settings, data_dir, download))
             found = settled_dtype(recipe, settings, data, extra["dtype"], devices, run.recorded("dtype"))
-            run.settle(strategy=devices.name, dtype=found)
+            together(lambda: run.settle(strategy=devices.name, dtype=found))
+            check_same({**run.config, "data": data.about()["digest"]})
             if run.is_raised and recipe.horizon_matters(settings):
                 print(f"The schedule is that of {settings.epochs} epochs from here on, and was not before.")
-            run.begin(data.about())
+            together(lambda: run.begin(data.about()))
             share_state(run)
             with dtypes.policy(found):
                 result = recipe.train(settings, run, data)
@@ -61,6 +63,8 @@ def computing(recipe, strategy, dtype):
     strategies.parse_strategy(strategy)
     if dtype is not None:
         dtypes.check_dtype(dtype)
+    if dtype == "probe" and strategies.is_one_of_several():
+        raise CommandError("--dtype probe measures one process; several take auto, or a dtype")
     if recipe.DTYPE is not None and dtype not in (None, recipe.DTYPE):
         raise CommandError(f"--dtype {dtype}: {recipe_name(recipe)} computes in {recipe.DTYPE}")
     return {"backend": backend_name(), "strategy": strategy, "dtype": recipe.DTYPE or dtype or "float32"}

@@ -153,18 +153,35 @@ def test_two_processes_equal_one(undisturbed, tmp_path):
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="several processes train on JAX")
-def test_two_processes_end_together(undisturbed):
-    """The first process finds out that the run was begun with other settings; the other one ends too."""
-    done = _together(undisturbed, *SMALL, "--epochs", "4", "--schedule", "constant", "--seed", "7")
-    assert [status for status, _, _ in done] == [2, 1]
-    assert ["--seed" in err for _, _, err in done] == [True, True]
+@pytest.mark.parametrize(
+    ("of_both", "of_the_second", "said"),
+    [
+        (["--seed", "7"], [], "--seed: "),  # the run was begun with another
+        ([], ["--learning-rate", "0.3"], "--learning-rate: all processes take the same settings"),
+        ([], ["--data", "folder:nowhere"], "--data"),
+        ([], ["--strategy", "cpu"], "--strategy"),
+    ],
+)
+def test_two_processes_end_together(undisturbed, tmp_path, of_both, of_the_second, said):
+    directory = undisturbed if of_both else tmp_path / "run"
+    options = [*SMALL, "--epochs", "4", "--schedule", "constant", *of_both]
+    done = _together(directory, *options, of_the_second=of_the_second)
+    assert all(status in (1, 2) for status, _, _ in done), done
+    lines = [[line for line in err.splitlines() if line.startswith("recipes:")] for _, _, err in done]
+    assert [len(each) for each in lines] == [1, 1]
+    assert all(said in each[0] for each in lines), lines
 
 
-def _together(directory, *options):
+def _together(directory, *options, of_the_second=()):
     address = f"127.0.0.1:{free_port()}"
     cluster = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
     processes = [
-        train(directory, *options, environment={**cluster, "KERAS_DISTRIBUTION_PROCESS_ID": str(number)}.items())
+        train(
+            directory,
+            *options,
+            *(of_the_second if number else ()),
+            environment={**cluster, "KERAS_DISTRIBUTION_PROCESS_ID": str(number)}.items(),
+        )
         for number in range(2)
     ]
     return [finish(process) for process in processes]
