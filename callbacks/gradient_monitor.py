@@ -23,8 +23,9 @@ class GradientMonitor(keras.callbacks.Callback):
     `vanishing_layers` and `exploding_layers` (how many there are). A layer that begins to vanish or to explode is named
     in one line, with the figures.
 
-    With `FullBatch`, list it behind that. Turns on the diagnostics of the optimizer, by which an update whose gradient
-    is not finite is skipped; five in a row stop `fit`.
+    With `FullBatch`, list it behind that, and list callbacks that read logs, such as `CSVLogger`, behind it. Turns on
+    the diagnostics of the optimizer, by which an update whose gradient is not finite is skipped; five in a row stop
+    `fit`.
 
     Args:
         layers: bool. Log the norm of each layer's gradient too, as `gradient_norm/LAYER`.
@@ -57,7 +58,7 @@ class GradientMonitor(keras.callbacks.Callback):
         if not exploding > 0:
             raise ValueError(f"GradientMonitor: `exploding` must be > 0. Received: exploding={exploding!r}")
         self.layers, self.vanishing, self.exploding = layers, vanishing, exploding
-        self._warned_of = set()
+        self._warned_of, self._batches = set(), 0
 
     def set_model(self, model):
         super().set_model(model)
@@ -66,7 +67,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self._watch(True)
 
     def on_train_begin(self, logs=None):
-        self._warned_of = set()
+        self._warned_of, self._batches = set(), 0
         self._optimizer.forget_skipped()
 
     def on_train_end(self, logs=None):
@@ -77,7 +78,8 @@ class GradientMonitor(keras.callbacks.Callback):
         self.model.train_function = None  # what it does with gradients that are not finite depends on it
 
     def on_train_batch_end(self, batch, logs=None):
-        if (batch + 1) % LOOK_EVERY == 0 and not self._optimizer.makes_passes:
+        self._batches += 1
+        if self._batches % LOOK_EVERY == 0 and not self._optimizer.makes_passes:
             stop_if_diverged(self.model, self._optimizer)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -86,8 +88,12 @@ class GradientMonitor(keras.callbacks.Callback):
             return
         seen = self._optimizer.read_diagnostics()
         logs.update({name: value for name, value in seen.items() if name != "skipped_in_a_row"})
-        of_layers = _by_layer(self._optimizer.read_variable_norms())
-        weights = _by_layer(_norms_of(self.model.trainable_variables))
+        trained = _norms_of(self.model.trainable_variables)
+        norms_of = self._optimizer.read_variable_norms()
+        of_layers = _by_layer({path: norm for path, norm in norms_of.items() if path in trained})
+        weights = _by_layer(trained)
+        if not of_layers:  # a train_step of one's own that has applied nothing yet
+            return
         logs["vanishing_layers"] = self._warn(
             "vanishes", self._vanishing_layers(of_layers), of_layers, max(of_layers.values())
         )

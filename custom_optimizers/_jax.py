@@ -94,6 +94,12 @@ def skip(optimizer):
     optimizer._record.count_skipped()
 
 
+def separate(variables):
+    """Give variables memory of their own: what two of them share cannot be donated by both."""
+    for variable in variables:
+        variable.assign(jnp.copy(variable.value))
+
+
 def dense(gradient):
     """A gradient as a dense array, which it is."""
     return gradient

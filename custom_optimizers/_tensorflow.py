@@ -88,6 +88,10 @@ def skip(optimizer):
         tf.debugging.assert_less(in_a_row, tf.cast(GIVE_UP_AFTER, in_a_row.dtype), message)
 
 
+def separate(variables):
+    """Give variables memory of their own, which they have."""
+
+
 def dense(gradient):
     """A gradient as a dense tensor."""
     return tf.convert_to_tensor(gradient)

@@ -93,6 +93,10 @@ def skip(optimizer):
         raise FloatingPointError(divergence_message(optimizer, GIVE_UP_AFTER))
 
 
+def separate(variables):
+    """Give variables memory of their own, which they have."""
+
+
 def dense(gradient):
     """A gradient as a dense tensor."""
     return gradient.to_dense() if gradient.layout != torch.strided else gradient

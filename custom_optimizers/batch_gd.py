@@ -46,6 +46,10 @@ class BatchGD(Descent):
         diagnostics: bool, record gradient norms and skip non-finite updates. Always on with `clipping`.
         weight_decay_mode: "decoupled" (`w -= learning_rate * weight_decay * w`, before the update) or "coupled"
             (`g += weight_decay * w`, after clipping, as `torch.optim.SGD` does).
+        exclude_from_weight_decay: None or a list of regular expressions, such as `["bias", "norm"]`: variables whose
+            path has a match do not decay.
+        learning_rate_multipliers: None or a dict from regular expressions to numbers >= 0, such as `{"head/": 10}`: the
+            rate of a variable is multiplied by the number of the first that its path has a match for.
         velocity: "keras" keeps the learning rate inside the velocity, "torch" outside, as `torch.optim.SGD` does. The
             two agree for a constant rate; papers written in torch need "torch" under a schedule.
 

@@ -113,6 +113,7 @@ class Descent(keras.optimizers.Optimizer):
         self.diagnostics = bool(diagnostics or self.clippers)
         self.is_watched = False  # whether a callback stops `fit` when gradients are not finite
         self.micro_batches = MicroBatches()
+        self._matched = None  # which variables the arguments about paths mean, as the config has it
         self._backend = _backend_module()
         self._backend.check_devices(owner)
         self._window = self._record = None  # made by `build`, or when a callback asks for them
@@ -123,8 +124,7 @@ class Descent(keras.optimizers.Optimizer):
         if self.built:
             return
         variables = list(variables)
-        for patterns in (self.not_decayed, self.multipliers):
-            patterns.match([_path(v) for v in variables])
+        self._match_patterns(variables)
         with self._no_accumulators_of_keras():
             super().build(variables)
         self.slots = [self.add_optimizer_variables(variables, name) for name in self.slot_names]
@@ -133,6 +133,23 @@ class Descent(keras.optimizers.Optimizer):
             self._build_window()
         if self.diagnostics:
             self._record = Diagnostics(self)
+
+    def _match_patterns(self, variables):
+        """Find out which variables the arguments about paths mean.
+
+        A saved model knows: Keras numbers the layers of a loaded model anew and may drop the model's own name.
+        """
+        described = [[_path(v).rpartition("/")[2], list(v.shape)] for v in variables]
+        saved = self._matched or {}
+        known = saved.get("variables") == described
+        for patterns in (self.not_decayed, self.multipliers):
+            if known:
+                patterns.of = {int(index): value for index, value in saved[patterns.argument].items()}
+            else:
+                patterns.match([_path(v) for v in variables])
+        if self.not_decayed.given or self.multipliers.given:
+            found = {patterns.argument: patterns.of for patterns in (self.not_decayed, self.multipliers)}
+            self._matched = {"variables": described, **{name: _with_str(of) for name, of in found.items()}}
 
     def accumulate_over_epoch(self):
         """Make one update a pass over the data, also when this optimizer has been built already.
@@ -478,7 +495,22 @@ class Descent(keras.optimizers.Optimizer):
             "weight_decay_mode": self.weight_decay_mode,
             "exclude_from_weight_decay": list(self.not_decayed.given) or None,
             "learning_rate_multipliers": dict(self.multipliers.given) or None,
+            **({"matched": self._matched} if self._matched else {}),
         }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        matched = config.pop("matched", None)
+        optimizer = super().from_config(config, custom_objects=custom_objects)
+        optimizer._matched = matched
+        return optimizer
+
+    def finalize_variable_values(self, var_list):
+        """At the end of `fit`: give the variables the values of their moving averages, if there are any."""
+        super().finalize_variable_values(var_list)
+        if self.use_ema:
+            self._backend.separate(self._model_variables_moving_average)
 
 
 def one_of(owner, name, value, allowed):
@@ -496,6 +528,11 @@ def _checked_steps(owner, steps):
         f"{owner}: `gradient_accumulation_steps` must be None, 'epoch' or an int >= 2. "
         f"Received: gradient_accumulation_steps={steps!r}"
     )
+
+
+def _with_str(of):
+    """A dict with the keys that JSON has."""
+    return {str(index): value for index, value in of.items()}
 
 
 def _path(variable):

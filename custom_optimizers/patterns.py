@@ -1,4 +1,5 @@
 import re
+from numbers import Real
 
 
 class Patterns:
@@ -18,6 +19,8 @@ class Patterns:
         self.of = {}
         for expression in self.given:
             try:
+                if not isinstance(expression, str):
+                    raise TypeError("a str is needed, which a saved model can hold")
                 re.compile(expression)
             except (re.error, TypeError) as error:
                 raise ValueError(
@@ -41,12 +44,12 @@ class Patterns:
                 f"{owner}: `{argument}` must be None or a dict from regular expressions to numbers. Received: {given!r}"
             )
         for expression, value in (given or {}).items():
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            is_number = isinstance(value, Real) and not isinstance(value, bool)
             if not is_number or not 0 <= value < float("inf"):
                 raise ValueError(
                     f"{owner}: `{argument}` must have finite numbers >= 0. Received: {expression!r}: {value!r}"
                 )
-        return cls(owner, argument, given or {})
+        return cls(owner, argument, {expression: float(value) for expression, value in (given or {}).items()})
 
     def match(self, paths):
         """Look for the expressions in the variables' paths; raise a ValueError if one matches none."""

@@ -58,6 +58,20 @@ def cleaned_up(cleanup):
         cleanup()
 
 
+@contextlib.contextmanager
+def killable():
+    """Let signals end the process as the system does, where code that is not Python's would not let them."""
+    try:
+        before = {number: signal.signal(number, signal.SIG_DFL) for number in WORDS}
+    except ValueError:  # not the main thread
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def leave_others(status):
     """End the process at once if it trains together with others, for whom the exit of Python would wait."""
     jax = sys.modules.get("jax")

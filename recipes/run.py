@@ -156,6 +156,8 @@ class Run:
 
     def _recorded(self):
         recorded = read_json(self.directory / "config.json")
+        if recorded is not None and "dtype" in self.config.keys() - recorded.keys():
+            raise WorldError(f"{self.directory} holds a run of an older version; give another --run-dir")
         if recorded is None and self._holds_something():
             raise WorldError(f"{self.directory} is not empty and holds no run; give another --run-dir")
         return recorded

@@ -48,7 +48,7 @@ def parse_strategy(text):
         CommandError: there is no such strategy.
     """
     name, colon, count = text.partition(":")
-    if name.replace("-", "_").replace("_", "").lower().startswith("multiworker"):
+    if name.replace("-", "").replace("_", "").lower().startswith("multiworker"):
         raise CommandError(f"--strategy {text}: {MANY}")
     if name not in STRATEGIES:
         raise CommandError(f"--strategy: {unknown('strategy', name, STRATEGIES)}")
@@ -67,13 +67,19 @@ def check_hosts():
         workers = sum(len(cluster.get(role, ())) for role in ("chief", "worker"))
     except (ValueError, AttributeError, TypeError) as error:
         raise WorldError(f"TF_CONFIG is not what TensorFlow takes: {one_line(error)}") from error
+    if os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID") not in (None, "", "0") and not is_one_of_several():
+        raise WorldError(
+            "KERAS_DISTRIBUTION_PROCESS_ID is set, but neither KERAS_DISTRIBUTION_JOB_ADDRESSES nor "
+            "KERAS_DISTRIBUTION_NUM_PROCESSES: set all three, or none"
+        )
     if workers > 1 or (is_one_of_several() and backend != "jax"):
         raise WorldError(MANY)
 
 
 def is_one_of_several():
     """Whether the environment says that this process is one of several that train together."""
-    return "KERAS_DISTRIBUTION_JOB_ADDRESSES" in os.environ or "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ
+    count = os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES")
+    return count != "1" and bool(count or os.environ.get("KERAS_DISTRIBUTION_JOB_ADDRESSES"))
 
 
 def resolve(text):
@@ -99,7 +105,10 @@ def replicas():
 
         return tf.distribute.get_strategy().num_replicas_in_sync
     distribution = keras.distribution.distribution()
-    return 1 if distribution is None else distribution.device_mesh.devices.size
+    if distribution is None:
+        return 1
+    mesh = distribution.device_mesh
+    return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
 
 
 def process():
@@ -153,7 +162,7 @@ def _tpu_on_tensorflow():
         tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
     except Exception as error:  # whatever the absence of a TPU leads to
-        there = _listed([device.name for device in tf.config.list_logical_devices()])
+        there = _listed([device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()])
         raise WorldError(f"--strategy tpu: TensorFlow reaches no TPU; it has {there}") from error
     devices = tuple(device.name for device in tf.config.list_logical_devices("TPU"))
     return Strategy("tpu", devices, strategy.scope)
@@ -200,8 +209,8 @@ def _on_torch(name, count):
     gpus = tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
     if name in ("mirrored", "tpu"):
         raise WorldError(
-            f"--strategy {name}: recipes train on one device with torch, and it has {_listed(gpus or ('cpu',))}; "
-            "for several: KERAS_BACKEND=jax or tensorflow"
+            f"--strategy {_full(name, count)}: recipes train on one device with torch, and it has "
+            f"{_listed(gpus or ('cpu',))}; for several: KERAS_BACKEND=jax or tensorflow"
         )
     if name == "auto":
         name = "gpu" if gpus else "cpu"

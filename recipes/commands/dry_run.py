@@ -25,7 +25,7 @@ def dry_run(recipe, settings, seeds=None, *, strategy="auto", dtype=None, data_d
     if strategies.is_one_of_several():
         raise CommandError("--dry-run measures one process; several were asked for by KERAS_DISTRIBUTION_…")
     start_keras(strategy, recipe.DTYPE)
-    with devices_for(recipe, settings, strategy) as devices:
+    with devices_for(settings, strategy) as devices:
         data = recipe.load(settings, data_dir, download)
         extra |= {"strategy": devices.name, "dtype": settled_dtype(recipe, settings, data, extra["dtype"], devices)}
         with dtypes.policy(extra["dtype"]):

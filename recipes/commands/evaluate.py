@@ -12,7 +12,7 @@ def evaluate(run, data_dir=None):
     Raises:
         WorldError: the images are not there, or are others than the run was trained on.
     """
-    start_keras()
+    start_keras(dtype=run.recipe.DTYPE)
     data = run.recipe.load(run.settings, data_dir or run.data_dir)
     if data.about()["digest"] != run.data.get("digest"):
         raise WorldError(f"{run.directory} was trained on other images than those of {data.about()['name']} now")

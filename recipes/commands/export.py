@@ -36,7 +36,7 @@ def export(run, formats):
     for name in formats:
         _check_can(name, run.directory, of)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # which writes both formats; a model is of no backend
-    start_keras()
+    start_keras(dtype=run.recipe.DTYPE)
     import numpy as np
 
     model = run.model()

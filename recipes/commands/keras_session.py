@@ -4,24 +4,27 @@ import sys
 
 from recipes import strategies
 from recipes.errors import CommandError, WorldError, one_line
+from recipes.leaving import killable
+from recipes.nearest import unknown
 from recipes.quiet import load_backend
 
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # name: package
 
 
-def start_keras(strategy="auto", dtype=None):
+def start_keras(strategy="auto", dtype=None, join=False):
     """Import what trains: Keras on the backend of KERAS_BACKEND, and pictures that go to files.
 
     Args:
         strategy: as `recipes.strategies.parse_strategy` takes it; decides what the backend may use.
         dtype: "float64" if that is needed, which JAX has to be told.
+        join: bool. Meet the other processes, if this is one of several.
 
     Raises:
         CommandError, WorldError: the backend is unknown, or not installed, or one of several processes that cannot be.
     """
     backend = os.environ["KERAS_BACKEND"] = backend_name()
     if backend not in BACKENDS:
-        raise CommandError(f"recipes train on {', '.join(BACKENDS)}; KERAS_BACKEND is '{backend}'")
+        raise CommandError(f"KERAS_BACKEND: {unknown('backend', backend, BACKENDS)}")
     if importlib.util.find_spec(BACKENDS[backend]) is None:
         raise WorldError(f"KERAS_BACKEND is '{backend}', which is not installed: pip install keras-descent[{backend}]")
     strategies.check_hosts()
@@ -30,8 +33,9 @@ def start_keras(strategy="auto", dtype=None):
     if backend == "jax":
         _prepare_jax(name, count, dtype)
     load_backend(BACKENDS[backend])
-    if strategies.is_one_of_several():
-        _join()
+    if join and strategies.is_one_of_several():
+        with killable():
+            _join()
 
 
 def backend_name():
@@ -58,6 +62,8 @@ def _join():
 
     if jax.distributed.is_initialized():
         return
+    if given := os.environ.get("KERAS_DISTRIBUTION_JOB_ADDRESSES"):
+        print(f"Meeting the other processes at {given.partition(',')[0]}; that takes up to 5 minutes.", flush=True)
     try:
         keras.distribution.initialize()
     except Exception as error:  # whatever a wrong address, a wrong number or a missing process leads to

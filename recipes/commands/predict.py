@@ -17,7 +17,7 @@ def predict(run, paths):
     """
     if "classes" not in run.data:
         raise CommandError(f"{run.directory} is no run on images")
-    start_keras()
+    start_keras(dtype=run.recipe.DTYPE)
     import numpy as np
 
     from recipes.data.folder import read_image

@@ -26,7 +26,8 @@ class SavedRun:
         try:
             self.data = dict(config.pop("trained_on"))
             self.recipe = recipes[config.pop("recipe")]()
-            self.computed = {name: config.pop(name) for name in ("backend", "strategy", "dtype")}
+            for name in ("backend", "strategy", "dtype"):
+                config.pop(name)
             self.settings = self.recipe.Settings(**config)
         except (KeyError, TypeError, ValueError) as error:
             raise WorldError(f"{self.directory / 'config.json'} is damaged, or of another version: {error}") from error

@@ -28,7 +28,7 @@ def train(recipe, settings, run_dir=None, *, strategy="auto", dtype=None, data_d
     """
     extra = computing(recipe, strategy, dtype)
     if strategies.is_one_of_several():
-        start_keras(strategy, recipe.DTYPE)
+        start_keras(strategy, recipe.DTYPE, join=True)
     with (
         run_directory(run_dir) as directory,
         together(lambda: Run(recipe_name(recipe), settings, directory, extra)) as run,
@@ -39,7 +39,7 @@ def train(recipe, settings, run_dir=None, *, strategy="auto", dtype=None, data_d
             print(f"{run.directory} is done already; this is its result.")
             return result, run.directory
         start_keras(strategy, recipe.DTYPE)
-        with devices_for(recipe, settings, strategy) as devices:
+        with devices_for(settings, strategy) as devices:
             data = together(lambda: recipe.load(settings, data_dir, download))
             found = settled_dtype(recipe, settings, data, extra["dtype"], devices, run.recorded("dtype"))
             together(lambda: run.settle(strategy=devices.name, dtype=found))
@@ -71,7 +71,7 @@ def computing(recipe, strategy, dtype):
 
 
 @contextlib.contextmanager
-def devices_for(recipe, settings, strategy):
+def devices_for(settings, strategy):
     """The scope of the devices that `strategy` stands for, which it yields as a `recipes.strategies.Strategy`."""
     devices = strategies.resolve(strategy)
     with devices.scope():

@@ -211,3 +211,18 @@ def test_processes_of_torch_equal_one(tmp_path):
     whole = compiled(lambda: keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=0.5))
     whole.fit(*samples(24), batch_size=24, **FIT)
     assert relative(np.load(out), flat(whole)) < 1e-6
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_arrays_whose_last_micro_batch_is_smaller_with_a_moving_average(passes):
+    """Also in a second `fit`, which begins with what the first has made of the moving average."""
+    x, y = samples(50)
+    options = {"momentum": 0.9, "use_ema": True, "ema_momentum": 0.5}
+    ours, theirs = compiled(lambda: BatchGD(0.1, **options)), compiled(lambda: keras.optimizers.SGD(0.1, **options))
+    for _ in range(passes):
+        ours.fit(x, y, batch_size=16, **FIT, callbacks=[FullBatch()])
+        theirs.fit(x, y, batch_size=50, **FIT)
+        if BACKEND == "jax":  # Keras's average shares its memory with the weights after `fit`
+            for variable in theirs.optimizer.variables:
+                variable.assign(np.array(variable.value))
+    assert relative(change(ours), change(theirs)) < 1e-5

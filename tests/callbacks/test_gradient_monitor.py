@@ -129,3 +129,21 @@ def test_bounds_that_cannot_be(arguments):
     (name,) = arguments
     with pytest.raises(ValueError, match=f"GradientMonitor: `{name}`"):
         GradientMonitor(**arguments)
+
+
+def test_five_in_a_row_stop_fit_over_epochs_too():
+    x, y = samples(40)
+    x[:] = np.inf
+    model = compiled(lambda: BatchGD(0.05))
+    model.fit(x, y, callbacks=[GradientMonitor()], **{**FIT, "epochs": 9})  # 4 batches an epoch
+    assert model.optimizer.read_diagnostics()["skipped_updates"] == 5
+
+
+def test_frozen_layers_do_not_vanish(capsys):
+    model = deep("relu", "he_normal", depth=3)
+    watched(model)
+    model.layers[0].trainable = False
+    model.compile(model.optimizer, "mse")
+    _, history = watched(model)
+    assert history["vanishing_layers"] == [0, 0]
+    assert "vanishes" not in capsys.readouterr().out

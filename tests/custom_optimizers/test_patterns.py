@@ -47,10 +47,34 @@ def test_config():
     assert BatchGD().get_config()["exclude_from_weight_decay"] is None
 
 
-def test_saved(tmp_path):
-    optimizer = BatchGD(0.1, momentum=0.9, weight_decay=0.1, learning_rate_multipliers={"dense": 0.5})
-    model = compiled(lambda: optimizer)
-    optimizer.build(model.trainable_variables)
+def two_layers():
+    """A model whose layers get other numbers when it is loaded."""
+    keras.layers.Dense(1)  # "dense"
+    layers = [keras.layers.Dense(3), keras.layers.Dense(3)]  # "dense_1", "dense_2"
+    return keras.Sequential([keras.Input((3,)), *layers], name="net")
+
+
+@pytest.mark.parametrize(
+    ("multipliers", "expected"),
+    [({"dense_1/": 0}, [0, 0, 1, 1]), ({"net/dense_2/kernel": 0.5}, [1, 1, 0.5, 1]), ({"^net/": 2}, [2, 2, 2, 2])],
+)
+def test_a_saved_model_knows_which_variables_were_meant(tmp_path, multipliers, expected):
+    model = two_layers()
+    model.compile(BatchGD(0.1, weight_decay=0.1, learning_rate_multipliers=multipliers), "mse")
+    model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
+    keras.utils.clear_session()
     loaded = keras.saving.load_model(tmp_path / "model.keras").optimizer
-    assert [loaded.multiplier_of(v) for v in loaded._trainable_variables] == [1, 1, 1, 1, 0.5, 0.5]
+    assert [loaded.multiplier_of(v) for v in loaded._trainable_variables] == expected
+    assert loaded.get_config() == model.optimizer.get_config()
+
+
+def test_the_config_of_another_model_is_matched_anew():
+    model = two_layers()
+    model.compile(BatchGD(0.1, exclude_from_weight_decay=["dense_2"], weight_decay=0.1), "mse")
+    model.optimizer.build(model.trainable_variables)
+    other = BatchGD.from_config(model.optimizer.get_config())
+    keras.utils.clear_session()
+    wider = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3, name="dense_2"), keras.layers.Dense(3)])
+    other.build(wider.trainable_variables)
+    assert [other.decays(v) for v in wider.trainable_variables] == [False, False, True, True]
