@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from benchmarks.record import write
+from benchmarks.record import ratios, write
 from custom_optimizers import BatchGD
 
 ROUNDS, STEPS, BATCH = 15, 8, 128
@@ -103,12 +103,6 @@ def measure(jit_compile):
             if counted:
                 seconds[name].append((time.perf_counter() - start) / STEPS)
     return seconds
-
-
-def ratios(seconds, above, below):
-    """Minimum, median and maximum over the rounds."""
-    each = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
-    return {"min": min(each), "median": statistics.median(each), "max": max(each)}
 
 
 def main():

@@ -20,7 +20,7 @@ import keras
 import optax
 from jax import numpy as jnp
 
-from benchmarks.record import write
+from benchmarks.record import ratios, write
 from custom_optimizers import BatchGD
 from custom_optimizers.clipping import ByGlobalNorm
 
@@ -99,12 +99,6 @@ def measure():
             if counted:
                 seconds[name].append((time.perf_counter() - start) / STEPS)
     return seconds
-
-
-def ratios(seconds, above, below):
-    """Minimum, median and maximum over the rounds."""
-    each = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
-    return {"min": min(each), "median": statistics.median(each), "max": max(each)}
 
 
 def main():

@@ -1,8 +1,9 @@
-"""Where measurements are kept, with what they were taken on."""
+"""How measurements are compared, and where they are kept, with what they were taken on."""
 
 import datetime
 import json
 import pathlib
+import statistics
 
 from recipes.environment import machine, versions
 
@@ -15,3 +16,9 @@ def write(name, result):
     path = DIRECTORY / f"{name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n")
     print(f"\nWritten to {path.relative_to(DIRECTORY.parent.parent)}")
+
+
+def ratios(seconds, above, below):
+    """Minimum, median and maximum over the rounds."""
+    each = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
+    return {"min": min(each), "median": statistics.median(each), "max": max(each)}

@@ -36,14 +36,9 @@ def leaving_on_signals(advice):
         os._exit(128 + number)
 
     try:
-        before = {number: signal.signal(number, leave) for number in WORDS}
-    except ValueError:  # not the main thread
-        before = {}
-    try:
-        yield
+        with _handled_by(leave):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         os.close(errors)
 
 
@@ -61,15 +56,21 @@ def cleaned_up(cleanup):
 @contextlib.contextmanager
 def killable():
     """Let signals end the process as the system does, where code that is not Python's would not let them."""
+    with _handled_by(signal.SIG_DFL):
+        yield
+
+
+@contextlib.contextmanager
+def _handled_by(handler):
     try:
-        before = {number: signal.signal(number, signal.SIG_DFL) for number in WORDS}
+        before = {number: signal.signal(number, handler) for number in WORDS}
     except ValueError:  # not the main thread
         before = {}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 def leave_others(status):
