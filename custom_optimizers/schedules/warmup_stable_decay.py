@@ -1,0 +1,76 @@
+import keras
+from keras import ops
+
+from custom_optimizers.clipping.clipper import positive
+from custom_optimizers.descent import one_of
+from custom_optimizers.schedules.schedule import Schedule, length, number, updates_in, whole
+from custom_optimizers.schedules.shapes import SHAPES, between
+
+
+@keras.saving.register_keras_serializable(package="custom_optimizers")
+class WarmupStableDecay(Schedule):
+    """Rises in a line, stays at the peak, and falls at the end.
+
+    ```python
+    factor = start + (1 - start) * update / warmup      # update < warmup
+    factor = 1
+    factor = final + (1 - final) * shape(z)             # z = (update - (horizon - decay)) / decay, z > 0
+    shape(z) = 1 - sqrt(z)                              # "1-sqrt"
+    shape(z) = (1 + cos(pi * z)) / 2                    # "cosine"
+    shape(z) = 1 - z                                    # "linear"
+    ```
+
+    A run that is to become longer goes on from before the decay, which is why the two parts are apart.
+
+    Args:
+        learning_rate: float > 0, the peak.
+        horizon: int > 0, updates in all.
+        warmup: int in [0, horizon], updates; or float in [0, 1], share of the horizon, rounded down to whole updates.
+        decay: as `warmup`; together they fit into the horizon.
+        shape: "1-sqrt", "cosine" or "linear".
+        start: float in [0, 1], share of the peak at the first update. 0 would waste it: with a full batch behind each
+            update, a pass over the whole training set.
+        final: float in [0, 1], share of the peak at the horizon.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    References:
+        Hu et al., MiniCPM: unveiling the potential of small language models with scalable training strategies, 2024,
+        arXiv:2404.06395.
+        Hägele et al., Scaling laws and compute-optimal training beyond fixed training durations, 2024,
+        arXiv:2405.18392 (1-sqrt).
+
+    Example:
+
+    >>> from custom_optimizers.schedules import WarmupStableDecay
+    >>> schedule = WarmupStableDecay(1.0, horizon=100, warmup=0.1, decay=0.2, shape="linear")
+    >>> [round(float(schedule(update)), 3) for update in (0, 10, 80, 90, 100)]
+    [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+
+    arguments = ("learning_rate", "horizon", "warmup", "decay", "shape", "start", "final")
+
+    def __init__(self, learning_rate, horizon, warmup=0.1, decay=0.2, shape="1-sqrt", start=0.1, final=0.0):
+        self.learning_rate = positive("WarmupStableDecay", "learning_rate", learning_rate)
+        self.horizon = whole("WarmupStableDecay", "horizon", horizon)
+        self.warmup = length("WarmupStableDecay", "warmup", warmup, horizon)
+        self.decay = length("WarmupStableDecay", "decay", decay, horizon)
+        self.shape = one_of("WarmupStableDecay", "shape", shape, tuple(SHAPES))
+        self.start = number("WarmupStableDecay", "start", start, 0, 1)
+        self.final = number("WarmupStableDecay", "final", final, 0, 1)
+        if updates_in(warmup, horizon) + updates_in(decay, horizon) > horizon:
+            raise ValueError(
+                f"WarmupStableDecay: `warmup` and `decay` together must be in [0, {horizon}] updates, the horizon. "
+                f"Received: warmup={warmup!r}, decay={decay!r}"
+            )
+
+    def factor(self, update, horizon):
+        warmup, decay = updates_in(self.warmup, horizon), updates_in(self.decay, horizon)
+        factor = ops.ones_like(update)
+        if warmup:
+            factor = between(self.start, 1.0, SHAPES["linear"](update / warmup))
+        if decay:
+            fall = SHAPES[self.shape]((update - (horizon - decay)) / decay)
+            factor = ops.minimum(factor, between(1.0, self.final, fall))
+        return factor
