@@ -23,7 +23,7 @@ import dataclasses
 from recipes import optimizers
 from recipes.data_names import ALL, absolute, check_data_name
 from recipes.losses import LOSSES
-from recipes.schedules import SCHEDULES, has_horizon, make_schedule, parse_schedule
+from recipes.schedules import has_horizon, make_schedule, parse_schedule
 from recipes.settings import option, require, require_one_of
 
 VARIANTS = {"groupnorm": "full_batch", "basic": "article"}  # network: its own preset
@@ -52,7 +52,7 @@ class Settings:
     variant: str = option("groupnorm", f"network: {', '.join(VARIANTS)}")
     optimizer: str = option("batch_gd", "batch_gd, or any optimizer of Keras: sgd, adam, …")
     learning_rate: float = option(0.2, "highest learning rate, > 0")
-    schedule: str = option("warmup_cosine", f"of the learning rate over the updates: {', '.join(SCHEDULES)}")
+    schedule: str = option("warmup_cosine", "of the learning rate over the updates; see list --schedules")
     momentum: float | None = option(None, "0 to 1; 0.9 for batch_gd and sgd")
     clipping: str = option("by_global_norm:1.0", "by_value:C, by_norm:C, by_global_norm:C or none")
     loss: str = option("cross_entropy", f"{', '.join(LOSSES)}; the last two of the probabilities")

@@ -9,6 +9,7 @@ import typing
 from recipes.dtypes import DTYPES
 from recipes.errors import CommandError
 from recipes.nearest import unknown
+from recipes.schedules import schedule_lines
 from recipes.settings import resolve
 from recipes.strategies import STRATEGIES
 
@@ -30,7 +31,7 @@ def parse(arguments):
     parser = _Parser(prog="python -m recipes", description="Recipes: a model, its data and its optimizer.")
     parser.set_defaults(command=_no_command)
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
-    _add(commands, "list", _list, "list the recipes, a line each")
+    _add_list(commands)
     _add_show(commands)
     _add_train(commands)
     _add_evaluate(commands)
@@ -66,6 +67,18 @@ def _add(commands, name, command, text):
     parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
     parser.set_defaults(command=command, parser=parser)
     return parser
+
+
+def _add_list(commands):
+    of = _add(commands, "list", _list, "list the recipes, a line each").add_mutually_exclusive_group()
+    of.add_argument(
+        "--schedules",
+        action="store_const",
+        dest="lines",
+        const=schedule_lines,
+        default=_recipe_lines,
+        help="list what --schedule takes; one after the other: constant:until=0.5+cosine",
+    )
 
 
 def _add_show(commands):
@@ -193,8 +206,13 @@ def _no_recipe(asked):
 
 
 def _list(asked):
+    for line in asked.lines():
+        print(line)
+
+
+def _recipe_lines():
     for name in RECIPES:
-        print(f"{name:18} {_first_line(_recipe(name))}")
+        yield f"{name:18} {_first_line(_recipe(name))}"
 
 
 def _show(asked):

@@ -18,7 +18,7 @@ import dataclasses
 import math
 import typing
 
-from recipes.schedules import SCHEDULES, has_horizon, make_schedule, parse_schedule
+from recipes.schedules import has_horizon, make_schedule, parse_schedule
 from recipes.settings import option, require, require_one_of
 
 VARIANTS = {"line": "batch"}  # network: its own preset
@@ -42,7 +42,7 @@ class Settings:
     variant: str = option("line", f"network: {', '.join(VARIANTS)}")
     loss: str = option("mse", "mse or mae: mean squared or mean absolute error")
     learning_rate: float = option(0.7, "highest learning rate, > 0")
-    schedule: str = option("constant", f"of the learning rate over the updates: {', '.join(SCHEDULES)}")
+    schedule: str = option("constant", "of the learning rate over the updates; see list --schedules")
     momentum: float = option(0.0, "0 to 1")
     batch_size: int = option(SAMPLES, f"samples behind an update: all {SAMPLES}, some, or 1")
     epochs: int = option(300, "passes over the samples")

@@ -9,6 +9,7 @@ import pytest
 
 import callbacks
 import custom_optimizers
+import custom_optimizers.schedules
 import recipes
 
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
@@ -18,9 +19,10 @@ PUBLIC = [
     *(getattr(custom_optimizers, name) for name in custom_optimizers.__all__),
     *(getattr(callbacks, name) for name in callbacks.__all__),
     *(getattr(custom_optimizers.clipping, name) for name in custom_optimizers.clipping.__all__),
+    *(getattr(custom_optimizers.schedules, name) for name in custom_optimizers.schedules.__all__),
     importlib.import_module("recipes.data").full_batches,
 ]
-BASES = {"Descent", "Clipper"}  # to inherit from, not to use
+BASES = {"Descent", "Clipper", "Schedule"}  # to inherit from, not to use
 
 
 @pytest.mark.parametrize("name", [m for m in MODULES if not m.endswith(("._jax", "._torch"))])

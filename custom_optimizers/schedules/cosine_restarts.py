@@ -24,8 +24,8 @@ class CosineRestarts(Schedule):
     Args:
         learning_rate: float > 0, the peak.
         horizon: int > 0, updates in all.
-        period: length of the first cycle: int in [1, horizon], updates; or float in (0, 1], share of the horizon,
-            rounded down to whole updates.
+        period: length of the first cycle: int > 0, updates; or float in (0, 1], share of the horizon, rounded down to
+            whole updates, at least one.
         growth: float >= 1, length of a cycle over that of the one before.
         final: float in [0, 1], share of the peak at the end of a cycle.
 
@@ -48,11 +48,11 @@ class CosineRestarts(Schedule):
     def __init__(self, learning_rate, horizon, period=0.25, growth=1.0, final=0.0):
         self.learning_rate = positive("CosineRestarts", "learning_rate", learning_rate)
         self.horizon = whole("CosineRestarts", "horizon", horizon)
-        self.period = length("CosineRestarts", "period", period, horizon)
+        self.period = length("CosineRestarts", "period", period)
         if not period:
             raise ValueError(
-                f"CosineRestarts: `period` must be an int in [1, {horizon}] (updates) or a float in (0, 1] (share of "
-                f"the horizon). Received: period={period!r}"
+                f"CosineRestarts: `period` must be an int > 0 (updates) or a float in (0, 1] (share of the horizon). "
+                f"Received: period={period!r}"
             )
         self.growth = number("CosineRestarts", "growth", growth, 1, float("inf"), "[)")
         self.final = number("CosineRestarts", "final", final, 0, 1)

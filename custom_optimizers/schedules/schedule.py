@@ -103,19 +103,18 @@ def number(owner, name, value, low, high, brackets="[]"):
 
 
 def whole(owner, name, value):
-    """Return `value`, or raise a ValueError if it is no int > 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ValueError(f"{owner}: `{name}` must be an int > 0, in updates. Received: {name}={value!r}")
+    """Return `value`, or raise a ValueError if it is no number of updates."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
+        raise ValueError(f"{owner}: `{name}` must be an int > 0 and < 2**31, in updates. Received: {name}={value!r}")
     return value
 
 
-def length(owner, name, value, horizon):
+def length(owner, name, value):
     """Return `value`, or raise a ValueError if it is neither a number of updates nor a share of the horizon."""
-    highest = 1 if isinstance(value, float) else horizon
-    if not _is_number(value) or not 0 <= value <= highest:
+    if not _is_number(value) or not 0 <= value <= (1 if isinstance(value, float) else 2**31 - 1):
         raise ValueError(
-            f"{owner}: `{name}` must be an int in [0, {horizon}] (updates) or a float in [0, 1] (share of the horizon)."
-            f" Received: {name}={value!r}"
+            f"{owner}: `{name}` must be an int >= 0 and < 2**31 (updates) or a float in [0, 1] (share of the horizon). "
+            f"Received: {name}={value!r}"
         )
     return value
 

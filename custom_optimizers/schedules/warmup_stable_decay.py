@@ -25,7 +25,7 @@ class WarmupStableDecay(Schedule):
     Args:
         learning_rate: float > 0, the peak.
         horizon: int > 0, updates in all.
-        warmup: int in [0, horizon], updates; or float in [0, 1], share of the horizon, rounded down to whole updates.
+        warmup: int >= 0, updates; or float in [0, 1], share of the horizon, rounded down to whole updates.
         decay: as `warmup`; together they fit into the horizon.
         shape: "1-sqrt", "cosine" or "linear".
         start: float in [0, 1], share of the peak at the first update. 0 would waste it: with a full batch behind each
@@ -54,14 +54,14 @@ class WarmupStableDecay(Schedule):
     def __init__(self, learning_rate, horizon, warmup=0.1, decay=0.2, shape="1-sqrt", start=0.1, final=0.0):
         self.learning_rate = positive("WarmupStableDecay", "learning_rate", learning_rate)
         self.horizon = whole("WarmupStableDecay", "horizon", horizon)
-        self.warmup = length("WarmupStableDecay", "warmup", warmup, horizon)
-        self.decay = length("WarmupStableDecay", "decay", decay, horizon)
+        self.warmup = length("WarmupStableDecay", "warmup", warmup)
+        self.decay = length("WarmupStableDecay", "decay", decay)
         self.shape = one_of("WarmupStableDecay", "shape", shape, tuple(SHAPES))
         self.start = number("WarmupStableDecay", "start", start, 0, 1)
         self.final = number("WarmupStableDecay", "final", final, 0, 1)
         if updates_in(warmup, horizon) + updates_in(decay, horizon) > horizon:
             raise ValueError(
-                f"WarmupStableDecay: `warmup` and `decay` together must be in [0, {horizon}] updates, the horizon. "
+                f"WarmupStableDecay: `warmup` and `decay` together must be in [0, {horizon}], the horizon, in updates. "
                 f"Received: warmup={warmup!r}, decay={decay!r}"
             )
 
