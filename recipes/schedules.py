@@ -6,8 +6,8 @@
     constant:until=0.5+cosine                           one after the other
 
 A length is a number of updates or, written with a point, a share: `until` of the run; `warmup` and `decay` of the run,
-or of the part between two `until`; `every`, `period` and `timescale` of what the warm-up leaves of it. Shares are rounded
-down to whole updates. What ends, such as a line, ends with the run or its part.
+or of the part between two `until`; `every`, `period` and `timescale` of what the warm-up leaves of it. Shares are
+rounded down to whole updates. What ends, such as a line, ends with the run or its part.
 
 Names and parameters are looked up without importing Keras, so that a wrong one is answered at once.
 """

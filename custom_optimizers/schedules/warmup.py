@@ -2,7 +2,6 @@ import keras
 from keras import ops
 
 from custom_optimizers.schedules.schedule import Schedule, as_float, number, rate, value_at, whole
-from custom_optimizers.schedules.shapes import between, linear
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -46,7 +45,7 @@ class Warmup(Schedule):
 
     def __call__(self, step):
         step = ops.convert_to_tensor(step)
-        rising = between(self.start, 1.0, linear(as_float(step) / self.updates))
+        rising = self.start + (1 - self.start) * as_float(step) / self.updates
         first = value_at(self.schedule, ops.zeros_like(step))
         after = value_at(self.schedule, ops.maximum(step - self.updates, 0))
         return ops.where(step < self.updates, first * rising, after)

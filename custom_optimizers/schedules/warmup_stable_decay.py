@@ -69,7 +69,7 @@ class WarmupStableDecay(Schedule):
         warmup, decay = updates_in(self.warmup, horizon), updates_in(self.decay, horizon)
         factor = ops.ones_like(update)
         if warmup:
-            factor = between(self.start, 1.0, SHAPES["linear"](update / warmup))
+            factor = ops.minimum(factor, self.start + (1 - self.start) * update / warmup)
         if decay:
             fall = SHAPES[self.shape]((update - (horizon - decay)) / decay)
             factor = ops.minimum(factor, between(1.0, self.final, fall))
