@@ -13,6 +13,7 @@ import pytest
 
 from recipes.__main__ import main
 from recipes.command_line import RECIPES
+from recipes.schedules import SCHEDULES
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -60,10 +61,10 @@ WRONG = [
     (["train", "cifar10_cnn", "--data", "cifar100"], "did you mean cifar10?"),
     (["train", "cifar10_cnn", "--data", "tfds:"], "write a name behind the colon"),
     (["train", "cifar10_cnn", "--preset", "smok"], "did you mean smoke?"),
-    (["train", "cifar10_cnn", "--schedule", "inverse_time"], "inverse_time:0.01"),
-    (["train", "cifar10_cnn", "--schedule", "inverse_time:-1"], "decay > 0"),
+    (["train", "cifar10_cnn", "--schedule", "cosine:period=x"], "period must be"),
+    (["train", "cifar10_cnn", "--schedule", "inverse_time:-1"], "decay must be a number > 0"),
     (["train", "cifar10_cnn", "--schedule", "constant:3"], "constant has no parameter"),
-    (["train", "cifar10_cnn", "--schedule", "cosine"], "did you mean warmup_cosine"),
+    (["train", "cifar10_cnn", "--schedule", "cosin"], "did you mean cosine or warmup_cosine"),
     (["train", "cifar10_cnn", "--loss", "crossentropy"], "did you mean cross_entropy?"),
     (["train", "cifar10_cnn", "--l2", "-1"], "--l2"),
     (["train", "cifar10_cnn", "--l1", "nan"], "--l1"),
@@ -143,6 +144,9 @@ def test_list_and_show(capsys):
     status, out, _ = said(capsys, "list")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == list(RECIPES)
+    status, out, _ = said(capsys, "list", "--schedules")
+    assert status == 0
+    assert [line.partition(":")[0] for line in out.splitlines()] == list(SCHEDULES)
     status, out, _ = said(capsys, "show", "cifar10_cnn")
     assert status == 0
     assert "python -m recipes train cifar10_cnn" in out
