@@ -208,7 +208,6 @@ SCHEDULES = {
         "cosines that begin again from the top, each `growth` times as long as the one before",
         _cosine_restarts,
         (_length("period", 0.25, least=1), _number("growth", 1.0, 1), _END),
-        ends=True,
     ),
     "one_cycle": Rule(
         "up for `rise` of the updates from 1 / div_factor, down to 1 / (div_factor * final_div_factor)",
