@@ -1,0 +1,70 @@
+"""What the losses of a learning-rate range test say, as pure functions of them, and their picture."""
+
+import numpy as np
+
+from callbacks.write_whole import write_whole
+
+FIRST = 5  # updates whose slope is not looked at: their moving average is one of few losses
+CLEAR = 2.0  # a fall of the loss is one if it is that many times the scatter from update to update
+
+
+def smoothed_loss(smoothed, loss, smoothing):
+    """The next value of an exponential moving average whose bias towards 0 is corrected.
+
+    Args:
+        smoothed: list of the values so far.
+        loss: float, the next loss.
+        smoothing: float in [0, 1), the share of what was before.
+    """
+    n = len(smoothed)
+    before = smoothed[-1] * (1 - smoothing**n) if smoothed else 0.0
+    return (smoothing * before + (1 - smoothing) * loss) / (1 - smoothing ** (n + 1))
+
+
+def steepest_descent(rates, losses, smoothed):
+    """Where the smoothed loss falls fastest on its way to the lowest point.
+
+    Returns:
+        `(index, "")`, or `(None, why)` if the loss does not clearly fall.
+    """
+    lowest = int(np.argmin(smoothed)) if smoothed else 0
+    if lowest <= FIRST:
+        return None, f"the loss was never lower than after the first {FIRST + 1} updates"
+    scatter = np.std(np.diff(losses[FIRST : lowest + 1])) / np.sqrt(2)
+    if smoothed[FIRST] - smoothed[lowest] <= CLEAR * scatter:
+        return None, "the loss did not fall by more than it scatters"
+    slopes = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
+    return FIRST + int(np.argmin(slopes[FIRST:])), ""
+
+
+def draw_curve(path, finder):
+    """Draw losses over rates, with the rates that a finder names, into a file."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    axes.plot(finder.rates, finder.losses, ".", color="0.65", markersize=4, label="loss of one update's data")
+    axes.plot(finder.rates, finder.smoothed, color="C0", label=f"moving average ({finder.smoothing:g})")
+    if finder.suggestion is not None:
+        _mark(axes, finder, finder.suggestion, "C2", "o", "suggestion")
+    _mark(axes, finder, finder.lowest_loss_rate, "C3", "v", "lowest point")
+    axes.set(xscale="log", ylim=_loss_range(finder.losses, finder.smoothed))
+    axes.set(xlabel="learning rate of the update", ylabel="training loss before the update")
+    axes.set_title("Learning-rate range test", loc="left")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="lower left", fontsize="small")
+    write_whole(path, figure.savefig)
+
+
+def _mark(axes, finder, rate, colour, marker, what):
+    loss = finder.smoothed[finder.rates.index(rate)]
+    axes.axvline(rate, color=colour, alpha=0.4, linewidth=1)
+    axes.plot([rate], [loss], marker, color=colour, label=f"{what}: {rate:.2g}")
+
+
+def _loss_range(losses, smoothed):
+    """The range that is worth seeing: down to the lowest loss, up to where the test began, and not where it ended."""
+    lowest = int(np.argmin(smoothed))
+    top, bottom = max(losses[: lowest + 1]), min(losses)
+    margin = 0.08 * (top - bottom) or 1.0
+    return bottom - margin, top + 3 * margin

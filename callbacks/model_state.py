@@ -1,0 +1,37 @@
+import numpy as np
+from keras import ops
+
+
+class ModelState:
+    """Everything that `fit` changes in a model, so that it can be undone.
+
+    That is the variables of the model (weights, running statistics, states of random seeds), of its optimizer, which is
+    built if it is not, and of its metrics. What callbacks of Keras's kind keep outside of variables is not in it.
+
+    Args:
+        model: compiled and built `keras.Model`, outside of a training step.
+    """
+
+    def __init__(self, model):
+        _build_optimizer(model)
+        variables = [*model.variables, *model.metrics_variables, *model.optimizer.variables]
+        of = {id(variable): variable for variable in variables}  # the metrics' are among the model's too
+        self._values = [(v, np.array(ops.convert_to_numpy(v))) for v in of.values()]
+        self._model = model
+
+    def put_back(self):
+        """Give every variable its value; metrics that were built since then start from nothing."""
+        self._model.reset_metrics()
+        for variable, value in self._values:
+            variable.assign(value)
+
+
+def _build_optimizer(model):
+    if model.optimizer.built:
+        return
+    strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's: optimizers live where the weights do
+    if strategy is None:
+        model.optimizer.build(model.trainable_variables)
+    else:
+        with strategy.scope():
+            model.optimizer.build(model.trainable_variables)
