@@ -5,7 +5,8 @@ import numpy as np
 from callbacks.write_whole import write_whole
 
 FIRST = 5  # updates whose slope is not looked at: their moving average is one of few losses
-CLEAR = 2.0  # a fall of the loss is one if it is that many times the scatter from update to update
+CLEAR = 3.0  # a fall of the loss is one if it is that many times the scatter from update to update,
+LEAST = 1e-3  # and that share of the loss, which rounding errors do not come to
 
 
 def smoothed_loss(smoothed, loss, smoothing):
@@ -31,7 +32,7 @@ def steepest_descent(rates, losses, smoothed):
     if lowest <= FIRST:
         return None, f"the loss was never lower than after the first {FIRST + 1} updates"
     scatter = np.std(np.diff(losses[FIRST : lowest + 1])) / np.sqrt(2)
-    if smoothed[FIRST] - smoothed[lowest] <= CLEAR * scatter:
+    if smoothed[FIRST] - smoothed[lowest] <= max(CLEAR * scatter, LEAST * abs(smoothed[FIRST])):
         return None, "the loss did not fall by more than it scatters"
     slopes = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
     return FIRST + int(np.argmin(slopes[FIRST:])), ""

@@ -184,20 +184,25 @@ class LearningRateFinder(keras.callbacks.Callback):
     def _take_in(self, batch=None):
         """Look how far the optimizer has come, and record the update that has been made since the last look.
 
-        `FullBatch` may make it after the last batch, when it hears that the pass has ended.
+        `FullBatch` may make it after the last batch, when it hears that the pass has ended. On TensorFlow a step that
+        finds no more data may count all the same (Keras 3.15, without XLA): such a rate has no loss.
         """
         if self._done:
             return
         (made, waited), now = self._at, _position(self._optimizer)
+        if batch is None and now[0] == made and now[1] >= waited:
+            return
         self._at = now
         if batch is not None and now != (made, waited):  # else loss scaling has dropped it
             self._pending.append(batch)
         if now[0] > made:
             self._check_made_one(now[0] - made)
-            if len(self._pending) == waited + (batch is not None):  # else it began before the test
+            if 0 < len(self._pending) == waited + (batch is not None):  # else some are not known
                 self._record(made - self._start[0])
         if now[1] == 0:
             self._pending = []
+        if now[0] - self._start[0] >= self.updates:
+            self._stop()
 
     def _record(self, update):
         totals, samples = zip(*self._pending, strict=True)
@@ -207,7 +212,7 @@ class LearningRateFinder(keras.callbacks.Callback):
         self.smoothed.append(smoothed_loss(self.smoothed, loss, self.smoothing))
         lowest = min(self.smoothed)
         limit = lowest + (self.diverged - 1) * abs(lowest)  # `diverged` times the lowest, for losses below 0 too
-        if update + 1 == self.updates or self.smoothed[-1] > limit:
+        if self.smoothed[-1] > limit:
             self._stop()
 
     def _stop(self):

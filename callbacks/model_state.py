@@ -1,3 +1,6 @@
+import contextlib
+
+import keras
 import numpy as np
 from keras import ops
 
@@ -27,11 +30,11 @@ class ModelState:
 
 
 def _build_optimizer(model):
-    if model.optimizer.built:
+    """Build the optimizer as its first step would, where TensorFlow has left that to it."""
+    optimizer = model.optimizer
+    if optimizer.built:
         return
     strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's: optimizers live where the weights do
-    if strategy is None:
-        model.optimizer.build(model.trainable_variables)
-    else:
-        with strategy.scope():
-            model.optimizer.build(model.trainable_variables)
+    where = contextlib.nullcontext() if strategy is None else strategy.scope()
+    with where, keras.name_scope(optimizer.name, caller=optimizer):
+        optimizer.build(model.trainable_variables)

@@ -40,6 +40,35 @@ def test_fit_builds_the_optimizer_before_callbacks_see_the_model():
     assert seen == [True]
 
 
+def test_the_learning_rate_can_be_replaced_without_touching_the_variables():
+    """`callbacks.LearningRateFinder` puts a callable there; the property would drop the variable."""
+    optimizer = keras.optimizers.SGD(0.5)
+    before, rate = optimizer.variables, optimizer._learning_rate
+    optimizer._learning_rate = lambda: 0.25
+    assert optimizer.learning_rate == 0.25
+    optimizer._learning_rate = rate
+    assert [id(v) for v in optimizer.variables] == [id(v) for v in before]
+    assert optimizer.learning_rate is rate
+
+
+@pytest.mark.parametrize("method", ["fit", "train_on_batch"])
+def test_training_begins_by_a_check_that_the_model_was_compiled(method):
+    source = inspect.getsource(getattr(keras.Model, method))
+    first = source.index(f'self._assert_compile_called("{method}")')
+    assert first < source.index("self.make_train_function()")
+    assert BACKEND != "jax" or "_get_jax_state(" not in source[:first]
+
+
+def test_the_mean_of_the_losses_is_a_metric():
+    mean = compiled(keras.optimizers.SGD).metrics[0]
+    assert (type(mean), mean.name) == (keras.metrics.Mean, "loss")
+    assert {"total", "count"} <= set(vars(mean))
+
+
+def test_callbacks_get_their_model_from_the_list_of_all():
+    assert "callback.set_model(model)" in inspect.getsource(keras.callbacks.CallbackList.set_model)
+
+
 @pytest.mark.skipif(BACKEND != "jax", reason="the state is JAX's")
 def test_the_third_part_of_the_state_has_the_optimizer_s_variables():
     model = compiled(lambda: keras.optimizers.SGD(momentum=0.9))

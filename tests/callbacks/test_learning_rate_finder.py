@@ -33,7 +33,7 @@ def find(model, x, y, epochs=100, callbacks=(), **arguments):
 
 @pytest.mark.parametrize("curvature", [0.02, 1.0, 50.0])
 def test_a_loss_of_one_curvature_rises_beyond_two_over_it(curvature):
-    """Each update multiplies the error by 1 - rate * curvature: the loss rises from the first rate above 2 / curvature."""
+    """An update multiplies the error by 1 - rate * curvature: from the first rate above 2 / curvature it grows."""
     x = np.sqrt(curvature / 2) * np.array([[1.0], [-1.0]], "float32")
     finder = find(linear(1), x, 0 * x, lowest=1e-3 / curvature, highest=1e3 / curvature, smoothing=0)
     rates = np.array(finder.rates)
@@ -106,10 +106,25 @@ def test_full_batches_of_an_unknown_number_of_micro_batches(finder_first):
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(40).filter(lambda *_: True)
     finder = LearningRateFinder(1e-3, 1e-1, 12)
     callbacks = [finder, FullBatch()] if finder_first else [FullBatch(), finder]
-    compiled(lambda: BatchGD(0.1)).fit(data, epochs=13, verbose=0, callbacks=callbacks)
+    compiled(lambda: BatchGD(0.1)).fit(data, epochs=13, shuffle=False, verbose=0, callbacks=callbacks)
     whole = find(compiled(keras.optimizers.SGD), X, Y, lowest=1e-3, highest=1e-1, updates=12)
     assert finder.rates == whole.rates
     np.testing.assert_allclose(finder.losses, whole.losses, rtol=1e-5)
+
+
+@ON_NOISE
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_batches_of_an_unknown_number():
+    """Keras counts an iteration where it finds no more data: a rate without an update, which is left out."""
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(40).filter(lambda *_: True)
+    finder = LearningRateFinder(1e-3, 1e-1, 12)
+    compiled(keras.optimizers.SGD).fit(data, epochs=9, shuffle=False, verbose=0, callbacks=[finder])
+    assert len(finder.rates) in (9, 12)
+    by_hand = compiled(keras.optimizers.SGD)
+    for i, (rate, expected) in enumerate(zip(finder.rates, finder.losses, strict=True)):
+        by_hand.optimizer.learning_rate = rate
+        rows = slice(40 * (i % 3), 40 * (i % 3) + 40)
+        assert by_hand.train_on_batch(X[rows], Y[rows]) == pytest.approx(expected, rel=1e-5)
 
 
 @ON_NOISE
@@ -150,7 +165,7 @@ def test_batches_that_loss_scaling_drops_are_not_counted():
     finder = LearningRateFinder(1e-4, 1e-2, 10)
     scales = []
     look = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda *_: scales.append(float(model.optimizer.dynamic_scale.numpy()))
+        on_train_batch_end=lambda batch, logs: scales.append(float(model.optimizer.dynamic_scale.numpy()))
     )
     model.fit(batch_size=32, epochs=20, callbacks=[look, finder], **FIT)
     dropped = np.count_nonzero(np.diff([2.0**20, *scales]) < 0)
@@ -173,12 +188,14 @@ def test_the_steepest_descent_of_a_known_curve():
     assert (rates[index], why) == (pytest.approx(0.01), "")
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_no_descent_in_noise(seed):
-    losses, smoothed = list(1 + 0.1 * np.random.default_rng(seed).normal(size=100)), []
-    for value in losses:
-        smoothed.append(smoothed_loss(smoothed, value, 0.8))
-    assert steepest_descent(list(np.geomspace(1e-6, 10, 100)), losses, smoothed)[0] is None
+def test_noise_is_hardly_ever_taken_for_a_descent():
+    def found(seed):
+        losses, smoothed = list(1 + 0.1 * np.random.default_rng(seed).normal(size=100)), []
+        for value in losses:
+            smoothed.append(smoothed_loss(smoothed, value, 0.8))
+        return steepest_descent(list(np.geomspace(1e-6, 10, 100)), losses, smoothed)[0] is not None
+
+    assert sum(map(found, range(100))) <= 5
 
 
 def test_no_suggestion_where_every_rate_is_too_high():
@@ -281,7 +298,7 @@ def test_a_callback_that_sets_the_rate_all_the_same():
         model.optimizer.learning_rate = 0.5
 
     other = keras.callbacks.LambdaCallback(on_epoch_begin=set_rate)
-    with pytest.raises(ValueError, match="the learning rate was set to 0.5 during the test"):
+    with pytest.raises(ValueError, match=r"the learning rate was set to 0\.5 during the test"):
         model.fit(callbacks=[LearningRateFinder(), other], **FIT)
 
 
