@@ -53,14 +53,14 @@ def draw_curve(path, finder):
     axes.set(xlabel="learning rate of the update", ylabel="training loss before the update")
     axes.set_title("Learning-rate range test", loc="left")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="lower left", fontsize="small")
+    figure.legend(frameon=False, loc="outside lower center", ncols=2, fontsize="small")  # it hides no loss there
     write_whole(path, figure.savefig)
 
 
 def _mark(axes, finder, rate, colour, marker, what):
     loss = finder.smoothed[finder.rates.index(rate)]
     axes.axvline(rate, color=colour, alpha=0.4, linewidth=1)
-    axes.plot([rate], [loss], marker, color=colour, label=f"{what}: {rate:.2g}")
+    axes.plot([rate], [loss], marker, color=colour, label=f"{what}: {rate:.3g}")
 
 
 def _loss_range(losses, smoothed):
