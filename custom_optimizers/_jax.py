@@ -77,16 +77,16 @@ def finish_pass(optimizer):
 
 
 def choose(optimizer, predicate, then, otherwise=None):
-    """Carry out one of two functions that write variables."""
+    """Carry out one of two functions that write variables, the second of which writes small ones."""
     if otherwise is not None:
-        _when(optimizer, jnp.logical_not(predicate), otherwise)
+        _select(optimizer, jnp.logical_not(predicate), otherwise)
     _when(optimizer, predicate, then)
 
 
-def write(optimizer, variables, gradients, learning_rate):
+def write(optimizer, variables, gradients, learning_rate, shared):
     """Change the variables by their gradients."""
-    for variable, gradient in zip(variables, gradients, strict=True):
-        write_one(optimizer, variable, gradient, learning_rate)
+    for variable, gradient in zip(variables, gradients.tensors, strict=True):
+        write_one(optimizer, variable, gradient, gradients.factor, learning_rate, *shared)
 
 
 def skip(optimizer):
@@ -105,6 +105,14 @@ def dense(gradient):
     return gradient
 
 
+def sum_of_squares(tensor):
+    """The sum of a tensor's squares."""
+    return jnp.sum(jnp.square(tensor))
+
+
+kernels = None  # XLA makes one pass of a rule
+
+
 def _accumulate(optimizer, grads, variables):
     weight, divisor = optimizer.micro_batches.take(replica())
     window = optimizer._window
@@ -118,6 +126,15 @@ def _accumulate(optimizer, grads, variables):
 def _update_from_sums(optimizer, variables):
     window = optimizer._window
     update_from_sums(optimizer, variables, [window.sum_of(v).value for v in variables], window.divisor.value)
+
+
+def _select(optimizer, predicate, then):
+    """Call `then`, which writes variables, and keep what it writes if `predicate` holds."""
+    before = {id(v): v.value for v in optimizer.variables}
+    then()
+    for variable in optimizer.variables:
+        if variable.value is not before[id(variable)]:
+            variable.assign(jnp.where(predicate, variable.value, before[id(variable)]))
 
 
 def _when(optimizer, predicate, then):

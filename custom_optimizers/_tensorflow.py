@@ -11,6 +11,7 @@ import functools
 import tensorflow as tf
 from keras import ops
 
+from custom_optimizers import _tensorflow_kernels as kernels
 from custom_optimizers.descent import EPOCH
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
 from custom_optimizers.update import update, update_from_sums, write_one
@@ -67,14 +68,14 @@ def choose(optimizer, predicate, then, otherwise=lambda: None):
     tf.cond(predicate, then, otherwise)
 
 
-def write(optimizer, variables, gradients, learning_rate):
+def write(optimizer, variables, gradients, learning_rate, shared):
     """Change the variables by their gradients, wherever they lie."""
     extended = tf.distribute.get_strategy().extended
-    for variable, gradient in zip(variables, gradients, strict=True):
+    for variable, gradient in zip(variables, gradients.tensors, strict=True):
         extended.update(
-            variable.value if hasattr(variable, "constraint") else variable,
+            kernels.native(variable),
             functools.partial(write_one, optimizer),
-            args=(gradient, learning_rate),
+            args=(gradient, gradients.factor, learning_rate, *shared),
             group=False,
         )
 
@@ -97,6 +98,11 @@ def dense(gradient):
     return tf.convert_to_tensor(gradient)
 
 
+def sum_of_squares(tensor):
+    """The sum of a tensor's squares, in one pass over memory."""
+    return 2 * tf.nn.l2_loss(tensor)
+
+
 def _meet(together, *per_replica):
     tf.__internal__.distribute.interim.maybe_merge_call(together, tf.distribute.get_strategy(), *per_replica)
 
@@ -105,18 +111,8 @@ def _accumulate(optimizer, grads, variables):
     weight, divisor = optimizer.micro_batches.take(replica())
     optimizer._window.fed = variables
     for grad, variable in zip(grads, variables, strict=True):
-        _add_scaled(optimizer._window.sums[optimizer._get_variable_index(variable)].value, grad, weight)
+        kernels.add_scaled(optimizer._window.sums[optimizer._get_variable_index(variable)].value, grad, weight)
     optimizer._window.divisor.value.assign_add(tf.cast(divisor, optimizer._window.divisor.dtype))
-
-
-def _add_scaled(total, grad, weight):
-    """`total += weight * grad`, in one pass over memory and without a temporary for dense gradients."""
-    grad = tf.cast(grad, total.dtype)
-    weight = tf.cast(weight, total.dtype)
-    if isinstance(grad, tf.IndexedSlices):
-        tf.raw_ops.ResourceScatterAdd(resource=total.handle, indices=grad.indices, updates=grad.values * weight)
-    else:
-        tf.raw_ops.ResourceApplyGradientDescent(var=total.handle, alpha=-weight, delta=grad)
 
 
 def _update_if_due(optimizer, variables, strategy):

@@ -10,7 +10,7 @@ from keras import ops
 
 from custom_optimizers.descent import EPOCH, Descent
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
-from custom_optimizers.update import update, update_from_sums, write_one
+from custom_optimizers.update import goes_with_rate, update, update_from_sums, write_one
 
 
 def check_devices(owner):
@@ -66,23 +66,19 @@ def choose(optimizer, predicate, then, otherwise=lambda: None):
         otherwise()
 
 
-def write(optimizer, variables, gradients, learning_rate):
+def write(optimizer, variables, gradients, learning_rate, shared):
     """Change the variables by their gradients: all of one kind at once where the rule is one of single entries."""
-    if type(optimizer).rule is Descent.rule:
-        for variable, gradient in zip(variables, gradients, strict=True):
-            write_one(optimizer, variable, gradient, learning_rate)
+    if not optimizer.arithmetic or type(optimizer).update_step is not Descent.update_step:
+        for variable, gradient in zip(variables, gradients.tensors, strict=True):
+            write_one(optimizer, variable, gradient, gradients.factor, learning_rate, *shared)
         return
     kinds = {}
-    for variable, gradient in zip(variables, gradients, strict=True):
-        kind = (
-            variable.value.dtype,
-            variable.value.device,
-            optimizer.multiplier_of(variable),
-            optimizer.decays(variable),
-        )
+    for variable, gradient in zip(variables, gradients.tensors, strict=True):
+        decay = optimizer.weight_decay_of(variable) if optimizer.decays(variable) else None
+        kind = (variable.value.dtype, variable.value.device, optimizer.multiplier_of(variable), decay)
         kinds.setdefault(kind, []).append((variable, gradient))
-    for (dtype, _, multiplier, decays), pairs in kinds.items():
-        _write_kind(optimizer, pairs, (learning_rate * multiplier).to(dtype), decays)
+    for (_, _, multiplier, decay), pairs in kinds.items():
+        _write_kind(optimizer, pairs, gradients.factor, learning_rate * multiplier, decay, shared)
 
 
 def skip(optimizer):
@@ -102,6 +98,15 @@ def dense(gradient):
     return gradient.to_dense() if gradient.layout != torch.strided else gradient
 
 
+def sum_of_squares(tensor):
+    """The sum of a tensor's squares, in one pass over memory."""
+    flat = tensor.reshape(-1)
+    return torch.dot(flat, flat)
+
+
+kernels = None  # foreach does all variables at once
+
+
 def _accumulate(optimizer, grads, variables):
     weight, divisor = optimizer.micro_batches.take(replica())
     window = optimizer._window
@@ -115,17 +120,25 @@ def _accumulate(optimizer, grads, variables):
     window.divisor.value.add_(divisor)
 
 
-def _write_kind(optimizer, pairs, rate, decays):
+def _write_kind(optimizer, pairs, factor, rate, decay, shared):
     """Change variables of one dtype, rate and decay: what `write_one` does, for all at once."""
-    values = _Foreach(variable.value for variable, _ in pairs)
-    gradients = _Foreach(dense(gradient).to(rate.dtype) for _, gradient in pairs)
-    if decays and optimizer.weight_decay_mode == "coupled":
-        gradients = gradients + values * optimizer.weight_decay
-    elif decays:
-        values.set(values - values * optimizer.weight_decay * rate)
-    indices = [optimizer._get_variable_index(variable) for variable, _ in pairs]
+    variables, gradients = zip(*pairs, strict=True)
+    dtype = variables[0].value.dtype
+    values = _Foreach(variable.value for variable in variables)
+    coupled = decay is not None and optimizer.weight_decay_mode == "coupled"
+    if decay is not None and not coupled:
+        values.set(values - values * decay * rate.to(dtype))
+    if factor is not None and not coupled and goes_with_rate(optimizer, gradients[0], variables[0]):
+        rate, factor = rate * factor, None
+    gradients = _Foreach(dense(g) for g in gradients)
+    if factor is not None:
+        gradients = gradients.to(factor.dtype) * factor
+    gradients = gradients.to(dtype)
+    if coupled:
+        gradients = gradients + values * decay
+    indices = [optimizer._get_variable_index(variable) for variable in variables]
     slots = tuple(_Foreach(slot[i].value for i in indices) for slot in optimizer.slots)
-    change, after = optimizer.rule(gradients, slots, rate)
+    change, after = optimizer.rule(gradients, slots, *(scalar.to(dtype) for scalar in (rate, *shared)))
     for slot, value in zip(slots, after, strict=True):
         slot.set(value)
     values.set(values + change)
@@ -140,6 +153,10 @@ class _Foreach:
 
     def __init__(self, tensors):
         self.tensors = list(tensors)
+
+    def to(self, dtype):
+        """The same tensors in a dtype."""
+        return _Foreach(tensor.to(dtype) for tensor in self.tensors)
 
     def set(self, values):
         """Give the tensors the values of others of the same shapes."""

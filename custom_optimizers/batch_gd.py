@@ -1,7 +1,9 @@
 import keras
-from keras import ops
 
-from custom_optimizers.descent import Descent, one_of
+from custom_optimizers.arguments import flag, number_in, one_of
+from custom_optimizers.descent import Descent
+
+PRESETS = {"momentum": {"momentum": 0.9}, "nesterov": {"momentum": 0.9, "nesterov": True}}
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -74,6 +76,8 @@ class BatchGD(Descent):
     2
     """
 
+    arguments = ("momentum", "nesterov", "velocity")
+
     def __init__(
         self,
         learning_rate=0.01,
@@ -113,15 +117,28 @@ class BatchGD(Descent):
             name=name,
             **kwargs,
         )
-        if not isinstance(momentum, float) or not 0 <= momentum <= 1:
-            raise ValueError(f"BatchGD: `momentum` must be a float in [0, 1]. Received: momentum={momentum!r}")
-        self.momentum = momentum
-        self.nesterov = nesterov
+        self.momentum = number_in("BatchGD", "momentum", momentum, least=0, most=1)
+        self.nesterov = flag("BatchGD", "nesterov", nesterov)
         self.velocity = one_of("BatchGD", "velocity", velocity, ("keras", "torch"))
+
+    @classmethod
+    def from_preset(cls, preset, **arguments):
+        """`BatchGD` with the settings that a method is known by; arguments come on top of them.
+
+        Args:
+            preset: "momentum" (`momentum=0.9`) or "nesterov" (`momentum=0.9, nesterov=True`).
+            arguments: of `BatchGD`.
+        """
+        one_of("BatchGD", "preset", preset, tuple(PRESETS))
+        return cls(**{**PRESETS[preset], **arguments})
 
     @property
     def slot_names(self):
         return ("momentum",) if self.momentum else ()
+
+    @property
+    def rate_times_gradient(self):
+        return not self.momentum or self.velocity == "keras"
 
     def rule(self, gradient, slots, learning_rate):
         step = gradient * learning_rate
@@ -135,17 +152,13 @@ class BatchGD(Descent):
         direction = velocity * self.momentum + gradient if self.nesterov else velocity
         return -(direction * learning_rate), (velocity,)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def step_by_kernel(self, kernels, gradient, variable, learning_rate):
         if self.momentum:
-            super().update_step(gradient, variable, learning_rate)
-        else:  # an embedding's gradient stays sparse
-            rate = ops.cast(learning_rate, variable.dtype)
-            self.assign_sub(variable, ops.multiply(ops.cast(gradient, variable.dtype), rate))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "momentum": self.momentum,
-            "nesterov": self.nesterov,
-            "velocity": self.velocity,
-        }
+            velocity = self.slots[0][self._get_variable_index(variable)]
+            inside = self.velocity == "keras"
+            kernels.descend_with_momentum(
+                variable, velocity, gradient, learning_rate, self.momentum, self.nesterov, inside
+            )
+        else:
+            kernels.descend(variable, gradient, learning_rate)  # an embedding's gradient stays sparse
+        return True

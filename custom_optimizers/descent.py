@@ -1,17 +1,19 @@
 import contextlib
-import importlib
 
 import keras
 from keras import ops
 
+from custom_optimizers.arguments import one_of
+from custom_optimizers.backend import backend_module
 from custom_optimizers.clipping.clipper import as_clippers
 from custom_optimizers.diagnostics import Diagnostics, number
 from custom_optimizers.micro_batch import MicroBatches
 from custom_optimizers.patterns import Patterns
+from custom_optimizers.scaled_gradients import ScaledGradients
+from custom_optimizers.units import path_of
 from custom_optimizers.window import Window
 
 EPOCH = "epoch"  # one update a pass over the data
-BACKENDS = ("tensorflow", "jax", "torch")
 
 
 class Descent(keras.optimizers.Optimizer):
@@ -31,8 +33,9 @@ class Descent(keras.optimizers.Optimizer):
     weight decay, the moving average of the weights and constraints count updates, never micro-batches.
 
     A subclass names what it keeps of each variable in `slot_names`, implements `rule(gradient, slots, learning_rate)`,
-    and adds its arguments to `get_config`. A rule that is not made of `+`, `-`, `*` and `/` alone, entry by entry,
-    implements `update_step(gradient, variable, learning_rate)` instead.
+    and names its arguments in `arguments`. A rule that is not made of `+`, `-`, `*` and `/` alone, entry by entry, says
+    `arithmetic = False`; one that needs something of all variables together, such as a norm, implements `share`; one
+    that needs the variable itself overrides `update_step`.
 
     Args:
         learning_rate: float, `keras.optimizers.schedules.LearningRateSchedule` (called with the number of updates
@@ -114,7 +117,7 @@ class Descent(keras.optimizers.Optimizer):
         self.is_watched = False  # whether a callback stops `fit` when gradients are not finite
         self.micro_batches = MicroBatches()
         self._matched = None  # which variables the arguments about paths mean, as the config has it
-        self._backend = _backend_module()
+        self._backend = backend_module()
         self._backend.check_devices(owner)
         self._window = self._record = None  # made by `build`, or when a callback asks for them
 
@@ -137,19 +140,20 @@ class Descent(keras.optimizers.Optimizer):
     def _match_patterns(self, variables):
         """Find out which variables the arguments about paths mean.
 
-        A saved model knows: Keras numbers the layers of a loaded model anew and may drop the model's own name.
+        A saved model knows their paths: Keras numbers the layers of a loaded model anew and may drop the model's name.
         """
-        described = [[_path(v).rpartition("/")[2], list(v.shape)] for v in variables]
+        described = [[path_of(v).rpartition("/")[2], list(v.shape)] for v in variables]
         saved = self._matched or {}
-        known = saved.get("variables") == described
-        for patterns in (self.not_decayed, self.multipliers):
-            if known:
-                patterns.of = {int(index): value for index, value in saved[patterns.argument].items()}
-            else:
-                patterns.match([_path(v) for v in variables])
-        if self.not_decayed.given or self.multipliers.given:
-            found = {patterns.argument: patterns.of for patterns in (self.not_decayed, self.multipliers)}
-            self._matched = {"variables": described, **{name: _with_str(of) for name, of in found.items()}}
+        paths = saved["paths"] if saved.get("variables") == described else [path_of(v) for v in variables]
+        given = [patterns for patterns in self.patterns if patterns.given]
+        for patterns in given:
+            patterns.match(paths)
+        self._matched = {"variables": described, "paths": paths} if given else None
+
+    @property
+    def patterns(self):
+        """All arguments about paths, a list of `Patterns`."""
+        return [self.not_decayed, self.multipliers, *(each for clipper in self.clippers for each in clipper.patterns)]
 
     def accumulate_over_epoch(self):
         """Make one update a pass over the data, also when this optimizer has been built already.
@@ -275,70 +279,133 @@ class Descent(keras.optimizers.Optimizer):
                 grads = [g / self.loss_scale_factor for g in grads]
             self._backend.step(self, grads, variables)
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Change one variable by its gradient, as `rule` says. For rules that it cannot say, subclasses override this.
+    # The rule
 
-        Args:
-            gradient: tensor, of the full batch, clipped.
-            variable: the variable.
-            learning_rate: scalar tensor, with the variable's multiplier in it.
-        """
-        index, dtype = self._get_variable_index(variable), variable.dtype
-        slots = [slot[index] for slot in self.slots]
-        gradient = ops.cast(self._backend.dense(gradient), dtype)
-        values = tuple(ops.convert_to_tensor(slot) for slot in slots)
-        change, after = self.rule(gradient, values, ops.cast(learning_rate, dtype))
-        for slot, value in zip(slots, after, strict=True):
-            self.assign(slot, value)
-        self.assign_add(variable, change)
-
+    arguments = ()  # names of the arguments of `__init__` that a subclass adds, which are attributes too
     slot_names = ()  # of what is kept of each variable from one update to the next, zeros at first
+    arithmetic = True  # whether `rule` is made of `+`, `-`, `*` and `/` alone, entry by entry
+    rate_times_gradient = False  # whether `rule` uses the learning rate and the gradient as their product only
 
-    def rule(self, gradient, slots, learning_rate):
-        """The update rule: a pure function, made of `+`, `-`, `*` and `/` entry by entry.
+    def rule(self, gradient, slots, learning_rate, *shared):
+        """The update rule: a pure function.
 
-        On torch it is called once for all variables, with objects that stand for as many tensors.
+        Where `arithmetic` is true it is called on torch once for all variables, with objects that stand for as many
+        tensors.
 
         Args:
             gradient: tensor, of the full batch, clipped.
             slots: tuple of tensors, one for each of `slot_names`.
             learning_rate: scalar tensor.
+            shared: what `share` returns.
 
         Returns:
             `(change, slots)`: what is added to the variable, and what is kept.
         """
         raise NotImplementedError(f"{type(self).__name__} has neither a `rule` nor an `update_step`.")
 
-    def full_batch_gradients(self, gradients, variables):
-        """Clip the gradients of a full batch. A pure function.
+    def share(self, gradients, variables, learning_rate):
+        """What the rule needs of all variables together: a tuple of scalar tensors. A pure function.
+
+        Args:
+            gradients: list of tensors, of the full batch, clipped.
+            variables: list of the variables that they are of.
+            learning_rate: scalar tensor.
+        """
+        return ()
+
+    def finish(self, variables, shared):
+        """What remains to be done when all variables have been changed, before their moving average is taken.
+
+        Args:
+            variables: list of the variables that have gradients.
+            shared: what `share` returned.
+        """
+
+    def update_step(self, gradient, variable, learning_rate, *shared):
+        """Change one variable by its gradient, as `rule` says. For rules that it cannot say, subclasses override this.
+
+        Args:
+            gradient: tensor, of the full batch, clipped.
+            variable: the variable.
+            learning_rate: scalar tensor, with the variable's multiplier in it.
+            shared: what `share` returns.
+        """
+        kernels = self._backend.kernels
+        if kernels is not None and self.step_by_kernel(kernels, gradient, variable, learning_rate):
+            return
+        index, dtype = self._get_variable_index(variable), variable.dtype
+        slots = [slot[index] for slot in self.slots]
+        gradient = ops.cast(self._backend.dense(gradient), dtype)
+        values = tuple(ops.convert_to_tensor(slot) for slot in slots)
+        scalars = [ops.cast(scalar, dtype) for scalar in (learning_rate, *shared)]
+        change, after = self.rule(gradient, values, *scalars)
+        for slot, value in zip(slots, after, strict=True):
+            self.assign(slot, value)
+        self.assign_add(variable, change)
+
+    def step_by_kernel(self, kernels, gradient, variable, learning_rate):
+        """What `rule` says by kernels that make one pass over memory, where a backend has them for this rule.
+
+        Args:
+            kernels: the module that has them.
+            gradient, variable, learning_rate: as in `update_step`.
 
         Returns:
-            `(gradients, states)`, the second a list with the new state of each clipper.
+            Whether that was done.
         """
-        if not self.clippers:
-            return self._clip_gradients(gradients), []  # Keras's clipnorm, clipvalue, global_clipnorm
-        states = []
-        for clipper, state in zip(self.clippers, self._clipper_states, strict=True):
-            gradients, new_state = clipper.clip(gradients, variables, tuple(ops.convert_to_tensor(s) for s in state))
-            states.append(new_state)
-        return gradients, states
+        return False
+
+    def slots_of(self, variable):
+        """What is kept of a variable: a tuple of tensors, one for each of `slot_names`."""
+        index = self._get_variable_index(variable)
+        return tuple(ops.convert_to_tensor(slot[index]) for slot in self.slots)
+
+    # What `custom_optimizers.update` asks for
+
+    @property
+    def needs_dense_gradients(self):
+        """Whether something has to be done with a gradient that cannot be done with a sparse one."""
+        return self.diagnostics or self.weight_decay_mode == "coupled" or type(self).share is not Descent.share
+
+    def clipped_by_keras(self, gradients):
+        """`ScaledGradients` clipped by `clipnorm`, `clipvalue` or `global_clipnorm`."""
+        if not (self.clipnorm or self.clipvalue or self.global_clipnorm):
+            return gradients
+        return ScaledGradients(self._clip_gradients(gradients.multiplied_out()))
+
+    def prepare(self, gradients, variables, learning_rate):
+        """`(ScaledGradients, shared)`: the gradients as the rule takes them, and what `share` says of them."""
+        if type(self).share is Descent.share:
+            return gradients, ()
+        tensors = gradients.multiplied_out()
+        return ScaledGradients(tensors), tuple(self.share(tensors, variables, learning_rate))
+
+    def count_update(self):
+        """Count an update that has been made."""
+        self._iterations.assign_add(1)
 
     def decays(self, variable):
         """Whether weight decay acts on a variable."""
         index = self._get_variable_index(variable)
         return self.weight_decay is not None and index not in self.not_decayed.of and self._use_weight_decay(variable)
 
+    def weight_decay_of(self, variable):
+        """The weight decay of a variable that decays."""
+        return self.weight_decay
+
     def multiplier_of(self, variable):
         """What the learning rate of a variable is multiplied by."""
         return self.multipliers.of.get(self._get_variable_index(variable), 1)
 
-    def decayed(self, gradient, variable, learning_rate):
-        """Apply weight decay to one variable and return its gradient."""
-        decay = ops.cast(self.weight_decay, variable.dtype)
-        if self.weight_decay_mode == "coupled":
-            return ops.add(gradient, ops.cast(ops.multiply(variable, decay), gradient.dtype))
+    def decay(self, variable, learning_rate):
+        """Apply decoupled weight decay to one variable."""
+        decay = ops.cast(self.weight_decay_of(variable), variable.dtype)
         self.assign_sub(variable, variable * decay * ops.cast(learning_rate, variable.dtype))
-        return gradient
+
+    def with_decay(self, gradient, variable):
+        """The gradient of one variable with coupled weight decay in it."""
+        decay = ops.cast(self.weight_decay_of(variable), variable.dtype)
+        return ops.add(gradient, ops.cast(ops.multiply(variable, decay), gradient.dtype))
 
     def _known(self, grads, trainable_variables):
         """The variables of `grads`, checked as Keras does; builds the optimizer."""
@@ -476,7 +543,7 @@ class Descent(keras.optimizers.Optimizer):
         if not (self.built and self.diagnostics):
             return {}
         values = ops.convert_to_numpy(self._record.variable_norms).tolist()
-        return dict(zip(map(_path, self._trainable_variables), values, strict=True))
+        return dict(zip(map(path_of, self._trainable_variables), values, strict=True))
 
     # Serialisation
 
@@ -495,6 +562,7 @@ class Descent(keras.optimizers.Optimizer):
             "weight_decay_mode": self.weight_decay_mode,
             "exclude_from_weight_decay": list(self.not_decayed.given) or None,
             "learning_rate_multipliers": dict(self.multipliers.given) or None,
+            **{name: getattr(self, name) for name in self.arguments},
             **({"matched": self._matched} if self._matched else {}),
         }
 
@@ -513,13 +581,6 @@ class Descent(keras.optimizers.Optimizer):
             self._backend.separate(self._model_variables_moving_average)
 
 
-def one_of(owner, name, value, allowed):
-    """Return `value`, or raise a ValueError that names the argument and what it may be."""
-    if value not in allowed:
-        raise ValueError(f"{owner}: `{name}` must be one of {', '.join(map(repr, allowed))}. Received: {value!r}")
-    return value
-
-
 def _checked_steps(owner, steps):
     is_count = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 2
     if steps is None or steps == EPOCH or is_count:
@@ -528,21 +589,3 @@ def _checked_steps(owner, steps):
         f"{owner}: `gradient_accumulation_steps` must be None, 'epoch' or an int >= 2. "
         f"Received: gradient_accumulation_steps={steps!r}"
     )
-
-
-def _with_str(of):
-    """A dict with the keys that JSON has."""
-    return {str(index): value for index, value in of.items()}
-
-
-def _path(variable):
-    return getattr(variable, "path", variable.name)
-
-
-def _backend_module():
-    backend = keras.backend.backend()
-    if backend not in BACKENDS:
-        raise RuntimeError(
-            f"custom_optimizers runs on the backends {', '.join(BACKENDS)} of Keras; KERAS_BACKEND is '{backend}'."
-        )
-    return importlib.import_module(f"custom_optimizers._{backend}")

@@ -6,9 +6,11 @@ variables are written (`write`), and what a sparse gradient is made dense by (`d
 
 import functools
 
+import keras
 from keras import ops
 
-from custom_optimizers.clipping.norms import global_norm, norms
+from custom_optimizers.clipping.norms import scaled
+from custom_optimizers.scaled_gradients import ScaledGradients
 
 
 def update_from_sums(optimizer, variables, sums, divisor, replicas=1):
@@ -22,39 +24,61 @@ def update_from_sums(optimizer, variables, sums, divisor, replicas=1):
         replicas: int. Keras divides a replica's loss by it, and the weighted mean does so again.
     """
     weighed = ops.not_equal(divisor, 0)  # 0 where nothing has weight
-    scale = ops.where(weighed, ops.divide(replicas, ops.where(weighed, divisor, 1)), 0)
-    update(optimizer, variables, [s * ops.cast(scale, s.dtype) for s in sums])
+    mean = ops.where(weighed, ops.divide(replicas, ops.where(weighed, divisor, 1)), 0)
+    update(optimizer, variables, sums, mean)
     optimizer._window.empty()
 
 
-def update(optimizer, variables, gradients):
-    """Clip the gradients of a full batch and use them, unless they are watched and not finite."""
-    backend, record = optimizer._backend, optimizer._record
-    if optimizer.diagnostics or optimizer.weight_decay_mode == "coupled":
-        gradients = [backend.dense(g) for g in gradients]  # an embedding's gradient
-    clipped, states = optimizer.full_batch_gradients(gradients, variables)
+def update(optimizer, variables, gradients, factor=None):
+    """Clip the gradients of a full batch and use them, unless they are watched and not finite.
+
+    Args:
+        optimizer: `Descent`.
+        variables: list of the variables that have gradients.
+        gradients: list of tensors.
+        factor: scalar tensor that the gradients are to be multiplied by; None for 1.
+    """
+    if optimizer.needs_dense_gradients:
+        gradients = [optimizer._backend.dense(g) for g in gradients]  # an embedding's gradient
+    whole = ScaledGradients(gradients, factor)
+    clipped, states = _clipped(optimizer, variables, whole)
     write = functools.partial(_write, optimizer, variables, clipped, states)
     if not optimizer.diagnostics:
         write()
         return
-    before = global_norm(gradients)
-    after = before if clipped is gradients else global_norm(clipped)
+    record, before, after = optimizer._record, whole.norm(), clipped.norm()
     record.gradient_norm.assign(ops.cast(before, "float32"))
     record.clipped_norm.assign(ops.cast(after, "float32"))
-    record.variable_norms.assign(_of_all_variables(optimizer, variables, norms(gradients)))
-    backend.choose(
+    zeros = [ops.zeros((), "float32")] * len(optimizer._trainable_variables)
+    record.variable_norms.assign(ops.stack(_of_all_variables(optimizer, variables, whole.norms(), zeros)))
+    optimizer._backend.choose(
         optimizer,
         ops.isfinite(before),
         functools.partial(_write_and_count, record, write, before, after),
-        functools.partial(backend.skip, optimizer),
+        functools.partial(optimizer._backend.skip, optimizer),
     )
 
 
-def _of_all_variables(optimizer, variables, values):
-    """Values of some of the optimizer's variables as a vector for all of them, 0 for the others."""
+def _clipped(optimizer, variables, gradients):
+    """`(ScaledGradients, new states of the clippers)`."""
+    if not optimizer.clippers:
+        return optimizer.clipped_by_keras(gradients), []
+    all_variables = optimizer._trainable_variables
+    if len(variables) < len(all_variables):  # clippers see every variable that their state is of
+        zeros = [ops.zeros(v.shape, v.dtype) for v in all_variables]
+        gradients = ScaledGradients(_of_all_variables(optimizer, variables, gradients.tensors, zeros), gradients.factor)
+    states = []
+    for clipper, state in zip(optimizer.clippers, optimizer._clipper_states, strict=True):
+        values = tuple(ops.convert_to_tensor(s) for s in state)
+        gradients, new_state = clipper.clip_scaled(gradients, all_variables, values)
+        states.append(new_state)
+    return gradients.of([optimizer._get_variable_index(v) for v in variables]), states
+
+
+def _of_all_variables(optimizer, variables, values, otherwise):
+    """List of values of some of the optimizer's variables, and of others for the rest."""
     of = {optimizer._get_variable_index(v): value for v, value in zip(variables, values, strict=True)}
-    zero = ops.zeros((), "float32")
-    return ops.stack([of.get(i, zero) for i in range(len(optimizer._trainable_variables))])
+    return [of.get(i, otherwise[i]) for i in range(len(optimizer._trainable_variables))]
 
 
 def _write_and_count(record, write, before, after):
@@ -65,31 +89,52 @@ def _write_and_count(record, write, before, after):
 
 
 def _write(optimizer, variables, gradients, states):
-    optimizer._backend.write(optimizer, variables, gradients, ops.convert_to_tensor(optimizer.learning_rate))
+    learning_rate = ops.convert_to_tensor(optimizer.learning_rate)
+    gradients, shared = optimizer.prepare(gradients, variables, learning_rate)
+    optimizer._backend.write(optimizer, variables, gradients, learning_rate, shared)
     for state, values in zip(optimizer._clipper_states, states, strict=True):
         for variable, value in zip(state, values, strict=True):
             variable.assign(value)
+    optimizer.finish(variables, shared)
     _average(optimizer)
     for variable in variables:
         if getattr(variable, "constraint", None) is not None:
             variable.assign(variable.constraint(variable))
-    optimizer._iterations.assign_add(1)
+    optimizer.count_update()
 
 
-def write_one(optimizer, variable, gradient, learning_rate):
+def write_one(optimizer, variable, gradient, factor, learning_rate, *shared):
     """Change one variable by its gradient: its rate, its decay, and the rule.
 
     Args:
         optimizer: `Descent`.
         variable: as Keras knows it, or as TensorFlow does where it is written.
         gradient: tensor.
+        factor: scalar tensor that the gradient is to be multiplied by, or None.
         learning_rate: scalar tensor.
+        shared: scalar tensors, what the rule needs of all variables together.
     """
     multiplier = optimizer.multiplier_of(variable)
     rate = learning_rate if multiplier == 1 else learning_rate * multiplier
-    if optimizer.decays(variable):
-        gradient = optimizer.decayed(gradient, variable, rate)
-    optimizer.update_step(gradient, variable, rate)
+    decays = optimizer.decays(variable)
+    if decays and optimizer.weight_decay_mode == "coupled":
+        gradient, factor = optimizer.with_decay(multiplied_out(gradient, factor), variable), None
+    elif decays:
+        optimizer.decay(variable, rate)
+    if factor is not None and goes_with_rate(optimizer, gradient, variable):
+        rate, factor = ops.multiply(rate, factor), None
+    optimizer.update_step(multiplied_out(gradient, factor), variable, rate, *shared)
+
+
+def goes_with_rate(optimizer, gradient, variable):
+    """Whether a gradient's factor can go with the learning rate instead: in full precision, if the rule allows it."""
+    dtypes = {keras.backend.standardize_dtype(each.dtype) for each in (gradient, variable)}
+    return optimizer.rate_times_gradient and dtypes in ({"float32"}, {"float64"})
+
+
+def multiplied_out(gradient, factor):
+    """A gradient with the factor in it."""
+    return gradient if factor is None else scaled(gradient, factor)
 
 
 def _average(optimizer):

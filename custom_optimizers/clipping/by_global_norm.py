@@ -1,11 +1,12 @@
 import keras
 
-from custom_optimizers.clipping.clipper import Clipper, positive
-from custom_optimizers.clipping.norms import factor_to, global_norm, scaled
+from custom_optimizers.arguments import positive
+from custom_optimizers.clipping.by_factor import ByFactor
+from custom_optimizers.clipping.norms import factor_to
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
-class ByGlobalNorm(Clipper):
+class ByGlobalNorm(ByFactor):
     """Clips all gradients together to a Euclidean norm, keeping their direction.
 
     ```python
@@ -36,6 +37,5 @@ class ByGlobalNorm(Clipper):
     def __init__(self, limit):
         self.limit = positive("ByGlobalNorm", "limit", limit)
 
-    def clip(self, gradients, variables, state):
-        factor = factor_to(global_norm(gradients), self.limit)
-        return [scaled(g, factor) for g in gradients], state
+    def factor(self, norm, state):
+        return factor_to(norm, self.limit), state

@@ -1,6 +1,7 @@
 import keras
 
-from custom_optimizers.clipping.clipper import Clipper, positive
+from custom_optimizers.arguments import positive
+from custom_optimizers.clipping.clipper import Clipper
 from custom_optimizers.clipping.norms import factor_to, global_norm, scaled
 
 

@@ -1,7 +1,8 @@
 import keras
 from keras import ops
 
-from custom_optimizers.clipping.clipper import Clipper, positive
+from custom_optimizers.arguments import positive
+from custom_optimizers.clipping.clipper import Clipper
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")

@@ -1,5 +1,7 @@
 import keras
 
+from custom_optimizers.scaled_gradients import ScaledGradients
+
 
 class Clipper:
     """Bounds the gradient of a full batch before it is used.
@@ -15,6 +17,7 @@ class Clipper:
     """
 
     arguments = ()  # names of the arguments of `__init__`, which are attributes too
+    patterns = ()  # arguments about variables by their paths, `custom_optimizers.patterns.Patterns`
 
     def initial_state(self, variables):
         """Return the state before the first update.
@@ -31,14 +34,20 @@ class Clipper:
         """Bound the gradients. A pure function: it assigns nothing.
 
         Args:
-            gradients: list of dense tensors, in float32 or wider when they were accumulated.
-            variables: list of variables of the same length and shapes.
+            gradients: list of dense tensors, in float32 or wider when they were accumulated; one for each variable that
+                `initial_state` was given, zeros for a variable without a gradient.
+            variables: list of those variables.
             state: tuple of tensors, shaped as `initial_state` returned them.
 
         Returns:
             `(gradients, state)`, of the same lengths, shapes and dtypes.
         """
         raise NotImplementedError(f"{type(self).__name__} has no `clip` method.")
+
+    def clip_scaled(self, gradients, variables, state):
+        """`clip` for `custom_optimizers.scaled_gradients.ScaledGradients`, as optimizers call it."""
+        clipped, state = self.clip(gradients.multiplied_out(), variables, state)
+        return ScaledGradients(clipped), state
 
     def get_config(self):
         return {name: getattr(self, name) for name in self.arguments}
@@ -56,13 +65,6 @@ class Clipper:
     def __repr__(self):
         given = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({given})"
-
-
-def positive(owner, name, value):
-    """Return `value` as a float, or raise a ValueError that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise ValueError(f"{owner}: `{name}` must be a finite number > 0. Received: {name}={value!r}")
-    return float(value)
 
 
 def as_clippers(clipping):

@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from custom_optimizers.backend import backend_module
+
 
 def global_norm(tensors):
     """Euclidean norm of all tensors together, in float32 or their own dtype, whichever is wider.
@@ -14,27 +16,41 @@ def global_norm(tensors):
     Returns:
         A scalar tensor.
     """
-    dtype = keras.backend.result_type(*[tensor.dtype for tensor in tensors], "float32")
-    tensors = [ops.cast(tensor, dtype) for tensor in tensors]
-    squares = ops.sum(ops.stack([ops.sum(ops.square(tensor)) for tensor in tensors]))
-    in_range = ops.logical_and(ops.isfinite(squares), squares > 1e-30)
-    return ops.cond(in_range, lambda: ops.sqrt(squares), lambda: _rescaled_norm(tensors))
+    return norm_from_squares(sums_of_squares(tensors), tensors)
 
 
 def norms(tensors):
-    """The Euclidean norm of each tensor in float32: a list of scalars, infinite where the squares overflow."""
-    return [ops.sqrt(ops.sum(ops.square(ops.cast(tensor, "float32")))) for tensor in tensors]
+    """Euclidean norm of each tensor in float32: a list of scalars, infinite where the squares overflow."""
+    return [ops.cast(ops.sqrt(square), "float32") for square in sums_of_squares(tensors)]
+
+
+def sums_of_squares(tensors):
+    """The sum of squares of each tensor, in float32 or the dtype of all tensors, whichever is wider: a list."""
+    return [backend_module().sum_of_squares(tensor) for tensor in _wide(tensors)]
+
+
+def norm_from_squares(squares, tensors):
+    """`global_norm(tensors)`, for which `sums_of_squares(tensors)` are known already."""
+    total = ops.sum(ops.stack(squares))
+    in_range = ops.logical_and(ops.isfinite(total), total > 1e-30)
+    return ops.cond(in_range, lambda: ops.sqrt(total), lambda: _rescaled_norm(_wide(tensors)))
 
 
 def factor_to(norm, bound):
     """`min(1, bound / norm)`, in the dtype of the norm; exactly 1 where `norm <= bound`."""
     bound = ops.cast(bound, norm.dtype)
-    return ops.where(norm > bound, bound / norm, ops.ones_like(norm))
+    above = norm > bound
+    return ops.where(above, bound / ops.where(above, norm, ops.ones_like(norm)), ops.ones_like(norm))
 
 
 def scaled(tensor, factor):
     """`tensor * factor` in the tensor's dtype. The product is taken in the factor's, which may be out of its range."""
     return ops.cast(ops.cast(tensor, factor.dtype) * factor, tensor.dtype)
+
+
+def _wide(tensors):
+    dtype = keras.backend.result_type(*[tensor.dtype for tensor in tensors], "float32")
+    return [ops.cast(tensor, dtype) for tensor in tensors]
 
 
 def _rescaled_norm(tensors):

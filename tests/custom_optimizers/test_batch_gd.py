@@ -163,7 +163,6 @@ def test_the_two_velocities_differ_under_a_schedule_only():
 
 WRONG = [
     ({"momentum": 1.5}, "momentum"),
-    ({"momentum": 1}, "momentum"),
     ({"velocity": "tf"}, "velocity"),
     ({"weight_decay_mode": "l2"}, "weight_decay_mode"),
     ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps"),

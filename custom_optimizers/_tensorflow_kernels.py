@@ -1,0 +1,38 @@
+"""What TensorFlow does in one pass over memory, where several operations would make several."""
+
+import keras
+import tensorflow as tf
+
+
+def add_scaled(total, grad, weight):
+    """`total += weight * grad`, in one pass over memory and without a temporary for dense gradients."""
+    grad = tf.cast(grad, total.dtype)
+    weight = tf.cast(weight, total.dtype)
+    if isinstance(grad, tf.IndexedSlices):
+        tf.raw_ops.ResourceScatterAdd(resource=total.handle, indices=grad.indices, updates=grad.values * weight)
+    else:
+        tf.raw_ops.ResourceApplyGradientDescent(var=total.handle, alpha=-weight, delta=grad)
+
+
+def descend(variable, gradient, rate):
+    """`variable -= rate * gradient` in one pass over memory."""
+    add_scaled(native(variable), gradient, -rate)
+
+
+def descend_with_momentum(variable, velocity, gradient, rate, momentum, nesterov, rate_inside):
+    """The rule of `BatchGD` with momentum in one pass over memory."""
+    kernel = tf.raw_ops.ResourceApplyKerasMomentum if rate_inside else tf.raw_ops.ResourceApplyMomentum
+    variable = native(variable)
+    kernel(
+        var=variable.handle,
+        accum=native(velocity).handle,
+        lr=tf.cast(rate, variable.dtype),
+        grad=tf.cast(tf.convert_to_tensor(gradient), variable.dtype),
+        momentum=tf.cast(momentum, variable.dtype),
+        use_nesterov=nesterov,
+    )
+
+
+def native(variable):
+    """The variable as TensorFlow knows it."""
+    return variable.value if isinstance(variable, keras.Variable) else variable

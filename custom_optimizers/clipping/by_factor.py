@@ -1,0 +1,38 @@
+from custom_optimizers.clipping.clipper import Clipper
+from custom_optimizers.scaled_gradients import ScaledGradients
+
+
+class ByFactor(Clipper):
+    """Base class of clippers that scale all gradients by one factor, which depends on their norm.
+
+    ```python
+    norm = sqrt(sum(sum(g ** 2) for g in gradients))
+    factor, state = factor(norm, state)
+    g = g * factor
+    ```
+
+    The norm is taken in float32 or the gradients' dtype, whichever is wider, and once for several of them in a row. The
+    factor is not multiplied out where the update rule can take it along with the learning rate.
+
+    To write one: as `Clipper`, with `factor` in the place of `clip`.
+    """
+
+    def factor(self, norm, state):
+        """What to scale by. A pure function.
+
+        Args:
+            norm: scalar tensor, the Euclidean norm of all gradients together.
+            state: tuple of tensors, shaped as `initial_state` returned them.
+
+        Returns:
+            `(factor, state)`, the first a scalar tensor >= 0 of the norm's dtype.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `factor` method.")
+
+    def clip(self, gradients, variables, state):
+        clipped, state = self.clip_scaled(ScaledGradients(gradients), variables, state)
+        return clipped.multiplied_out(), state
+
+    def clip_scaled(self, gradients, variables, state):
+        factor, state = self.factor(gradients.norm(), state)
+        return gradients.times(factor), state
