@@ -1,6 +1,27 @@
 """First-order optimizers for Keras, built on the exact gradient of a full batch."""
 
+from custom_optimizers.accelerated_gd import AcceleratedGD
+from custom_optimizers.accumulate import Accumulate
+from custom_optimizers.aggregated_momentum import AggregatedMomentum
 from custom_optimizers.batch_gd import BatchGD
 from custom_optimizers.descent import Descent
+from custom_optimizers.lookahead import Lookahead
+from custom_optimizers.muon import Muon
+from custom_optimizers.normalized_gd import NormalizedGD
+from custom_optimizers.optimistic_gd import OptimisticGD
+from custom_optimizers.quasi_hyperbolic import QuasiHyperbolic
+from custom_optimizers.sign_momentum import SignMomentum
 
-__all__ = ["BatchGD", "Descent"]
+__all__ = [
+    "AcceleratedGD",
+    "Accumulate",
+    "AggregatedMomentum",
+    "BatchGD",
+    "Descent",
+    "Lookahead",
+    "Muon",
+    "NormalizedGD",
+    "OptimisticGD",
+    "QuasiHyperbolic",
+    "SignMomentum",
+]

@@ -22,7 +22,7 @@ PUBLIC = [
     *(getattr(custom_optimizers.schedules, name) for name in custom_optimizers.schedules.__all__),
     importlib.import_module("recipes.data").full_batches,
 ]
-BASES = {"Descent", "Clipper", "Schedule"}  # to inherit from, not to use
+BASES = {"Descent", "Clipper", "ByFactor", "Schedule"}  # to inherit from, not to use
 
 
 @pytest.mark.parametrize("name", [m for m in MODULES if not m.endswith(("._jax", "._torch"))])

@@ -60,7 +60,7 @@ class Clipper:
         return type(self) is type(other) and self.get_config() == other.get_config()
 
     def __hash__(self):
-        return hash((type(self), tuple(sorted(self.get_config().items()))))
+        return hash(repr(self))
 
     def __repr__(self):
         given = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())

@@ -1,0 +1,274 @@
+"""The family: every optimizer and clipper, a line each, with what the tests hold it to.
+
+What is exported and not listed here fails `tests/backends/test_family.py`. As a program it trains each for 20 updates
+on the backend of KERAS_BACKEND and writes the weights to a file:
+
+    KERAS_BACKEND=jax python -m tests.family weights.npz
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from custom_optimizers import (
+    AcceleratedGD,
+    Accumulate,
+    AggregatedMomentum,
+    BatchGD,
+    Lookahead,
+    Muon,
+    NormalizedGD,
+    OptimisticGD,
+    QuasiHyperbolic,
+    SignMomentum,
+)
+from custom_optimizers.clipping import (
+    AGC,
+    AdaGC,
+    AutoClip,
+    ByBlockRMS,
+    ByGlobalNorm,
+    ByNorm,
+    ByValue,
+    Centralize,
+    Normalize,
+    Soft,
+    ZClip,
+)
+from tests import references as of
+from tests.small import flat, loss, network, samples
+
+RATE = 0.1
+START = np.array([[1.0, -2.0], [3.0, 4.0], [0.5, 0.1]])  # a Dense kernel (inputs, units)
+FIRST = np.array([[0.6, 0.0], [-0.8, 2.4], [0.0, 3.2]])  # its gradient: columns of norm 1 and 4, all of norm 17 ** 0.5
+GRADIENTS = [FIRST * scale + shift for scale, shift in ((1, 0), (0.5, 0.1), (-0.3, 0.2), (2, -0.4), (8, 0.3))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An optimizer, or a clipper in one.
+
+    Args:
+        cls: the class that is tested.
+        arguments: dict, of it.
+        change: the change of START by FIRST at RATE, calculated by hand, entry by entry or for all.
+        reference: rule of `tests.references`.
+        tolerance: relative difference of what training changed, between two ways of the same arithmetic. Continuous
+            rules keep 1e-5; rules with a sign, a restart or a percentile run away from each other once rounding puts
+            an entry on the other side.
+        wrong: arguments that are refused, each a dict of one.
+        wraps: makes the optimizer that is wrapped.
+    """
+
+    cls: type
+    arguments: dict
+    change: object
+    reference: Callable
+    tolerance: float = 1e-5
+    wrong: tuple = ()
+    wraps: Callable | None = None
+    name: str = ""
+
+    @property
+    def is_clipper(self):
+        return self.cls.__module__.startswith("custom_optimizers.clipping")
+
+    def optimizer(self, rate=RATE, **options):
+        if self.is_clipper:
+            return BatchGD(rate, momentum=0.9, clipping=self.cls(**self.arguments), **options)
+        if self.wraps is not None:
+            return self.cls(self.wraps(rate), **self.arguments, **options)
+        if self.cls is AcceleratedGD:  # every batch is the full batch, unless the test says otherwise
+            options = {"gradient_accumulation_steps": None, **options}
+        return self.cls(rate, **self.arguments, **options)
+
+    def __str__(self):
+        return self.name or self.cls.__name__
+
+
+def ball(clip):
+    """What `Case.optimizer` has behind a clipper."""
+    return of.clipped(clip, of.heavy_ball(0.9))
+
+
+OPTIMIZERS = [
+    Case(BatchGD, {}, -0.1 * FIRST, of.gradient_descent, wrong=({"momentum": 1.5}, {"velocity": "tf"})),
+    Case(BatchGD, {"momentum": 0.9}, -0.1 * FIRST, of.heavy_ball(0.9), name="BatchGD-momentum"),
+    Case(
+        BatchGD,
+        {"momentum": 0.9, "nesterov": True},
+        -0.19 * FIRST,
+        of.heavy_ball(0.9, nesterov=True),
+        wrong=({"nesterov": 1},),
+        name="BatchGD-nesterov",
+    ),
+    Case(
+        BatchGD,
+        {"momentum": 0.9, "nesterov": True, "velocity": "torch"},
+        -0.19 * FIRST,
+        of.torch_sgd(0.9, nesterov=True),
+        name="BatchGD-torch",
+    ),
+    Case(
+        QuasiHyperbolic,
+        {"momentum": 0.9, "nu": 0.7},
+        -0.1 * (0.3 + 0.7 * 0.1) * FIRST,
+        of.qhm(0.9, 0.7),
+        wrong=({"momentum": 1.0}, {"momentum": -0.1}, {"nu": 1.1}, {"nu": "0.5"}),
+    ),
+    Case(
+        AggregatedMomentum,
+        {"momenta": [0.0, 0.9, 0.99]},
+        -0.1 * FIRST,
+        of.aggmo([0.0, 0.9, 0.99]),
+        wrong=({"momenta": []}, {"momenta": 0.9}, {"momenta": [0.9, 1.0]}),
+    ),
+    Case(
+        AcceleratedGD,
+        {},
+        -0.1 * FIRST,
+        of.fista,
+        tolerance=1e-3,
+        wrong=({"gradient_accumulation_steps": 4},),
+    ),
+    Case(
+        NormalizedGD,
+        {"momentum": 0.9},
+        -0.1 / 17**0.5 * FIRST,
+        of.normalized(0.9),
+        wrong=({"momentum": 1.0}, {"per": "layer"}, {"eps": 0}),
+    ),
+    Case(
+        NormalizedGD,
+        {"momentum": 0.0, "per": "variable"},
+        -0.1 / 17**0.5 * FIRST,
+        of.normalized(0.0),
+        name="NormalizedGD-variable",
+    ),
+    Case(
+        SignMomentum,
+        {"momentum": 0.9},
+        -0.1 * np.array([[1, 0], [-1, 1], [0, 1]]),
+        of.signum(0.9),
+        tolerance=0.05,
+        wrong=({"momentum": 1.0},),
+    ),
+    Case(
+        OptimisticGD,
+        {"momentum": -0.3},
+        -0.1 * FIRST,
+        of.optimistic(-0.3),
+        wrong=({"momentum": -1.0}, {"momentum": 1}, {"optimism": -0.1}),
+    ),
+    Case(
+        Muon,
+        {},
+        None,  # an iteration of matrices is not calculated by hand
+        of.orthogonal_momentum(0.95),
+        tolerance=2e-3,  # products of matrices in float32, five times over
+        wrong=(
+            {"momentum": 1.0},
+            {"nesterov": 1},
+            {"ns_steps": 0},
+            {"size": 0.2},
+            {"others": "sgd"},
+            {"exclude": "head"},
+        )
+        + ({"beta_1": 1.0}, {"beta_2": -0.1}, {"eps": 0.0}),
+    ),
+    Case(
+        Accumulate,
+        {},
+        -0.1 * np.sign(FIRST),
+        of.adam,
+        tolerance=1e-3,  # entries whose gradient is rounding alone move by the rate, either way
+        wraps=keras.optimizers.Adam,
+        wrong=({"weight_decay": 0.1}, {"learning_rate": 0.1}),
+    ),
+    Case(
+        Lookahead,
+        {"sync_period": 2, "slow_step_size": 0.5},
+        -0.1 * FIRST,
+        of.lookahead(of.heavy_ball(0.9), 2, 0.5),
+        wraps=lambda rate: BatchGD(rate, momentum=0.9),
+        wrong=({"sync_period": 0}, {"sync_period": 2.0}, {"slow_step_size": 0}, {"slow_step_size": 1.5}),
+    ),
+]
+CLIPPERS = [
+    Case(ByValue, {"limit": 1.0}, -0.1 * np.clip(FIRST, -1, 1), ball(of.by_value(1.0)), wrong=({"limit": 0},)),
+    Case(ByNorm, {"limit": 2.0}, -0.2 / 17**0.5 * FIRST, ball(of.by_norm(2.0)), wrong=({"limit": -1},)),
+    Case(ByGlobalNorm, {"limit": 2.0}, -0.2 / 17**0.5 * FIRST, ball(of.by_norm(2.0)), wrong=({"limit": None},)),
+    Case(
+        ByBlockRMS,
+        {"limit": 0.5},
+        -0.05 / (17 / 6) ** 0.5 * FIRST,
+        ball(of.by_block_rms(0.5)),
+        wrong=({"limit": "1"},),
+    ),
+    Case(
+        AGC,
+        {"limit": 0.2},
+        -0.1 * FIRST * np.array([0.2 * 10.25**0.5, 0.2 * 20.01**0.5 / 4]),
+        ball(of.agc(0.2)),
+        wrong=({"limit": 0}, {"eps": 0}, {"exclude": "head"}, {"exclude": ["("]}),
+    ),
+    Case(
+        AutoClip,
+        {"percentile": 30},
+        -0.1 * FIRST,
+        ball(of.auto_clip(30)),
+        tolerance=1e-4,
+        wrong=({"percentile": 101}, {"percentile": -1}, {"window": 0}, {"window": 2.5}),
+    ),
+    Case(
+        ZClip,
+        {"threshold": 1.0, "decay": 0.9, "warmup": 3},
+        -0.1 * FIRST,
+        ball(of.z_clip(1.0, 0.9, 3)),
+        tolerance=1e-4,
+        wrong=({"threshold": 0}, {"decay": 1.0}, {"warmup": 0}, {"eps": -1e-6}),
+    ),
+    Case(
+        AdaGC,
+        {"warmup": 2},
+        -0.1 / 17**0.5 * FIRST,
+        ball(of.ada_gc(1.0, 1.05, 0.98, 2)),
+        wrong=({"absolute": 0}, {"relative": -1}, {"decay": 1}, {"warmup": 1.5}),
+    ),
+    Case(
+        Normalize,
+        {},
+        -0.1 / 17**0.5 * FIRST,
+        ball(of.normalize),
+        wrong=({"per": "layer"}, {"eps": 0}),
+    ),
+    Case(Normalize, {"per": "variable"}, -0.1 / 17**0.5 * FIRST, ball(of.normalize), name="Normalize-variable"),
+    Case(Soft, {"limit": 2.0}, -0.1 / (1 + 17**0.5 / 2) * FIRST, ball(of.soft(2.0)), wrong=({"limit": float("inf")},)),
+    Case(Centralize, {}, -0.1 * (FIRST - np.array([-0.2 / 3, 5.6 / 3])), ball(of.centralize)),
+]
+FAMILY = OPTIMIZERS + CLIPPERS
+
+
+def model_of(case, rate=0.02, compiling=None, **options):
+    """The small network, with weights that are the same on every backend, compiled with a case's optimizer."""
+    model, rng = network(), np.random.default_rng(3)
+    shapes = [w.shape for w in model.get_weights()]
+    scale = [np.prod(shape[:-1]) ** -0.5 if len(shape) > 1 else 0.3 for shape in shapes]
+    model.set_weights([rng.normal(scale=s, size=shape) for s, shape in zip(scale, shapes, strict=True)])
+    model.compile(optimizer=case.optimizer(rate, **options), loss=loss(), **(compiling or {}))
+    return model
+
+
+def trained(case, updates, samples_of=50, **arguments):
+    """What some updates change of the weights, each on all samples at once."""
+    model = model_of(case, **arguments)
+    before = flat(model)
+    model.fit(*samples(samples_of), batch_size=samples_of, epochs=updates, shuffle=False, verbose=0)
+    return flat(model) - before
+
+
+if __name__ == "__main__":
+    np.savez(sys.argv[1], **{str(case): trained(case, 20) for case in FAMILY})
