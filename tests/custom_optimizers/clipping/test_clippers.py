@@ -1,4 +1,4 @@
-"""Every clipper: listed once, held to the same properties."""
+"""Every clipper: properties, and agreement with optax, TensorFlow and the formulas of the papers."""
 
 import keras
 import numpy as np
@@ -9,7 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custom_optimizers import BatchGD
-from custom_optimizers.clipping import ByGlobalNorm, ByNorm, ByValue, Clipper
+from custom_optimizers.clipping import (
+    AGC,
+    AdaGC,
+    AutoClip,
+    ByBlockRMS,
+    ByGlobalNorm,
+    ByNorm,
+    ByValue,
+    Centralize,
+    Clipper,
+    Normalize,
+    Soft,
+    ZClip,
+)
+from tests import references
+from tests.family import CLIPPERS
 
 
 def norm(arrays):
@@ -24,20 +39,45 @@ def largest_entry(arrays):
     return max(np.max(np.abs(a)) for a in arrays)
 
 
-CLIPPERS = [(ByValue, largest_entry), (ByNorm, largest_norm), (ByGlobalNorm, norm)]  # and what each bounds
+def largest_rms(arrays):
+    return max(norm([a]) / a.size**0.5 for a in arrays)
+
+
+def largest_ratio(arrays):
+    """Of a gradient's norm to that of weights of 1, which `clip` has: each array is one unit."""
+    return max(norm([a]) / a.size**0.5 for a in arrays)
+
+
+BOUNDED = [  # and what each bounds
+    (ByValue, largest_entry),
+    (ByNorm, largest_norm),
+    (ByGlobalNorm, norm),
+    (ByBlockRMS, largest_rms),
+    (AGC, largest_ratio),
+]
 entries = st.floats(-1e3, 1e3, width=32, allow_subnormal=False)  # TensorFlow flushes those to 0
 gradients = st.lists(st.lists(entries, min_size=1, max_size=5).map(np.float32), min_size=1, max_size=3)
 limits = st.floats(1e-3, 1e3)
 
 
 def clip(clipper, arrays):
-    variables = [keras.Variable(np.zeros_like(a)) for a in arrays]
-    clipped, state = clipper.clip([keras.ops.array(a) for a in arrays], variables, ())
-    assert state == ()
-    return [keras.ops.convert_to_numpy(g) for g in clipped]
+    return clip_all(clipper, [arrays])[0]
 
 
-@pytest.mark.parametrize(("cls", "bounded"), CLIPPERS)
+def clip_all(clipper, sequence):
+    """Each of several lists of gradients, one an update; the weights are 1."""
+    variables = [keras.Variable(np.ones_like(a), name="kernel") for a in sequence[0]]
+    for patterns in clipper.patterns:
+        patterns.match([v.path for v in variables])
+    state, clipped = clipper.initial_state(variables), []
+    for arrays in sequence:
+        state = tuple(keras.ops.convert_to_tensor(s) for s in state)
+        after, state = clipper.clip([keras.ops.array(a) for a in arrays], variables, state)
+        clipped.append([keras.ops.convert_to_numpy(g) for g in after])
+    return clipped
+
+
+@pytest.mark.parametrize(("cls", "bounded"), BOUNDED)
 @settings(max_examples=40, deadline=None)
 @given(arrays=gradients, limit=limits)
 def test_bound_is_kept_and_nothing_below_it_changes(cls, bounded, arrays, limit):
@@ -50,31 +90,142 @@ def test_bound_is_kept_and_nothing_below_it_changes(cls, bounded, arrays, limit)
     assert norm(clipped) <= norm(arrays) * (1 + 1e-6)
 
 
-@pytest.mark.parametrize("cls", [ByValue, ByNorm, ByGlobalNorm])
+@pytest.mark.parametrize(("cls", "bounded"), BOUNDED)
 @settings(max_examples=20, deadline=None)
 @given(arrays=gradients, limit=limits)
-def test_twice_is_once(cls, arrays, limit):
+def test_twice_is_once(cls, bounded, arrays, limit):
     once = clip(cls(limit), arrays)
     for first, second in zip(once, clip(cls(limit), once), strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", CLIPPERS, ids=str)
+@settings(max_examples=15, deadline=None)
+@given(
+    sequence=st.lists(st.lists(entries, min_size=3, max_size=3).map(np.float32), min_size=1, max_size=8),
+    size=st.sampled_from([1e-30, 1.0, 1e30]),
+)
+def test_no_norm_is_raised_and_what_is_finite_stays_finite(case, sequence, size):
+    sequence = [[a * np.float32(size), a[:1] * np.float32(size)] for a in sequence]
+    for before, after in zip(sequence, clip_all(case.cls(**case.arguments), sequence), strict=True):
+        assert all(np.isfinite(g).all() for g in after)
+        if case.cls is not Normalize:
+            assert norm(after) <= norm(before) * (1 + 1e-5)
+
+
+positive = st.floats(2**-6, 2**6, width=32)
+OVER_TIME = [
+    (AutoClip(30), references.auto_clip(30)),
+    (AutoClip(30, window=3), None),
+    (ZClip(1.0, decay=0.9, warmup=3), references.z_clip(1.0, 0.9, 3)),
+    (AdaGC(warmup=3), references.ada_gc(1.0, 1.05, 0.98, 3)),
+]
+
+
+@pytest.mark.parametrize(("clipper", "reference"), OVER_TIME, ids=repr)
+@settings(max_examples=10, deadline=None)
+@given(sequence=st.lists(st.lists(positive, min_size=2, max_size=2).map(np.float32), min_size=5, max_size=12))
+def test_bounds_that_move_follow_their_formulas(clipper, reference, sequence):
+    clipped, history = clip_all(clipper, [[a] for a in sequence]), []
+    for i, array in enumerate(sequence):
+        if reference is None:  # only the latest three norms count
+            recent = [norm([a]) for a in sequence[max(0, i - 2) : i + 1]]
+            expected = references.to_norm(array, np.percentile(recent, 30))
+        else:
+            expected = reference(array.astype("float64"), None, history)
+        np.testing.assert_allclose(clipped[i][0], expected, rtol=1e-3)
+
+
+def test_normalize_gives_length_1_and_soft_stays_below_its_limit():
+    arrays = [np.float32([3, 4]), np.float32([12])]
+    assert norm(clip(Normalize(), arrays)) == pytest.approx(1)
+    assert [norm([a]) for a in clip(Normalize("variable"), arrays)] == pytest.approx([1, 1])
+    assert norm(clip(Soft(2.0), arrays)) == pytest.approx(13 / (1 + 13 / 2))
+    assert clip(Normalize(), [np.zeros(2, "float32")])[0].tolist() == [0, 0]
+
+
+def test_agc_leaves_alone_what_is_excluded():
+    variables = [keras.Variable(np.ones((2, 2)), name=name) for name in ("stem_kernel", "head_kernel")]
+    optimizer = BatchGD(1.0, clipping=AGC(0.1, exclude=["head"]))
+    optimizer.apply([keras.ops.ones((2, 2))] * 2, variables)
+    np.testing.assert_allclose(variables[0], np.full((2, 2), 0.9), rtol=1e-6)
+    np.testing.assert_allclose(variables[1], np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="`exclude`: 'haed' matches none"):
+        BatchGD(1.0, clipping=AGC(0.1, exclude=["haed"])).build(variables)
+
+
+UNITS = [  # (layer, shape of its input, axes within a unit)
+    (keras.layers.Dense(3), (4,), (0,)),
+    (keras.layers.Conv1D(3, 2), (5, 4), (0, 1)),
+    (keras.layers.Conv2D(3, 2), (5, 5, 4), (0, 1, 2)),
+    (keras.layers.Conv3D(3, 2), (3, 3, 3, 2), (0, 1, 2, 3)),
+    (keras.layers.Conv2DTranspose(3, 2), (5, 5, 4), (0, 1, 3)),
+    (keras.layers.DepthwiseConv2D(3), (5, 5, 4), (0, 1)),
+    (keras.layers.Embedding(7, 3), (), (1,)),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape", "axes"), UNITS, ids=lambda value: getattr(value, "name", None))
+def test_units_are_those_of_keras_layers(layer, shape, axes):
+    layer.build((None, *shape))
+    variable = layer.trainable_variables[0]
+    g = np.random.default_rng(0).normal(size=variable.shape).astype("float32")
+    centred, _ = Centralize().clip([keras.ops.array(g)], [variable], ())
+    np.testing.assert_allclose(centred[0], g - g.mean(axis=axes, keepdims=True), atol=1e-6)
+    clipped, _ = AGC(1e-6).clip([keras.ops.array(g)], [variable], ())
+    norms = np.sqrt(np.sum(np.square(clipped[0]), axis=axes))
+    weights = np.sqrt(np.sum(np.square(keras.ops.convert_to_numpy(variable)), axis=axes))
+    np.testing.assert_allclose(norms, 1e-6 * np.maximum(weights, 1e-3), rtol=1e-4)
+
+
+def test_variables_without_a_gradient_do_not_disturb_those_with_one():
+    a, b = keras.Variable([1.0, 1.0], name="a"), keras.Variable([1.0], name="b")
+    optimizer = BatchGD(1.0, clipping=[AdaGC(warmup=1), AutoClip(100)])
+    optimizer.build([a, b])
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        optimizer.apply([keras.ops.array([0.3, 0.4]), None], [a, b])
+    optimizer.apply([keras.ops.array([0.3, 0.4]), keras.ops.array([0.5])], [a, b])
+    np.testing.assert_allclose(b, [0.5], rtol=1e-6)  # its first gradient is not clipped to an average of 0
 
 
 def of_optax(transform):
     return lambda arrays: transform.update(arrays, transform.init(arrays))[0]
 
 
+def agc_of_optax(arrays):
+    transform, weights = optax.adaptive_grad_clip(0.5), [np.ones_like(a) for a in arrays]
+    return transform.update(arrays, transform.init(weights), weights)[0]
+
+
+def centred_by_optax(arrays):
+    """optax takes means over all axes but the first, where torch has the units."""
+    turned = [np.moveaxis(a, -1, 0) for a in arrays]
+    return [np.moveaxis(a, 0, -1) for a in of_optax(optax.centralize())(turned)]
+
+
 REFERENCES = [
-    (ByValue, of_optax(optax.clip(1.5))),
-    (ByNorm, lambda arrays: [tf.clip_by_norm(array, 1.5) for array in arrays]),
-    (ByGlobalNorm, of_optax(optax.clip_by_global_norm(1.5))),
+    (ByValue(1.5), of_optax(optax.clip(1.5))),
+    (ByNorm(1.5), lambda arrays: [tf.clip_by_norm(array, 1.5) for array in arrays]),
+    (ByGlobalNorm(1.5), of_optax(optax.clip_by_global_norm(1.5))),
+    (ByBlockRMS(1.5), of_optax(optax.clip_by_block_rms(1.5))),
+    (AGC(0.5), agc_of_optax),
+    (Normalize(eps=1e-6), of_optax(optax.normalize_by_update_norm(eps=1e-6))),
+    (Centralize(), centred_by_optax),
 ]
 
 
-@pytest.mark.parametrize(("cls", "reference"), REFERENCES)
-def test_agrees_with_optax_and_tensorflow(cls, reference):
-    arrays = [np.float32([[3, -4], [0.5, 2]]), np.float32([10, -0.1]), np.float32([0.2])]
-    for mine, other in zip(clip(cls(1.5), arrays), reference(arrays), strict=True):
-        np.testing.assert_allclose(mine, other, rtol=1e-6)
+@pytest.mark.parametrize(
+    ("clipper", "reference"), REFERENCES, ids=lambda value: getattr(value, "__name__", repr(value))
+)
+def test_agrees_with_optax_and_tensorflow(clipper, reference):
+    """50 times, on gradients of every size."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        size = 10 ** rng.uniform(-2, 2)
+        arrays = [size * rng.normal(size=shape).astype("float32") for shape in ((3, 3, 2, 4), (2, 3), (5,), (1,))]
+        arrays = [a.astype("float32") for a in arrays]
+        for mine, other in zip(clip(clipper, arrays), reference(arrays), strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6 * size)
 
 
 def test_by_norm_by_hand():
