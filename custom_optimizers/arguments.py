@@ -18,20 +18,28 @@ def positive(owner, name, value):
 def number_in(owner, name, value, *, above=None, least=None, below=None, most=None):
     """A finite number within bounds, as a float; `above` and `below` are not allowed themselves."""
     bounds = {">": above, ">=": least, "<": below, "<=": most}
-    holds = _is_number(value) and all(
+    holds = is_number(value) and all(
         bound is None or {">": value > bound, ">=": value >= bound, "<": value < bound, "<=": value <= bound}[sign]
         for sign, bound in bounds.items()
     )
     if not holds:
-        said = " and ".join(f"{sign} {bound}" for sign, bound in bounds.items() if bound is not None)
-        raise ValueError(f"{owner}: `{name}` must be a finite number {said}. Received: {name}={value!r}")
+        raise ValueError(f"{owner}: `{name}` must be a finite number {_words(bounds)}. Received: {name}={value!r}")
     return float(value)
 
 
+def _words(bounds):
+    """`{">": None, ">=": 0, "<": 1, "<=": None}` as "in [0, 1)"; with one bound ">= 0"."""
+    given = {sign: bound for sign, bound in bounds.items() if bound is not None}
+    if len(given) == 2:
+        (left, low), (right, high) = given.items()
+        return f"in {'[' if left == '>=' else '('}{low}, {high}{']' if right == '<=' else ')'}"
+    return " and ".join(f"{sign} {bound}" for sign, bound in given.items())
+
+
 def count(owner, name, value, least=1):
-    """A whole number."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{owner}: `{name}` must be an int >= {least}. Received: {name}={value!r}")
+    """A whole number that an int32 has room for."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
+        raise ValueError(f"{owner}: `{name}` must be an int >= {least} and < 2**31. Received: {name}={value!r}")
     return value
 
 
@@ -42,5 +50,6 @@ def flag(owner, name, value):
     return value
 
 
-def _is_number(value):
+def is_number(value):
+    """Whether a value is a finite number."""
     return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < float("inf")

@@ -1,8 +1,8 @@
 import keras
 from keras import ops
 
-from custom_optimizers.clipping.clipper import positive
-from custom_optimizers.schedules.schedule import Schedule, length, number, updates_in, whole
+from custom_optimizers.arguments import count, number_in, positive
+from custom_optimizers.schedules.schedule import Schedule, length, updates_in
 from custom_optimizers.schedules.shapes import between, cosine
 
 
@@ -47,15 +47,15 @@ class CosineRestarts(Schedule):
 
     def __init__(self, learning_rate, horizon, period=0.25, growth=1.0, final=0.0):
         self.learning_rate = positive("CosineRestarts", "learning_rate", learning_rate)
-        self.horizon = whole("CosineRestarts", "horizon", horizon)
+        self.horizon = count("CosineRestarts", "horizon", horizon)
         self.period = length("CosineRestarts", "period", period)
         if not period:
             raise ValueError(
                 f"CosineRestarts: `period` must be an int > 0 (updates) or a float in (0, 1] (share of the horizon). "
                 f"Received: period={period!r}"
             )
-        self.growth = number("CosineRestarts", "growth", growth, 1, float("inf"), "[)")
-        self.final = number("CosineRestarts", "final", final, 0, 1)
+        self.growth = number_in("CosineRestarts", "growth", growth, least=1)
+        self.final = number_in("CosineRestarts", "final", final, least=0, most=1)
 
     def cycles(self, horizon):
         """First updates and lengths of the cycles: two lists of int."""

@@ -1,8 +1,8 @@
 import keras
 from keras import ops
 
-from custom_optimizers.clipping.clipper import positive
-from custom_optimizers.schedules.schedule import Schedule, whole
+from custom_optimizers.arguments import count, positive
+from custom_optimizers.schedules.schedule import Schedule
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -38,7 +38,7 @@ class InverseSquareRoot(Schedule):
 
     def __init__(self, learning_rate, timescale):
         self.learning_rate = positive("InverseSquareRoot", "learning_rate", learning_rate)
-        self.timescale = whole("InverseSquareRoot", "timescale", timescale)
+        self.timescale = count("InverseSquareRoot", "timescale", timescale)
 
     def factor(self, update, horizon=None):
         return 1 / ops.sqrt(1 + update / self.timescale)

@@ -1,7 +1,8 @@
 import keras
 from keras import ops
 
-from custom_optimizers.schedules.schedule import Schedule, rate, value_at, whole
+from custom_optimizers.arguments import count
+from custom_optimizers.schedules.schedule import Schedule, rate, value_at
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -41,7 +42,7 @@ class Join(Schedule):
                 f"Join: `boundaries` must be a list of {len(schedules) - 1} for {len(schedules)} schedules. "
                 f"Received: boundaries={boundaries!r}"
             )
-        self.boundaries = [whole("Join", "boundaries", boundary) for boundary in boundaries]
+        self.boundaries = [count("Join", "boundaries", boundary) for boundary in boundaries]
         if self.boundaries != sorted(set(self.boundaries)):
             raise ValueError(f"Join: `boundaries` must increase. Received: boundaries={boundaries!r}")
 

@@ -1,9 +1,8 @@
 import keras
 from keras import ops
 
-from custom_optimizers.clipping.clipper import positive
-from custom_optimizers.descent import one_of
-from custom_optimizers.schedules.schedule import Schedule, number, whole
+from custom_optimizers.arguments import count, number_in, one_of, positive
+from custom_optimizers.schedules.schedule import Schedule
 from custom_optimizers.schedules.shapes import SHAPES, between
 
 
@@ -50,10 +49,10 @@ class OneCycle(Schedule):
 
     def __init__(self, learning_rate, horizon, rise=0.3, div_factor=25.0, final_div_factor=1e4, shape="cosine"):
         self.learning_rate = positive("OneCycle", "learning_rate", learning_rate)
-        self.horizon = whole("OneCycle", "horizon", horizon)
-        self.rise = number("OneCycle", "rise", rise, 0, 1, "[)")
-        self.div_factor = number("OneCycle", "div_factor", div_factor, 1, float("inf"), "[)")
-        self.final_div_factor = number("OneCycle", "final_div_factor", final_div_factor, 1, float("inf"), "[)")
+        self.horizon = count("OneCycle", "horizon", horizon)
+        self.rise = number_in("OneCycle", "rise", rise, least=0, below=1)
+        self.div_factor = number_in("OneCycle", "div_factor", div_factor, least=1)
+        self.final_div_factor = number_in("OneCycle", "final_div_factor", final_div_factor, least=1)
         self.shape = one_of("OneCycle", "shape", shape, ("cosine", "linear"))
 
     def factor(self, update, horizon):

@@ -1,7 +1,7 @@
 import keras
 
-from custom_optimizers.clipping.clipper import positive
-from custom_optimizers.schedules.schedule import Schedule, whole
+from custom_optimizers.arguments import count, positive
+from custom_optimizers.schedules.schedule import Schedule
 from custom_optimizers.schedules.shapes import linear
 
 
@@ -39,7 +39,7 @@ class REX(Schedule):
 
     def __init__(self, learning_rate, horizon):
         self.learning_rate = positive("REX", "learning_rate", learning_rate)
-        self.horizon = whole("REX", "horizon", horizon)
+        self.horizon = count("REX", "horizon", horizon)
 
     def factor(self, update, horizon):
         left = linear(update / horizon)

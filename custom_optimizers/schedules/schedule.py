@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from custom_optimizers.arguments import is_number
+
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate as a share of its peak, which depends on the update and on how many there will be.
@@ -78,46 +80,18 @@ def rate(owner, name, value):
         value = keras.saving.deserialize_keras_object(value)
     if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
         return value
-    if not _is_number(value) or not 0 < value < float("inf"):
+    if not is_number(value) or not 0 < value < float("inf"):
         raise ValueError(
             f"{owner}: `{name}` must be a LearningRateSchedule or a finite number > 0. Received: {name}={value!r}"
         )
     return float(value)
 
 
-def number(owner, name, value, low, high, brackets="[]"):
-    """Return `value` as a float, or raise a ValueError if it does not lie between `low` and `high`.
-
-    Args:
-        brackets: str of two, which bounds are allowed: "[" and "]" are, "(" and ")" are not.
-    """
-    if (
-        not _is_number(value)
-        or not low <= value <= high
-        or (value == low and brackets[0] == "(")
-        or (value == high and brackets[1] == ")")
-    ):
-        interval = f"{brackets[0]}{low}, {high}{brackets[1]}"
-        raise ValueError(f"{owner}: `{name}` must be a number in {interval}. Received: {name}={value!r}")
-    return float(value)
-
-
-def whole(owner, name, value):
-    """Return `value`, or raise a ValueError if it is no number of updates."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
-        raise ValueError(f"{owner}: `{name}` must be an int > 0 and < 2**31, in updates. Received: {name}={value!r}")
-    return value
-
-
 def length(owner, name, value):
     """Return `value`, or raise a ValueError if it is neither a number of updates nor a share of the horizon."""
-    if not _is_number(value) or not 0 <= value <= (1 if isinstance(value, float) else 2**31 - 1):
+    if not is_number(value) or not 0 <= value <= (1 if isinstance(value, float) else 2**31 - 1):
         raise ValueError(
             f"{owner}: `{name}` must be an int >= 0 and < 2**31 (updates) or a float in [0, 1] (share of the horizon). "
             f"Received: {name}={value!r}"
         )
     return value
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,7 +1,8 @@
 import keras
 from keras import ops
 
-from custom_optimizers.schedules.schedule import Schedule, as_float, number, rate, value_at, whole
+from custom_optimizers.arguments import count, number_in
+from custom_optimizers.schedules.schedule import Schedule, as_float, rate, value_at
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -40,8 +41,8 @@ class Warmup(Schedule):
 
     def __init__(self, schedule, updates, start=0.1):
         self.schedule = rate("Warmup", "schedule", schedule)
-        self.updates = whole("Warmup", "updates", updates)
-        self.start = number("Warmup", "start", start, 0, 1)
+        self.updates = count("Warmup", "updates", updates)
+        self.start = number_in("Warmup", "start", start, least=0, most=1)
 
     def __call__(self, step):
         step = ops.convert_to_tensor(step)

@@ -1,9 +1,8 @@
 import keras
 from keras import ops
 
-from custom_optimizers.clipping.clipper import positive
-from custom_optimizers.descent import one_of
-from custom_optimizers.schedules.schedule import Schedule, length, number, updates_in, whole
+from custom_optimizers.arguments import count, number_in, one_of, positive
+from custom_optimizers.schedules.schedule import Schedule, length, updates_in
 from custom_optimizers.schedules.shapes import SHAPES, between
 
 
@@ -53,12 +52,12 @@ class WarmupStableDecay(Schedule):
 
     def __init__(self, learning_rate, horizon, warmup=0.1, decay=0.2, shape="1-sqrt", start=0.1, final=0.0):
         self.learning_rate = positive("WarmupStableDecay", "learning_rate", learning_rate)
-        self.horizon = whole("WarmupStableDecay", "horizon", horizon)
+        self.horizon = count("WarmupStableDecay", "horizon", horizon)
         self.warmup = length("WarmupStableDecay", "warmup", warmup)
         self.decay = length("WarmupStableDecay", "decay", decay)
         self.shape = one_of("WarmupStableDecay", "shape", shape, tuple(SHAPES))
-        self.start = number("WarmupStableDecay", "start", start, 0, 1)
-        self.final = number("WarmupStableDecay", "final", final, 0, 1)
+        self.start = number_in("WarmupStableDecay", "start", start, least=0, most=1)
+        self.final = number_in("WarmupStableDecay", "final", final, least=0, most=1)
         if updates_in(warmup, horizon) + updates_in(decay, horizon) > horizon:
             raise ValueError(
                 f"WarmupStableDecay: `warmup` and `decay` together must be in [0, {horizon}], the horizon, in updates. "
