@@ -21,6 +21,7 @@ benchmarks/results/cifar10_cnn.csv.
 import dataclasses
 
 from recipes import optimizers
+from recipes.clippers import parse_clipping
 from recipes.data_names import ALL, absolute, check_data_name
 from recipes.losses import LOSSES
 from recipes.schedules import has_horizon, make_schedule, parse_schedule
@@ -50,11 +51,11 @@ class Settings:
 
     data: str = option("digits", f"images to train on: {', '.join(ALL)}")
     variant: str = option("groupnorm", f"network: {', '.join(VARIANTS)}")
-    optimizer: str = option("batch_gd", "batch_gd, or any optimizer of Keras: sgd, adam, …")
+    optimizer: str = option("batch_gd", "one of ours, in full batches, or of Keras: see list --optimizers")
     learning_rate: float = option(0.2, "highest learning rate, > 0")
     schedule: str = option("warmup_cosine", "of the learning rate over the updates; see list --schedules")
-    momentum: float | None = option(None, "0 to 1; 0.9 for batch_gd and sgd")
-    clipping: str = option("by_global_norm:1.0", "by_value:C, by_norm:C, by_global_norm:C or none")
+    momentum: float | None = option(None, "for optimizers that have it; 0.9 for batch_gd and sgd")
+    clipping: str = option("by_global_norm:1.0", "none, or what list --clippers has, such as by_global_norm:C")
     loss: str = option("cross_entropy", f"{', '.join(LOSSES)}; the last two of the probabilities")
     l1: float = option(0.0, "weight of the sum of the kernels' absolute values in the loss, >= 0")
     l2: float = option(0.0, "weight of the sum of the kernels' squares in the loss, >= 0")
@@ -70,12 +71,12 @@ class Settings:
         check_data_name(self.data)
         object.__setattr__(self, "data", absolute(self.data))
         require_one_of("variant", self.variant, VARIANTS)
-        named = optimizers.class_name(self.optimizer)
+        optimizers.parse_optimizer(self.optimizer)
         parse_schedule(self.schedule)
-        optimizers.parse_clipping(self.clipping)
+        parse_clipping(self.clipping)
         optimizers.check_momentum(self.optimizer, self.momentum)
-        if self.momentum is None and named in ("BatchGD", "SGD"):
-            object.__setattr__(self, "momentum", 0.9)
+        if self.momentum is None:
+            object.__setattr__(self, "momentum", optimizers.default_momentum(self.optimizer))
         require_one_of("loss", self.loss, LOSSES)
         require_one_of("keep", self.keep, KEEP)
         require(0 < self.learning_rate < 1e38, "--learning-rate must be > 0 and < 1e38", self.learning_rate)

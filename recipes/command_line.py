@@ -6,9 +6,11 @@ import importlib
 import inspect
 import typing
 
+from recipes.clippers import clipper_lines
 from recipes.dtypes import DTYPES
 from recipes.errors import CommandError
 from recipes.nearest import unknown
+from recipes.optimizers import optimizer_lines
 from recipes.schedules import schedule_lines
 from recipes.settings import resolve
 from recipes.strategies import STRATEGIES
@@ -71,14 +73,13 @@ def _add(commands, name, command, text):
 
 def _add_list(commands):
     of = _add(commands, "list", _list, "list the recipes, a line each").add_mutually_exclusive_group()
-    of.add_argument(
-        "--schedules",
-        action="store_const",
-        dest="lines",
-        const=schedule_lines,
-        default=_recipe_lines,
-        help="list what --schedule takes; one after the other: constant:until=0.5+cosine",
-    )
+    kinds = {
+        "--optimizers": (optimizer_lines, "list what --optimizer takes"),
+        "--clippers": (clipper_lines, "list what --clipping takes; one after the other: centralize+by_global_norm:1.0"),
+        "--schedules": (schedule_lines, "list what --schedule takes; one after the other: constant:until=0.5+cosine"),
+    }
+    for option, (lines, text) in kinds.items():
+        of.add_argument(option, action="store_const", dest="lines", const=lines, default=_recipe_lines, help=text)
 
 
 def _add_show(commands):

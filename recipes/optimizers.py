@@ -1,16 +1,85 @@
-"""The optimizers and clippers that a command line can name: ours and Keras's.
+"""The optimizers that a command line can name: ours and Keras's.
+
+    momentum                            a name
+    muon:others=momentum                with parameters
+    accumulate:adam                     around an optimizer of Keras
+    lookahead:momentum,sync_period=10
 
 Names are looked up without importing Keras, so that a wrong one is answered at once.
 """
 
-import math
+import dataclasses
 import re
 
+from recipes.clippers import arguments_of_keras, make_clippers
 from recipes.errors import CommandError
 from recipes.nearest import unknown
+from recipes.parameters import REQUIRED, Parameter, choice, number, parse_values, paths, switch, whole, written
 
-OURS = ("BatchGD",)
-KERAS = (
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """An optimizer of this package that has a name.
+
+    Args:
+        cls: str, its class in `custom_optimizers`.
+        text: str, what it does.
+        parameters: of the class, tuple of `Parameter`, without those that are options of their own.
+        preset: str, of `BatchGD`; None for the class itself.
+        momentum: pair of floats, between which its momentum lies; None if it has none.
+        wraps: bool, whether its first parameter is the name of another optimizer.
+    """
+
+    cls: str
+    text: str
+    parameters: tuple = ()
+    preset: str | None = None
+    momentum: tuple | None = None
+    wraps: bool = False
+
+
+_INNER = Parameter("inner", REQUIRED, "the name of an optimizer, such as adam", lambda text: text or None)
+_VELOCITY = choice("velocity", "keras", "torch")
+_UNIT = 0.0, 1.0
+OURS = {
+    "batch_gd": Named(
+        "BatchGD", "gradient descent, with --momentum if given", (_VELOCITY, switch("nesterov", False)), momentum=_UNIT
+    ),
+    "momentum": Named("BatchGD", "batch_gd with momentum 0.9", (_VELOCITY,), preset="momentum", momentum=_UNIT),
+    "nesterov": Named("BatchGD", "batch_gd with Nesterov momentum 0.9", (_VELOCITY,), "nesterov", momentum=_UNIT),
+    "quasi_hyperbolic": Named(
+        "QuasiHyperbolic", "an average of descent and momentum", (number("nu", 0.7, 0, 1),), momentum=_UNIT
+    ),
+    "aggregated_momentum": Named("AggregatedMomentum", "the mean of velocities of momentum 0, 0.9 and 0.99"),
+    "accelerated_gd": Named("AcceleratedGD", "Nesterov 1983, with restarts: no momentum to tune; full batches only"),
+    "normalized_gd": Named(
+        "NormalizedGD", "momentum with steps of one length", (choice("per", "model", "variable"),), momentum=_UNIT
+    ),
+    "sign_momentum": Named("SignMomentum", "the sign of the momentum", momentum=_UNIT),
+    "optimistic_gd": Named(
+        "OptimisticGD", "descent ahead of the gradient, for games", (number("optimism", 1.0, 0),), momentum=(-1.0, 1.0)
+    ),
+    "muon": Named(
+        "Muon",
+        "orthogonal steps for kernels of dense layers and convolutions; exclude=REGEX leaves paths to others",
+        (
+            choice("size", "rms", "spectral", "none"),
+            choice("others", "adam", "momentum"),
+            switch("nesterov", True),
+            whole("ns_steps", 5),
+            paths("exclude"),
+        ),
+        momentum=_UNIT,
+    ),
+    "accumulate": Named("Accumulate", "full batches for any optimizer of Keras", (_INNER,), wraps=True),
+    "lookahead": Named(
+        "Lookahead",
+        "slow weights that follow any optimizer",
+        (_INNER, whole("sync_period", 5), number("slow_step_size", 0.5, 0, 1, above=True)),
+        wraps=True,
+    ),
+}
+_OF_KERAS = (
     "Adadelta",
     "Adafactor",
     "Adagrad",
@@ -26,12 +95,7 @@ KERAS = (
     "SGD",
     "ScheduleFreeAdamW",
 )
-WITH_MOMENTUM = ("BatchGD", "Muon", "RMSprop", "SGD")
-CLIPPERS = {  # name: (class here, what Keras's optimizers call it)
-    "by_value": ("ByValue", "clipvalue"),
-    "by_norm": ("ByNorm", "clipnorm"),
-    "by_global_norm": ("ByGlobalNorm", "global_clipnorm"),
-}
+_KERAS_WITH_MOMENTUM = ("Muon", "RMSprop", "SGD")
 
 
 def snake_case(name):
@@ -39,77 +103,138 @@ def snake_case(name):
     return re.sub(r"(?<=[a-z])(?=[A-Z][A-Za-z])", "_", name).lower()
 
 
-def class_name(name):
-    """The class that `name` stands for, written in snake_case or as the class is.
+KERAS = {f"keras_{n}" if (n := snake_case(cls)) in OURS else n: cls for cls in _OF_KERAS}  # names and classes
+_CLASSES = {named.cls: name for name, named in OURS.items() if named.preset is None}
+_CLASSES = {cls: name for name, cls in KERAS.items()} | _CLASSES
+_NAMES = {cls.lower(): name for cls, name in _CLASSES.items()} | _CLASSES | {name: name for name in (*OURS, *KERAS)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """An optimizer as the command line names it: a key of `OURS` or `KERAS`, parameters, and what it wraps."""
+
+    name: str
+    values: dict = dataclasses.field(default_factory=dict)
+    inner: "Chosen | None" = None
+
+    @property
+    def is_ours(self):
+        return self.name in OURS
+
+    @property
+    def momentum(self):
+        """The pair of floats between which its momentum lies; None if it has none."""
+        if self.inner is not None:
+            return self.inner.momentum
+        if self.is_ours:
+            return OURS[self.name].momentum
+        return _UNIT if KERAS[self.name] in _KERAS_WITH_MOMENTUM else None
+
+
+def parse_optimizer(text):
+    """`"muon:others=momentum"` as `Chosen`.
 
     Raises:
-        CommandError: there is none; the message has the nearest names.
+        CommandError: there is no such optimizer or parameter, or a value is out of its range.
     """
-    for known in OURS + KERAS:
-        if name in (known, snake_case(known), known.lower()):
-            return known
-    raise CommandError(unknown("optimizer", name, [snake_case(known) for known in OURS + KERAS]))
-
-
-def parse_clipping(text):
-    """`"by_global_norm:1.0"` as `("by_global_norm", 1.0)`, `"none"` as None.
-
-    Raises:
-        CommandError: the clipper is not known or its bound is no number > 0.
-    """
-    if text == "none":
-        return None
-    name, _, bound = text.partition(":")
-    if name not in CLIPPERS:
-        raise CommandError(unknown("clipper", name, [*CLIPPERS, "none"]))
     try:
-        limit = float(bound)
-    except ValueError:
-        limit = math.nan
-    if not 0 < limit < math.inf:
-        raise CommandError(f"--clipping {text}: write a bound > 0 behind the name, such as {name}:1.0")
-    return name, limit
+        return _parse(text)
+    except CommandError as error:
+        raise CommandError(f"--optimizer {text}: {error}") from None
 
 
-def check_momentum(name, momentum):
+def _parse(text, wrapped=False):
+    written_name, colon, given = text.partition(":")
+    name = _NAMES.get(written_name)
+    if name is None:
+        raise CommandError(unknown("optimizer", written_name, [*OURS, *KERAS]))
+    known = {parameter.name: parameter for parameter in OURS[name].parameters} if name in OURS else {}
+    values = parse_values(name, known, given, has_own=bool(known)) if colon else {}
+    if name not in OURS or not OURS[name].wraps:
+        return Chosen(name, values)
+    if wrapped:
+        raise CommandError(f"{name} wraps an optimizer, and cannot be wrapped")
+    if "inner" not in values:
+        raise CommandError(f"write the name of an optimizer behind it, such as {name}:adam")
+    return Chosen(name, values, _parse(values.pop("inner"), wrapped=True))
+
+
+def check_momentum(text, momentum):
     """Raise a CommandError if an optimizer is given a momentum that it cannot have."""
     if momentum is None:
         return
-    if class_name(name) not in WITH_MOMENTUM:
-        raise CommandError(f"--momentum: {snake_case(class_name(name))} has no momentum")
-    if not 0 <= momentum <= 1:
-        raise CommandError(f"--momentum must lie in 0 to 1; it is {momentum}")
+    bounds = parse_optimizer(text).momentum
+    if bounds is None:
+        raise CommandError(f"--momentum: {text} has no momentum")
+    low, high = bounds
+    if not low <= momentum <= high:
+        raise CommandError(f"--momentum must lie in {low:g} to {high:g}; it is {momentum}")
 
 
-def makes_full_batches(name):
+def default_momentum(text):
+    """The momentum that recipes give an optimizer that has 0 by itself; None for the optimizer's own."""
+    chosen = parse_optimizer(text)
+    return 0.9 if (chosen.inner or chosen).name in ("batch_gd", "sgd") else None
+
+
+def makes_full_batches(text):
     """Whether the optimizer is one of ours, which trains on the whole training set behind every update."""
-    return class_name(name) in OURS
+    return parse_optimizer(text).is_ours
 
 
-def make(name, *, learning_rate, momentum, clipping):
+def make(text, *, learning_rate, momentum, clipping):
     """Build an optimizer; under the policy mixed_float16, within a `LossScaleOptimizer`.
 
     Args:
-        name: str, as `class_name` takes it.
-        learning_rate: float.
+        text: str, as `parse_optimizer` takes it.
+        learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
         momentum: float, or None for the optimizer's own default.
-        clipping: str, as `parse_clipping` takes it.
+        clipping: str, as `recipes.clippers.parse_clipping` takes it. An optimizer of Keras that cannot clip so gets it
+            by `custom_optimizers.Accumulate`.
     """
     import keras
 
-    import custom_optimizers
-    import custom_optimizers.clipping as clippers
+    from custom_optimizers import Accumulate
 
-    named = class_name(name)
-    ours = named in OURS
-    cls = getattr(custom_optimizers if ours else keras.optimizers, named)
-    given = {"learning_rate": learning_rate} | ({} if momentum is None else {"momentum": momentum})
-    bound = parse_clipping(clipping)
-    if bound:
-        ours_name, keras_name = CLIPPERS[bound[0]]
-        given |= {"clipping": getattr(clippers, ours_name)(bound[1])} if ours else {keras_name: bound[1]}
-    made = cls(**given)
+    chosen = parse_optimizer(text)
+    of_keras = None if chosen.is_ours else arguments_of_keras(clipping)
+    clippers = make_clippers(clipping)
+    try:
+        if chosen.is_ours:
+            made = _make(chosen, learning_rate, momentum, clipping=clippers or None)
+        elif of_keras is not None:
+            made = _make(chosen, learning_rate, momentum, **of_keras)
+        else:
+            made = Accumulate(_make(chosen, learning_rate, momentum), clipping=clippers)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     if keras.config.dtype_policy().name == "mixed_float16":
         # Keras would do it in `compile`, and forget it in the saved model.
         return keras.optimizers.LossScaleOptimizer(made)
     return made
+
+
+def _make(chosen, learning_rate, momentum, **options):
+    import keras
+
+    import custom_optimizers
+
+    given = {"learning_rate": learning_rate} | ({} if momentum is None else {"momentum": momentum})
+    if not chosen.is_ours:
+        return getattr(keras.optimizers, KERAS[chosen.name])(**given, **options)
+    named = OURS[chosen.name]
+    cls = getattr(custom_optimizers, named.cls)
+    if chosen.inner is not None:
+        alone = {"gradient_accumulation_steps": None} if chosen.inner.name == "accelerated_gd" else {}
+        return cls(_make(chosen.inner, learning_rate, momentum, **alone), **chosen.values, **options)
+    if named.preset is not None:
+        return cls.from_preset(named.preset, **given, **chosen.values, **options)
+    return cls(**given, **chosen.values, **options)
+
+
+def optimizer_lines():
+    """Every optimizer in a line: its name, its parameters with their defaults, and what it does."""
+    for name, named in OURS.items():
+        yield f"{written(name, named.parameters)}  {named.text}"
+    for name, cls in KERAS.items():
+        yield f"{name}  keras.optimizers.{cls}, in mini-batches"

@@ -14,22 +14,11 @@ Names and parameters are looked up without importing Keras, so that a wrong one 
 
 import dataclasses
 import itertools
-import math
 import typing
 
 from recipes.errors import CommandError
 from recipes.nearest import unknown
-
-
-@dataclasses.dataclass(frozen=True)
-class Parameter:
-    """What may be written behind a schedule's name."""
-
-    name: str
-    default: typing.Any
-    range: str  # in words, to go behind "must be"
-    read: typing.Callable  # text as a value; None if it is out of range
-    is_length: bool = False
+from recipes.parameters import choice, length, number, parse_values, split_parts, written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +40,7 @@ class Rule:
     @property
     def all_parameters(self):
         """Its own parameters, and those that every schedule has."""
-        return *self.parameters, _length("warmup", self.warmup), _START
+        return *self.parameters, length("warmup", self.warmup), _START
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,45 +54,6 @@ class Part:
     @property
     def rule(self):
         return SCHEDULES[self.name]
-
-
-def _number(name, default, low, high=math.inf, *, above=False, below=False):
-    """A number from `low` to `high`, without `low` itself if it has to be `above`, or `high` if `below`."""
-    sign = ">" if above else ">="
-    words = f"{'(' if above else '['}{low}, {high}{')' if below else ']'}"
-
-    def read(text):
-        value = _float(text)
-        inside = (low < value if above else low <= value) and (value < high if below else value <= high)
-        return value if inside and value < math.inf else None
-
-    return Parameter(name, default, f"a number {sign} {low}" if high == math.inf else f"a number in {words}", read)
-
-
-def _length(name, default, least=0):
-    """A number of updates, or a share in [0, 1]; `least` 1 for more than none."""
-
-    def read(text):
-        if text.isascii() and text.isdigit():
-            return int(text) if least <= int(text) < 2**31 else None
-        share = _float(text)
-        return share if 0 <= share <= 1 and (share > 0 or not least) else None
-
-    shares = "[0, 1]" if least == 0 else "(0, 1]"
-    words = f"a number of updates, such as 400, or a share in {shares}, such as 0.1"
-    return Parameter(name, default, words, read, is_length=True)
-
-
-def _choice(name, default, *others):
-    choices = (default, *others)
-    return Parameter(name, default, " or ".join(choices), lambda text: text if text in choices else None)
-
-
-def _float(text):
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 def _constant(highest, horizon):
@@ -174,30 +124,30 @@ def _rex(highest, horizon):
     return REX(highest, horizon)
 
 
-_START = _number("start", 0.1, 0, 1)  # share of the rate at the end of the warm-up
-_UNTIL = _length("until", None, least=1)
-_END = _number("end", 0.0, 0, 1)  # share of the highest rate
-_TO_THE_END = _length("period", 1.0, least=1)
+_START = number("start", 0.1, 0, 1)  # share of the rate at the end of the warm-up
+_UNTIL = length("until", None, least=1)
+_END = number("end", 0.0, 0, 1)  # share of the highest rate
+_TO_THE_END = length("period", 1.0, least=1)
 SCHEDULES = {
     "constant": Rule("the highest rate", _constant),
     "step": Rule(
         "times `factor` after `every` so many updates",
         _step,
-        (_number("factor", 0.1, 0, 1, above=True), _length("every", 0.3, least=1)),
+        (number("factor", 0.1, 0, 1, above=True), length("every", 0.3, least=1)),
     ),
     "exponential": Rule(
         "times the same number at each update, to `end` of the highest rate",
         _exponential,
-        (_number("end", 0.01, 0, 1, above=True),),
+        (number("end", 0.01, 0, 1, above=True),),
         ends=True,
     ),
     "inverse_time": Rule(
-        "highest / (1 + decay * update), as `decay` of Keras 2", _inverse_time, (_number("decay", 0.01, 0, above=True),)
+        "highest / (1 + decay * update), as `decay` of Keras 2", _inverse_time, (number("decay", 0.01, 0, above=True),)
     ),
     "polynomial": Rule(
         "end + (1 - end) * (1 - share of the updates) ** power, of the highest rate",
         _polynomial,
-        (_number("power", 2.0, 0, above=True), _END),
+        (number("power", 2.0, 0, above=True), _END),
         ends=True,
     ),
     "linear": Rule("along a line to `end` of the highest rate", _polynomial, (_END,), ends=True),
@@ -207,16 +157,16 @@ SCHEDULES = {
     "cosine_restarts": Rule(
         "cosines that begin again from the top, each `growth` times as long as the one before",
         _cosine_restarts,
-        (_length("period", 0.25, least=1), _number("growth", 1.0, 1), _END),
+        (length("period", 0.25, least=1), number("growth", 1.0, 1), _END),
     ),
     "one_cycle": Rule(
         "up for `rise` of the updates from 1 / div_factor, down to 1 / (div_factor * final_div_factor)",
         _one_cycle,
         (
-            _number("rise", 0.3, 0, 1, below=True),
-            _number("div_factor", 25.0, 1),
-            _number("final_div_factor", 1e4, 1),
-            _choice("shape", "cosine", "linear"),
+            number("rise", 0.3, 0, 1, below=True),
+            number("div_factor", 25.0, 1),
+            number("final_div_factor", 1e4, 1),
+            choice("shape", "cosine", "linear"),
         ),
         ends=True,
     ),
@@ -224,13 +174,13 @@ SCHEDULES = {
     "warmup_stable_decay": Rule(
         "up, constant, and down over the last `decay`",
         _warmup_stable_decay,
-        (_length("decay", 0.2), _choice("shape", "1-sqrt", "cosine", "linear"), _END),
+        (length("decay", 0.2), choice("shape", "1-sqrt", "cosine", "linear"), _END),
         ends=True,
         warmup=0.1,
         warms_up=True,
     ),
     "inverse_square_root": Rule(
-        "highest / sqrt(1 + update / timescale)", _inverse_square_root, (_length("timescale", 0.1, least=1),)
+        "highest / sqrt(1 + update / timescale)", _inverse_square_root, (length("timescale", 0.1, least=1),)
     ),
     "rex": Rule("to 0, slowly at first and fast at the end", _rex, ends=True),
 }
@@ -249,7 +199,7 @@ def parse_schedule(text):
         CommandError: there is no such schedule or parameter, or a value is out of its range.
     """
     try:
-        parts = tuple(_parse_part(part) for part in text.split("+"))
+        parts = tuple(_parse_part(part) for part in split_parts(text))
         _check_until(parts)
     except CommandError as error:
         raise CommandError(f"--schedule {text}: {error}") from None
@@ -257,38 +207,14 @@ def parse_schedule(text):
 
 
 def _parse_part(text):
-    name, colon, written = text.partition(":")
+    name, colon, given = text.partition(":")
     if name not in SCHEDULES:
         raise CommandError(unknown("schedule", name, SCHEDULES))
     known = {parameter.name: parameter for parameter in (*SCHEDULES[name].all_parameters, _UNTIL)}
     values = {key: parameter.default for key, parameter in known.items()}
     if colon:
-        values |= _parse_values(name, known, written)
+        values |= parse_values(name, known, given, has_own=bool(SCHEDULES[name].parameters))
     return Part(name, until=values.pop("until"), values=values)
-
-
-def _parse_values(name, known, written):
-    given = {}
-    for position, pair in enumerate(written.split(",")):
-        key, equals, value = pair.partition("=")
-        if not equals and position == 0:
-            key, value = _first_parameter(name, known), pair
-        elif not equals:
-            raise CommandError(f"write parameter=value for '{pair}'")
-        if key not in known:
-            raise CommandError(unknown(f"parameter of {name}", key, known))
-        if key in given:
-            raise CommandError(f"{key} is given twice")
-        given[key] = known[key].read(value)
-        if given[key] is None:
-            raise CommandError(f"{key} must be {known[key].range}; it is {value or 'empty'}")
-    return given
-
-
-def _first_parameter(name, known):
-    if not SCHEDULES[name].parameters:
-        raise CommandError(f"{name} has no parameter of its own; there are: {', '.join(known)}")
-    return SCHEDULES[name].parameters[0].name
 
 
 def _check_until(parts):
@@ -371,5 +297,4 @@ def _make_part(part, highest, horizon):
 def schedule_lines():
     """Every schedule in a line: its name, its parameters with their defaults, and what it does."""
     for name, rule in SCHEDULES.items():
-        parameters = ",".join(f"{parameter.name}={parameter.default}" for parameter in rule.all_parameters)
-        yield f"{name}:{parameters}  {rule.text}"
+        yield f"{written(name, rule.all_parameters)}  {rule.text}"

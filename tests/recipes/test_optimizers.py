@@ -4,11 +4,14 @@ import keras
 import pytest
 
 import custom_optimizers
-from custom_optimizers.clipping import ByGlobalNorm
+from custom_optimizers import Accumulate
+from custom_optimizers.clipping import AGC, ByGlobalNorm, Centralize
 from recipes import optimizers
 from recipes.errors import CommandError
 
 OPTIMIZERS_THAT_WRAP = {"LossScaleOptimizer", "MultiOptimizer", "Optimizer", "Descent"}
+WRITTEN = {"accumulate": "accumulate:adam", "lookahead": "lookahead:adam"}  # what is not a name alone
+NAMES = [WRITTEN.get(name, name) for name in (*optimizers.OURS, *optimizers.KERAS)]
 
 
 def optimizers_of(module):
@@ -16,68 +19,130 @@ def optimizers_of(module):
     return found - OPTIMIZERS_THAT_WRAP
 
 
+def make(text, clipping="none", momentum=None):
+    return optimizers.make(text, learning_rate=0.5, momentum=momentum, clipping=clipping)
+
+
 def test_the_tables_hold_every_optimizer():
     """They are written down because Keras is not imported to look a name up."""
-    assert set(optimizers.OURS) == optimizers_of(custom_optimizers)
-    assert set(optimizers.KERAS) == optimizers_of(keras.optimizers)
+    assert {named.cls for named in optimizers.OURS.values()} == optimizers_of(custom_optimizers)
+    assert set(optimizers.KERAS.values()) == optimizers_of(keras.optimizers)
 
 
-@pytest.mark.parametrize("name", optimizers.OURS + optimizers.KERAS)
-def test_every_optimizer_can_be_made_by_both_names(name):
-    for written in (name, optimizers.snake_case(name)):
-        optimizer = optimizers.make(written, learning_rate=0.5, momentum=None, clipping="by_global_norm:2")
-        assert type(optimizer).__name__ == name
-        assert float(optimizer.learning_rate.numpy()) == 0.5
-        assert optimizer.global_clipnorm == 2.0 or optimizer.clipping == ByGlobalNorm(2.0)
+@pytest.mark.parametrize("text", NAMES)
+def test_every_optimizer_can_be_made(text):
+    optimizer = make(text, "by_global_norm:2")
+    name = text.partition(":")[0]
+    expected = optimizers.OURS[name].cls if name in optimizers.OURS else optimizers.KERAS[name]
+    assert type(optimizer).__name__ == expected
+    assert float(optimizer.learning_rate.numpy()) == 0.5
+    assert optimizer.global_clipnorm == 2.0 or optimizer.clipping == ByGlobalNorm(2.0)
+    assert optimizers.makes_full_batches(text) == (name in optimizers.OURS)
 
 
-@pytest.mark.parametrize("name", optimizers.OURS + optimizers.KERAS)
-def test_momentum_is_known_for_those_that_have_it(name):
-    cls = getattr(keras.optimizers, name, None) or getattr(custom_optimizers, name)
-    has = "momentum" in inspect.signature(cls.__init__).parameters
-    assert (name in optimizers.WITH_MOMENTUM) == has
+@pytest.mark.parametrize("name", [*optimizers.OURS, *optimizers.KERAS])
+def test_momentum_and_parameters_are_those_of_the_class(name):
+    named = optimizers.OURS.get(name)
+    cls = getattr(custom_optimizers, named.cls) if named else getattr(keras.optimizers, optimizers.KERAS[name])
+    arguments = inspect.signature(cls.__init__).parameters
+    chosen = optimizers.Chosen(name)
+    assert (chosen.momentum is not None) == ("momentum" in arguments)
+    if named:
+        optimizer = make(WRITTEN.get(name, name))
+        for parameter in named.parameters:
+            assert parameter.name in arguments
+            if parameter.name != "inner" and named.preset is None:
+                assert getattr(optimizer, parameter.name) == parameter.default
 
 
 @pytest.mark.parametrize(
-    ("name", "written"),
+    ("written", "name"),
     [
         ("BatchGD", "batch_gd"),
+        ("batchgd", "batch_gd"),
         ("RMSprop", "rmsprop"),
         ("AdamW", "adamw"),
         ("ScheduleFreeAdamW", "schedule_free_adamw"),
         ("SGD", "sgd"),
-        ("Adam", "adam"),
+        ("Muon", "muon"),
+        ("keras_muon", "keras_muon"),
     ],
 )
-def test_snake_case(name, written):
-    assert optimizers.snake_case(name) == written
-    assert optimizers.class_name(written) == name
+def test_names_may_be_those_of_classes(written, name):
+    assert optimizers.parse_optimizer(written).name == name
+
+
+def test_presets_and_parameters():
+    assert make("momentum").momentum == 0.9
+    assert make("nesterov").nesterov
+    assert make("nesterov", momentum=0.5).momentum == 0.5
+    assert make("batch_gd").momentum == 0
+    assert make("quasi_hyperbolic:0.5").nu == 0.5
+    muon = make("muon:others=momentum,nesterov=no,exclude=head/|stem/")
+    assert (muon.others, muon.nesterov, muon.exclude) == ("momentum", False, ["head/|stem/"])
+    lookahead = make("lookahead:momentum,sync_period=7", "agc:0.1")
+    assert (lookahead.sync_period, lookahead.inner.momentum, lookahead.clipping) == (7, 0.9, AGC(0.1))
+    assert make("lookahead:sgd", momentum=0.5).inner.momentum == 0.5
+    assert make("lookahead:accelerated_gd").inner.gradient_accumulation_steps is None
+    assert make("accelerated_gd").gradient_accumulation_steps == "epoch"
+
+
+def test_an_optimizer_of_keras_clips_by_itself_where_it_can():
+    assert make("sgd", "by_value:0.5").clipvalue == 0.5
+    assert type(make("sgd")) is keras.optimizers.SGD
+    wrapped = make("sgd", "centralize+by_norm:0.5", momentum=0.9)
+    assert type(wrapped) is Accumulate
+    assert wrapped.inner.momentum == 0.9
+    assert wrapped.clippers[0] == Centralize()
+    assert not optimizers.makes_full_batches("sgd")  # it goes on making mini-batches
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("batchgd", None), ("batch_dg", "batch_gd"), ("adm", "adam"), ("qq", "there are")]
+    ("text", "said"),
+    [
+        ("batch_dg", "did you mean batch_gd"),
+        ("adm", "did you mean adam"),
+        ("qq", "there are: accelerated_gd"),
+        ("adam:0.9", "adam has no parameter of its own"),
+        ("quasi_hyperbolic:nu=2", "nu must be a number in [0, 1]; it is 2"),
+        ("quasi_hyperbolic:mu=2", "did you mean nu"),
+        ("muon:size=big", "size must be rms or spectral or none"),
+        ("muon:exclude=(", "exclude must be a regular expression"),
+        ("muon:nesterov=1", "nesterov must be yes or no"),
+        ("muon:ns_steps=0", "ns_steps must be a whole number >= 1"),
+        ("lookahead", "such as lookahead:adam"),
+        ("lookahead:adm", "did you mean adam"),
+        ("lookahead:accumulate", "cannot be wrapped"),
+    ],
 )
-def test_unknown_names_bring_the_nearest(name, near):
-    if near is None:
-        assert optimizers.class_name(name) == "BatchGD"
-        return
-    with pytest.raises(CommandError, match=near):
-        optimizers.class_name(name)
+def test_mistakes_are_told_in_one_line(text, said):
+    with pytest.raises(CommandError) as caught:
+        optimizers.parse_optimizer(text)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["by_norm", "by_norm:0", "by_norm:-1", "by_norm:x", "by_norm:inf", "by_nrm:1", "1.0"])
-def test_clippings_that_cannot_be(text):
-    with pytest.raises(CommandError):
-        optimizers.parse_clipping(text)
-
-
-def test_clippings():
-    assert optimizers.parse_clipping("none") is None
-    assert optimizers.parse_clipping("by_value:0.5") == ("by_value", 0.5)
-    assert optimizers.make("sgd", learning_rate=0.1, momentum=0.5, clipping="by_value:0.5").clipvalue == 0.5
-
-
-@pytest.mark.parametrize(("name", "momentum"), [("adam", 0.9), ("sgd", 1.5), ("batch_gd", -0.1)])
-def test_momentum_that_cannot_be(name, momentum):
-    with pytest.raises(CommandError, match="momentum"):
+@pytest.mark.parametrize(
+    ("name", "momentum", "said"),
+    [
+        ("adam", 0.5, "adam has no momentum"),
+        ("lookahead:adam", 0.5, "has no momentum"),
+        ("sgd", 1.5, "0 to 1"),
+        ("optimistic_gd", -1.5, "-1 to 1"),
+        ("batch_gd", -0.5, "0 to 1"),
+    ],
+)
+def test_momentum_that_cannot_be_is_refused(name, momentum, said):
+    with pytest.raises(CommandError, match=said):
         optimizers.check_momentum(name, momentum)
+    optimizers.check_momentum(name, None)
+
+
+def test_what_the_class_refuses_is_told_as_a_mistake_of_the_command():
+    with pytest.raises(CommandError, match="momentum"):
+        make("sign_momentum", momentum=1.0)
+
+
+def test_every_line_can_be_pasted():
+    for line in optimizers.optimizer_lines():
+        optimizers.parse_optimizer(line.partition("  ")[0].replace("INNER", "adam"))
