@@ -53,7 +53,7 @@ def begin_step(optimizer, outer, arguments):
     return ((trainable, other, values, metrics), data), is_first
 
 
-def count_seen(optimizer):
+def count_seen(optimizer, data=None):
     """`begin_step` or `step` does it, which have the values of the variables."""
 
 

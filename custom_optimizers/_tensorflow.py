@@ -43,18 +43,20 @@ def begin_step(optimizer, outer, arguments):
     return arguments, ops.equal(optimizer.micro_batches_counted, 0) if optimizer.built else True
 
 
-def count_seen(optimizer):
+def count_seen(optimizer, data=None):
     """Count a micro-batch that is about to be trained on, whether or not loss scaling will drop it."""
-    optimizer._window.seen.assign_add(1)
+    with _once_there_is(tf.nest.flatten(data)):
+        optimizer._window.seen.assign_add(1)
 
 
 def step(optimizer, grads, variables):
     """Take in one batch's gradients; called on each replica."""
-    if optimizer.gradient_accumulation_steps is None:
-        _meet(functools.partial(_update_from, optimizer, variables), grads)
-    else:
-        _accumulate(optimizer, grads, variables)
-        _meet(functools.partial(_update_if_due, optimizer, variables))
+    with _once_there_is(grads[-1:]):  # the last is computed first
+        if optimizer.gradient_accumulation_steps is None:
+            _meet(functools.partial(_update_from, optimizer, variables), grads)
+        else:
+            _accumulate(optimizer, grads, variables)
+            _meet(functools.partial(_update_if_due, optimizer, variables))
 
 
 def finish_pass(optimizer):
@@ -101,6 +103,16 @@ def dense(gradient):
 def sum_of_squares(tensor):
     """The sum of a tensor's squares, in one pass over memory."""
     return 2 * tf.nn.l2_loss(tensor)
+
+
+def _once_there_is(values):
+    """Context whose operations wait for tensors.
+
+    `fit` ends a pass over data of unknown length by a step that finds none. Whatever does not wait for data is carried
+    out in that step, such as counting or weight decay.
+    """
+    tensors = [getattr(value, "values", value) for value in values]  # of a sparse gradient
+    return tf.control_dependencies([tensor for tensor in tensors if tf.is_symbolic_tensor(tensor)])
 
 
 def _meet(together, *per_replica):

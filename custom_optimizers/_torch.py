@@ -32,7 +32,7 @@ def begin_step(optimizer, outer, arguments):
     return arguments, ops.equal(optimizer.micro_batches_counted, 0) if optimizer.built else True
 
 
-def count_seen(optimizer):
+def count_seen(optimizer, data=None):
     """Count a micro-batch that is about to be trained on, whether or not loss scaling will drop it."""
     optimizer._window.seen.assign_add(1)
 

@@ -467,7 +467,7 @@ class Descent(keras.optimizers.Optimizer):
             `(context, arguments)`, to call the step in and with.
         """
         arguments, is_first = self._backend.begin_step(self, outer, arguments)
-        return self.micro_batches.weighing(self, *counts(is_first), is_first), arguments
+        return self.micro_batches.weighing(self, *counts(is_first), is_first, arguments), arguments
 
     def is_first_micro_batch(self):
         """Within `micro_batch_in`: whether the micro-batch is the first of its update, a bool or a tensor."""

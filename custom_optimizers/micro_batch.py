@@ -26,12 +26,12 @@ class MicroBatches:
         return self._first_by_replica[replica]
 
     @contextlib.contextmanager
-    def weighing(self, optimizer, weight, divisor, is_first=None):
+    def weighing(self, optimizer, weight, divisor, is_first=None, data=None):
         replica, was_built = optimizer._backend.replica(), optimizer.built
         self._by_replica[replica] = (weight, divisor)
         self._first_by_replica[replica] = is_first
         if was_built and optimizer.makes_passes:
-            optimizer._backend.count_seen(optimizer)
+            optimizer._backend.count_seen(optimizer, data)
         try:
             yield
         finally:

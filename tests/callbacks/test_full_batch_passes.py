@@ -330,3 +330,24 @@ def test_weights_that_are_all_0_leave_the_model_as_it_is():
     start = flat(model)
     model.fit(x, y, sample_weight=np.zeros(N), batch_size=SMALL, verbose=0, callbacks=[FullBatch()])
     np.testing.assert_array_equal(flat(model), start)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras learns the number of batches by that
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("steps", [None, 2, "epoch"])
+def test_a_pass_of_unknown_length_ends_without_a_trace(steps, devices):
+    """`fit` finds its end by a step without data, which must not count, update, decay or average anything."""
+    x, y = samples(48)
+    known = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
+    changes = []
+    for batches in (known, known.filter(lambda x, y: True)):  # whose length nobody knows
+        with scope(devices):
+            model = compiled(
+                lambda: BatchGD(0.1, momentum=0.9, weight_decay=0.1, use_ema=True, gradient_accumulation_steps=steps)
+            )
+        callbacks = [FullBatch()] if steps == "epoch" else []
+        model.fit(batches, epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
+        changes.append((change(model), int(model.optimizer.iterations.numpy())))
+    (unknown, made), (reference, expected) = changes[::-1]
+    assert made == expected == {None: 9, 2: 4, "epoch": 3}[steps]
+    assert relative(unknown, reference) < 1e-6
