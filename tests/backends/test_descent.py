@@ -198,6 +198,29 @@ def test_equals_torch(nesterov):
     assert relative(change(ours), change(theirs)) < 1e-5
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="torch.optim is of torch")
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_50_steps_equal_torch(nesterov, decay):
+    """Velocity, decay and clipping under a schedule, which torch's rate follows by hand."""
+    import torch
+
+    rates = keras.optimizers.schedules.CosineDecay(0.1, 60)
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=(50, 4, 3)).astype("float32")
+    options = {"weight_decay": decay, "weight_decay_mode": "coupled"} if decay else {}
+    ours = BatchGD(rates, momentum=0.9, nesterov=nesterov, velocity="torch", clipping=ByGlobalNorm(2.0), **options)
+    w, theirs = keras.Variable(start), torch.nn.Parameter(torch.tensor(start))
+    sgd = torch.optim.SGD([theirs], 0.1, momentum=0.9, nesterov=nesterov, weight_decay=decay)
+    for step, gradient in enumerate(gradients):
+        ours.apply([ops.array(gradient)], [w])
+        theirs.grad = torch.tensor(gradient)
+        torch.nn.utils.clip_grad_norm_([theirs], 2.0)
+        sgd.param_groups[0]["lr"] = float(rates(step))
+        sgd.step()
+    np.testing.assert_allclose(numbers(w), theirs.detach().numpy(), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.skipif(BACKEND != "torch", reason="DistributedDataParallel is of torch")
 def test_processes_of_torch_equal_one(tmp_path):
     """Clipping acts on the gradient that DDP has reduced: it is the same as that of all samples at once."""
