@@ -17,10 +17,12 @@ test: $(VENV)/ready-test $(OTHERS)/ready  ## all tests, those of the backends on
 lint: $(VENV)/ready-test  ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-bench: $(VENV)/ready-bench $(OTHERS)/ready  ## cost of accumulation: time of a micro-batch, memory of an update
+bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch and of an update, memory of an update
 	$(BIN)/python -m benchmarks.accumulation
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.update
 	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.accumulation_jax
+	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.update
 
 exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on every backend
 	$(BIN)/python -m benchmarks.exactness $(OTHERS)/bin/python

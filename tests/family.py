@@ -1,12 +1,15 @@
 """The family: every optimizer and clipper, a line each, with what the tests hold it to.
 
-What is exported and not listed here fails `tests/backends/test_family.py`. As a program it trains each for 20 updates
-on the backend of KERAS_BACKEND and writes the weights to a file:
+What is exported and not listed here fails `tests/backends/test_family.py`. As a program it writes the golden table, or
+trains each for 20 updates on the backend of KERAS_BACKEND and writes the weights:
 
+    python -m tests.family tests/backends/golden.json
     KERAS_BACKEND=jax python -m tests.family weights.npz
 """
 
 import dataclasses
+import json
+import pathlib
 import sys
 from collections.abc import Callable
 
@@ -270,5 +273,14 @@ def trained(case, updates, samples_of=50, **arguments):
     return flat(model) - before
 
 
+def golden():
+    """The values of START after each of GRADIENTS, by the formulas of `tests.references`."""
+    return {str(case): [w.tolist() for w in of.descend(case.reference)(START, GRADIENTS, RATE)] for case in FAMILY}
+
+
 if __name__ == "__main__":
-    np.savez(sys.argv[1], **{str(case): trained(case, 20) for case in FAMILY})
+    path = pathlib.Path(sys.argv[1])
+    if path.suffix == ".json":
+        path.write_text(json.dumps(golden(), indent=0) + "\n")
+    else:
+        np.savez(path, **{str(case): trained(case, 20) for case in FAMILY})

@@ -26,6 +26,9 @@ def test_what_it_points_to_is_there(path):
     assert (ROOT / (path[0] or path[1])).exists()
 
 
+WINDOWS = ("update", "one in 8")
+
+
 def result(name):
     return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
 
@@ -43,6 +46,17 @@ def test_its_figures_are_those_of_the_result_files():
         f"{memory['BatchGD, full_batches'] / memory['Keras SGD, batch 500']:.2f} × | `benchmarks/results/mem" in README
     )
     assert percent(row(data="digits", optimizer="batch_gd", backend="tensorflow")) in README
+
+
+def test_its_figures_of_updates_are_those_of_the_result_files():
+    on_tensorflow, on_jax = (result(f"update_{backend}")["ratios"] for backend in ("tensorflow", "jax"))
+    update, window = (on_tensorflow[f"BatchGD / the faster Keras SGD, {kind}"]["median"] for kind in WINDOWS)
+    assert f"with and without XLA | {update:.2f} × | `benchmarks/results/update_tensorflow.json`" in README
+    assert f"8 micro-steps, a micro-step | {window:.2f} ×" in README
+    beside_optax = on_jax["BatchGD / optax, update"]["median"]
+    assert f"beside optax | {beside_optax:.2f} × | `benchmarks/results/update_jax.json`" in README
+    assert update <= 0.8
+    assert beside_optax <= 1.3
 
 
 def test_its_table_of_exactness_is_that_of_the_results():

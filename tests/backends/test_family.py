@@ -12,8 +12,7 @@ import custom_optimizers
 import custom_optimizers.clipping
 from callbacks import FullBatch
 from custom_optimizers import AcceleratedGD
-from tests.family import CLIPPERS, FAMILY, FIRST, GRADIENTS, OPTIMIZERS, RATE, START, model_of, trained
-from tests.references import descend
+from tests.family import CLIPPERS, FAMILY, FIRST, GRADIENTS, OPTIMIZERS, RATE, START, golden, model_of, trained
 from tests.small import flat, relative, samples
 
 GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden.json").read_text())  # from tests/references.py
@@ -50,7 +49,7 @@ def test_golden_table(case):
 
 @each
 def test_golden_table_is_that_of_the_formulas(case):
-    np.testing.assert_allclose(descend(case.reference)(START, GRADIENTS, RATE), GOLDEN[str(case)], rtol=1e-9)
+    np.testing.assert_allclose(golden()[str(case)], GOLDEN[str(case)], rtol=1e-9)
 
 
 @each
