@@ -1,5 +1,7 @@
 """First-order optimizers for Keras, built on the exact gradient of a full batch."""
 
+from custom_optimizers import clipping as clipping  # saved models find their classes
+from custom_optimizers import schedules as schedules
 from custom_optimizers.accelerated_gd import AcceleratedGD
 from custom_optimizers.accumulate import Accumulate
 from custom_optimizers.aggregated_momentum import AggregatedMomentum

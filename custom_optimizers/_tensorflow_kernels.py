@@ -28,7 +28,7 @@ def descend_with_momentum(variable, velocity, gradient, rate, momentum, nesterov
         accum=native(velocity).handle,
         lr=tf.cast(rate, variable.dtype),
         grad=tf.cast(tf.convert_to_tensor(gradient), variable.dtype),
-        momentum=tf.cast(momentum, variable.dtype),
+        momentum=tf.constant(momentum, variable.dtype),  # a cast would round 0.9 to float32
         use_nesterov=nesterov,
     )
 

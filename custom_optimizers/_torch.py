@@ -123,40 +123,42 @@ def _accumulate(optimizer, grads, variables):
 def _write_kind(optimizer, pairs, factor, rate, decay, shared):
     """Change variables of one dtype, rate and decay: what `write_one` does, for all at once."""
     variables, gradients = zip(*pairs, strict=True)
-    dtype = variables[0].value.dtype
-    values = _Foreach(variable.value for variable in variables)
+    dtype = torch.promote_types(variables[0].value.dtype, torch.float32)
+    weights = _Foreach([variable.value for variable in variables])
+    values = weights.to(dtype)
     coupled = decay is not None and optimizer.weight_decay_mode == "coupled"
     if decay is not None and not coupled:
-        values.set(values - values * decay * rate.to(dtype))
+        values = values - values * decay * rate.to(dtype)
     if factor is not None and not coupled and goes_with_rate(optimizer, gradients[0], variables[0]):
         rate, factor = rate * factor, None
-    gradients = _Foreach(dense(g) for g in gradients)
+    gradients = _Foreach([dense(g) for g in gradients])
     if factor is not None:
         gradients = gradients.to(factor.dtype) * factor
     gradients = gradients.to(dtype)
     if coupled:
         gradients = gradients + values * decay
     indices = [optimizer._get_variable_index(variable) for variable in variables]
-    slots = tuple(_Foreach(slot[i].value for i in indices) for slot in optimizer.slots)
-    change, after = optimizer.rule(gradients, slots, *(scalar.to(dtype) for scalar in (rate, *shared)))
+    slots = [_Foreach([slot[i].value for i in indices]) for slot in optimizer.slots]
+    scalars = [scalar.to(dtype) for scalar in (rate, *shared)]
+    change, after = optimizer.rule(gradients, tuple([slot.to(dtype) for slot in slots]), *scalars)
     for slot, value in zip(slots, after, strict=True):
         slot.set(value)
-    values.set(values + change)
+    weights.set(values + change)
 
 
 class _Foreach:
     """Tensors that are computed with as one: each operation is one call of torch for all of them.
 
     Args:
-        tensors: of one dtype, on one device.
+        tensors: list, of one dtype, on one device.
     """
 
     def __init__(self, tensors):
-        self.tensors = list(tensors)
+        self.tensors = tensors
 
     def to(self, dtype):
         """The same tensors in a dtype."""
-        return _Foreach(tensor.to(dtype) for tensor in self.tensors)
+        return _Foreach([tensor.to(dtype) for tensor in self.tensors])
 
     def set(self, values):
         """Give the tensors the values of others of the same shapes."""

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from custom_optimizers.descent import EPOCH, Descent
+from custom_optimizers.dtypes import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -23,7 +24,7 @@ class AcceleratedGD(Descent):
     There is no momentum to tune. For a convex loss `f` with an L-Lipschitz gradient and learning rate 1 / L the
     iterates `x = w - lead` satisfy `f(x_k) - min f <= 2 * L * norm(x_0 - minimum) ** 2 / (k + 1) ** 2`, the best
     order there is for a method of first order, and with the restart they converge linearly near a minimum. The model
-    holds `w`, at which gradients are taken; at the end of `fit` it gets the iterate.
+    holds `w`, at which gradients are taken, as with Nesterov momentum.
 
     **Full batches only.** The restart and the bound hold for exact gradients. By default one update is made a pass, and
     `fit` needs `callbacks.FullBatch()`.
@@ -86,14 +87,6 @@ class AcceleratedGD(Descent):
     def finish(self, variables, shared):
         self.age.assign(shared[1])
 
-    def finalize_variable_values(self, var_list):
-        """At the end of `fit`: give the variables the values of the iterates."""
-        super().finalize_variable_values(var_list)
-        if self.built and not self.use_ema:
-            for variable, lead in zip(self._trainable_variables, self.slots[0], strict=True):
-                variable.assign(ops.subtract(variable, lead))
-                lead.assign(ops.zeros(lead.shape, lead.dtype))
-
     def _step(self, gradient, variable, learning_rate):
         rate = learning_rate * self.multiplier_of(variable)
         (lead,) = self.slots_of(variable)
@@ -101,5 +94,5 @@ class AcceleratedGD(Descent):
 
 
 def _inner_product(a, b):
-    wide = keras.backend.result_type(a.dtype, b.dtype, "float32")
+    wide = wide_dtype(a, b)
     return ops.sum(ops.cast(a, wide) * ops.cast(b, wide))

@@ -63,7 +63,24 @@ class Accumulate(Descent):
         _check(owner, inner, kwargs)
         super().__init__(_no_rate, gradient_accumulation_steps=gradient_accumulation_steps, clipping=clipping, **kwargs)
         self.inner = inner
-        self._learning_rate = inner._learning_rate  # the same variable or schedule
+
+    @property
+    def _learning_rate(self):
+        """The inner optimizer's: a variable, a schedule or a callable."""
+        return self.inner._learning_rate if "inner" in vars(self) else _no_rate
+
+    @_learning_rate.setter
+    def _learning_rate(self, learning_rate):
+        if "inner" in vars(self):  # not yet while Keras's own `__init__` runs
+            self.inner._learning_rate = learning_rate
+
+    @property
+    def learning_rate(self):
+        return self._get_current_learning_rate()
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate):
+        self.inner.learning_rate = learning_rate
 
     def build(self, variables):
         if self.built:
@@ -71,6 +88,8 @@ class Accumulate(Descent):
         variables = list(variables)
         super().build(variables)
         self.inner.build(variables)
+        if self._is_ours:
+            self.inner.multipliers = self.multipliers  # for what it computes of all variables together
 
     @property
     def variables(self):
@@ -97,7 +116,7 @@ class Accumulate(Descent):
 
     @property
     def needs_dense_gradients(self):
-        return super().needs_dense_gradients or (self._is_ours and self.inner.needs_dense_gradients)
+        return True  # Keras squares rows of a sparse gradient that are of one word one by one
 
     @property
     def _is_ours(self):
@@ -163,6 +182,8 @@ def _check(owner, inner, others):
         if others.get(name) is not None:
             raise ValueError(f"{owner}: give `{name}` to the inner optimizer.")
     kind = type(inner).__name__
+    if inner.built:
+        raise ValueError(f"{owner}: `inner` must not be built yet; give it a new {kind}.")
     if isinstance(inner, (keras.optimizers.LossScaleOptimizer, Accumulate)):
         raise ValueError(f"{owner}: `inner` cannot be a {kind}. Put {owner} inside of the one, or leave the other out.")
     if type(inner).update_step is keras.optimizers.Optimizer.update_step:

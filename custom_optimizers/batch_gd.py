@@ -138,7 +138,12 @@ class BatchGD(Descent):
 
     @property
     def rate_times_gradient(self):
-        return not self.momentum or self.velocity == "keras"
+        return self._has_own_rule and (not self.momentum or self.velocity == "keras")
+
+    @property
+    def _has_own_rule(self):
+        """Whether no subclass has put another rule in the place of this one."""
+        return type(self).rule is BatchGD.rule
 
     def rule(self, gradient, slots, learning_rate):
         step = gradient * learning_rate
@@ -153,6 +158,8 @@ class BatchGD(Descent):
         return -(direction * learning_rate), (velocity,)
 
     def step_by_kernel(self, kernels, gradient, variable, learning_rate):
+        if not self._has_own_rule or (self.momentum and variable.dtype not in ("float32", "float64")):
+            return False
         if self.momentum:
             velocity = self.slots[0][self._get_variable_index(variable)]
             inside = self.velocity == "keras"

@@ -3,10 +3,11 @@ import contextlib
 import keras
 from keras import ops
 
-from custom_optimizers.arguments import one_of
+from custom_optimizers.arguments import number_in, one_of
 from custom_optimizers.backend import backend_module
 from custom_optimizers.clipping.clipper import as_clippers
 from custom_optimizers.diagnostics import Diagnostics, number
+from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.micro_batch import MicroBatches
 from custom_optimizers.patterns import Patterns
 from custom_optimizers.scaled_gradients import ScaledGradients
@@ -38,7 +39,7 @@ class Descent(keras.optimizers.Optimizer):
     that needs the variable itself overrides `update_step`.
 
     Args:
-        learning_rate: float, `keras.optimizers.schedules.LearningRateSchedule` (called with the number of updates
+        learning_rate: float >= 0, `keras.optimizers.schedules.LearningRateSchedule` (called with the number of updates
             made so far), or a callable without arguments.
         gradient_accumulation_steps: None: each batch is the full batch. An int k >= 2: one update for every k
             micro-batches, whose gradients are averaged with equal weights, or by number of samples when `fit` has
@@ -104,6 +105,8 @@ class Descent(keras.optimizers.Optimizer):
             **kwargs,
         )
         owner = type(self).__name__
+        if isinstance(learning_rate, float):
+            number_in(owner, "learning_rate", learning_rate, least=0)
         self.gradient_accumulation_steps = _checked_steps(owner, gradient_accumulation_steps)
         self.weight_decay_mode = one_of(owner, "weight_decay_mode", weight_decay_mode, ("decoupled", "coupled"))
         self.not_decayed = Patterns.of_list(owner, "exclude_from_weight_decay", exclude_from_weight_decay)
@@ -293,7 +296,7 @@ class Descent(keras.optimizers.Optimizer):
         tensors.
 
         Args:
-            gradient: tensor, of the full batch, clipped.
+            gradient: tensor, of the full batch, clipped; in float32 or wider, whatever the variable's dtype.
             slots: tuple of tensors, one for each of `slot_names`.
             learning_rate: scalar tensor.
             shared: what `share` returns.
@@ -333,10 +336,10 @@ class Descent(keras.optimizers.Optimizer):
         kernels = self._backend.kernels
         if kernels is not None and self.step_by_kernel(kernels, gradient, variable, learning_rate):
             return
-        index, dtype = self._get_variable_index(variable), variable.dtype
+        index, dtype = self._get_variable_index(variable), wide_dtype(variable)  # 0.999 in bfloat16 is 1
         slots = [slot[index] for slot in self.slots]
         gradient = ops.cast(self._backend.dense(gradient), dtype)
-        values = tuple(ops.convert_to_tensor(slot) for slot in slots)
+        values = tuple(ops.cast(slot, dtype) for slot in slots)
         scalars = [ops.cast(scalar, dtype) for scalar in (learning_rate, *shared)]
         change, after = self.rule(gradient, values, *scalars)
         for slot, value in zip(slots, after, strict=True):

@@ -17,9 +17,10 @@ class Lookahead(Accumulate):
         w = slow
     ```
 
-    The slow weights begin as those of the model, keep a variable of its size, and are saved with the optimizer. The
-    inner optimizer's velocities are left alone. At the end of `fit` the model gets slow weights: a period that is under
-    way ends there.
+    The slow weights begin as those of the model, keep a variable of its size, and are saved with the optimizer; weights
+    that are set later, between two calls of `fit`, are taken for what the inner optimizer did. Constraints hold for the
+    slow weights too. The inner optimizer's velocities are left alone. At the end of `fit` the model gets slow
+    weights: a period that is under way ends there.
 
     Args:
         inner: a `keras.optimizers.Optimizer`, as in `Accumulate`.
@@ -79,7 +80,8 @@ class Lookahead(Accumulate):
 
     def _synchronise(self):
         for slow, variable in zip(self.slow, self._trainable_variables, strict=True):
-            part = ops.cast(self.slow_step_size, slow.dtype)
+            part = ops.convert_to_tensor(self.slow_step_size, slow.dtype)
             after = ops.add(slow, ops.multiply(ops.subtract(variable, slow), part))
-            slow.assign(after)
-            variable.assign(after)
+            constraint = getattr(variable, "constraint", None)
+            slow.assign(after if constraint is None else constraint(after))
+            variable.assign(slow)

@@ -4,9 +4,11 @@ import keras
 from keras import ops
 
 from custom_optimizers.arguments import count, flag, number_in, one_of, positive
+from custom_optimizers.clipping.norms import global_norm
 from custom_optimizers.descent import Descent
+from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.patterns import Patterns
-from custom_optimizers.units import path_of, unit_axes
+from custom_optimizers.units import is_depthwise, is_embedding, unit_axes
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # of Newton-Schulz: steep at 0, so that few steps do
 
@@ -45,7 +47,8 @@ class Muon(Descent):
         learning_rate: float > 0, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable without arguments.
         momentum: float in [0, 1).
         nesterov: bool.
-        ns_steps: int >= 1. Five bring singular values to between 0.7 and 1.2.
+        ns_steps: int >= 1. Five bring most singular values to between 0.7 and 1.2; those far below the largest, as
+            square random matrices have, stay smaller.
         size: "rms": 0.2 * sqrt(the larger side of the matrix), so that entries move as far as Adam's and one rate
             serves both; "spectral": sqrt(max(1, units / inputs)), so that outputs move as far in every layer;
             "none": 1.
@@ -123,7 +126,7 @@ class Muon(Descent):
         ]
 
     def update_step(self, gradient, variable, learning_rate, *shared):
-        index, dtype = self._get_variable_index(variable), variable.dtype
+        index, dtype = self._get_variable_index(variable), wide_dtype(variable)
         gradient = ops.cast(self._backend.dense(gradient), dtype)
         rate = ops.cast(learning_rate, dtype)
         velocity, squares, axes = self.slots[0][index], self.squares[index], self.axes[index]
@@ -135,28 +138,27 @@ class Muon(Descent):
         self.assign_sub(variable, step * rate)
 
     def _momentum(self, gradient, velocity):
-        after = ops.convert_to_tensor(velocity) * self.momentum + gradient
+        after = ops.cast(velocity, gradient.dtype) * self.momentum + gradient
         self.assign(velocity, after)
         return gradient + after * self.momentum if self.nesterov else after
 
     def _adam(self, gradient, velocity, squares):
         t = ops.cast(self.iterations + 1, gradient.dtype)
-        m = ops.convert_to_tensor(velocity) * self.beta_1 + gradient * (1 - self.beta_1)
-        v = ops.convert_to_tensor(squares) * self.beta_2 + ops.square(gradient) * (1 - self.beta_2)
+        m = ops.cast(velocity, gradient.dtype) * self.beta_1 + gradient * (1 - self.beta_1)
+        v = ops.cast(squares, gradient.dtype) * self.beta_2 + ops.square(gradient) * (1 - self.beta_2)
         self.assign(velocity, m)
         self.assign(squares, v)
-        beta_1, beta_2 = ops.cast(self.beta_1, gradient.dtype), ops.cast(self.beta_2, gradient.dtype)
+        beta_1, beta_2 = (ops.convert_to_tensor(beta, gradient.dtype) for beta in (self.beta_1, self.beta_2))
         return m / (1 - beta_1**t) / (ops.sqrt(v / (1 - beta_2**t)) + self.eps)
 
     def _orthogonal(self, tensor, axes):
-        """The tensor with its matrix made orthogonal, in float32 or wider."""
+        """The tensor with its matrix made orthogonal."""
         ends = tuple(range(-len(axes), 0))
         turned = ops.moveaxis(tensor, axes, ends)
         units = math.prod(turned.shape[-len(axes) :])
         matrix = ops.reshape(turned, (-1, units))
-        wide = ops.cast(matrix, keras.backend.result_type(matrix.dtype, "float32"))
-        matrix = orthogonalized(wide, self.ns_steps) * self._size_of(matrix.shape[0], units)
-        return ops.cast(ops.moveaxis(ops.reshape(matrix, turned.shape), ends, axes), tensor.dtype)
+        matrix = orthogonalized(matrix, self.ns_steps) * self._size_of(matrix.shape[0], units)
+        return ops.moveaxis(ops.reshape(matrix, turned.shape), ends, axes)
 
     def _size_of(self, inputs, units):
         return {
@@ -176,7 +178,7 @@ def orthogonalized(matrix, steps):
     a, b, c = QUINTIC
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = ops.transpose(matrix) if is_tall else matrix  # the smaller square is cheaper
-    norm = ops.sqrt(ops.sum(ops.square(x)))
+    norm = global_norm([x])
     x = x / ops.where(norm > 0, norm, ops.ones_like(norm))  # so that no singular value is above 1
     for _ in range(steps):
         gram = ops.matmul(x, ops.transpose(x))
@@ -186,5 +188,4 @@ def orthogonalized(matrix, steps):
 
 def _axes_of_units(variable):
     """The axes that number a kernel's units; None for what is no matrix."""
-    path = path_of(variable).lower()
-    return None if "embedding" in path or "depthwise" in path else unit_axes(variable) or None
+    return None if is_embedding(variable) or is_depthwise(variable) else unit_axes(variable) or None

@@ -4,6 +4,7 @@ from keras import ops
 from custom_optimizers.arguments import number_in, one_of, positive
 from custom_optimizers.clipping.norms import global_norm
 from custom_optimizers.descent import Descent
+from custom_optimizers.dtypes import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -64,16 +65,17 @@ class NormalizedGD(Descent):
     def share(self, gradients, variables, learning_rate):
         if self.per == "variable":
             return ()
-        velocities = [self._velocity(g, self.slots_of(v)) for g, v in zip(gradients, variables, strict=True)]
-        return (self._over_norm_of(velocities, keras.backend.result_type("float32", velocities[0].dtype)),)
+        velocities = [self._wide_velocity(g, self.slots_of(v)) for g, v in zip(gradients, variables, strict=True)]
+        return (1 / (global_norm(velocities) + self.eps),)
 
     def rule(self, gradient, slots, learning_rate, *over_norm):
         velocity = self._velocity(gradient, slots)
-        (factor,) = over_norm or (self._over_norm_of([velocity], velocity.dtype),)
+        (factor,) = over_norm or (1 / (global_norm([velocity]) + self.eps),)
         return -(velocity * (factor * learning_rate)), (velocity,) if self.momentum else ()
 
-    def _over_norm_of(self, velocities, dtype="float32"):
-        return ops.cast(1 / (global_norm(velocities) + self.eps), dtype)
+    def _wide_velocity(self, gradient, slots):
+        dtype = wide_dtype(gradient, *slots)
+        return self._velocity(ops.cast(gradient, dtype), [ops.cast(slot, dtype) for slot in slots])
 
     def _velocity(self, gradient, slots):
         return slots[0] * self.momentum + gradient * (1 - self.momentum) if self.momentum else gradient

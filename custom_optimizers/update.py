@@ -53,10 +53,19 @@ def update(optimizer, variables, gradients, factor=None):
     record.variable_norms.assign(ops.stack(_of_all_variables(optimizer, variables, whole.norms(), zeros)))
     optimizer._backend.choose(
         optimizer,
-        ops.isfinite(before),
+        ops.logical_and(ops.isfinite(before), _is_in_range(optimizer, clipped)),
         functools.partial(_write_and_count, record, write, before, after),
         functools.partial(optimizer._backend.skip, optimizer),
     )
+
+
+def _is_in_range(optimizer, gradients):
+    """Whether a factor that goes with the learning rate leaves something of it: not after a norm of 1e30 and more."""
+    if gradients.factor is None or not optimizer.rate_times_gradient:
+        return True
+    rate = ops.cast(ops.convert_to_tensor(optimizer.learning_rate), gradients.factor.dtype)
+    product = rate * gradients.factor
+    return ops.logical_or(product > 1e-37, ops.equal(ops.minimum(rate, gradients.factor), 0))
 
 
 def _clipped(optimizer, variables, gradients):

@@ -1,5 +1,6 @@
-import keras
 from keras import ops
+
+from custom_optimizers.dtypes import wide_dtype
 
 
 class Window:
@@ -15,8 +16,8 @@ class Window:
     def __init__(self, optimizer, variables, pass_length=None):
         self._index = optimizer._get_variable_index
         self.counted = optimizer.add_counter("micro_batches")  # micro-batches in the sum
-        self.divisor = optimizer.add_local_sum((), _wide(variables), "divisor")
-        self.sums = [optimizer.add_local_sum(v.shape, _wide([v]), f"{_flat_name(v)}_sum") for v in variables]
+        self.divisor = optimizer.add_local_sum((), wide_dtype(*variables), "divisor")
+        self.sums = [optimizer.add_local_sum(v.shape, wide_dtype(v), f"{_flat_name(v)}_sum") for v in variables]
         self.fed = []  # the variables that have gradients
         self.seen = self.pass_length = None
         if pass_length is not None:
@@ -36,11 +37,6 @@ class Window:
         for variable in self.variables:
             if variable is not self.pass_length:
                 variable.assign(ops.zeros(variable.shape, variable.dtype))
-
-
-def _wide(variables):
-    """float32, or the dtype of the variables where that is wider."""
-    return keras.backend.result_type("float32", *(v.dtype for v in variables))
 
 
 def _flat_name(variable):

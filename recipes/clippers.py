@@ -92,7 +92,7 @@ def parse_clipping(text):
 def _parse_one(text):
     name, colon, values = text.partition(":")
     if name not in CLIPPERS:
-        raise CommandError(unknown("clipper", name, [*CLIPPERS, "none"]))
+        raise CommandError(unknown("clipper", name, CLIPPERS))
     known = {parameter.name: parameter for parameter in CLIPPERS[name].parameters}
     given = parse_values(name, known, values) if colon else {}
     for key, parameter in known.items():

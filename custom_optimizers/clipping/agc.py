@@ -5,6 +5,7 @@ from keras import ops
 from custom_optimizers.arguments import positive
 from custom_optimizers.clipping.clipper import Clipper
 from custom_optimizers.clipping.norms import scaled
+from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.patterns import Patterns
 from custom_optimizers.units import other_axes
 
@@ -76,5 +77,5 @@ class AGC(Clipper):
 
 def _norm_within(tensor, axes):
     """Norms over some axes, which stay with length 1."""
-    wide = ops.cast(tensor, keras.backend.result_type(tensor.dtype, "float32"))
+    wide = ops.cast(tensor, wide_dtype(tensor))
     return ops.sqrt(ops.sum(ops.square(wide), axis=axes, keepdims=True))

@@ -34,5 +34,7 @@ class ByFactor(Clipper):
         return clipped.multiplied_out(), state
 
     def clip_scaled(self, gradients, variables, state):
+        if type(self).clip is not ByFactor.clip:  # a subclass clips in another way
+            return super().clip_scaled(gradients, variables, state)
         factor, state = self.factor(gradients.norm(), state)
         return gradients.times(factor), state

@@ -1,3 +1,5 @@
+import math
+
 import keras
 from keras import ops
 
@@ -34,4 +36,5 @@ class Centralize(Clipper):
 def _centred(gradient, axes):
     if len(gradient.shape) < 2:
         return gradient
-    return gradient - ops.mean(gradient, axis=axes, keepdims=True)
+    size = math.prod(gradient.shape[axis] for axis in axes)
+    return gradient - ops.sum(gradient / size, axis=axes, keepdims=True)  # the sum alone may overflow

@@ -1,7 +1,7 @@
-import keras
 from keras import ops
 
 from custom_optimizers.backend import backend_module
+from custom_optimizers.dtypes import wide_dtype
 
 
 def global_norm(tensors):
@@ -38,7 +38,7 @@ def norm_from_squares(squares, tensors):
 
 def factor_to(norm, bound):
     """`min(1, bound / norm)`, in the dtype of the norm; exactly 1 where `norm <= bound`."""
-    bound = ops.cast(bound, norm.dtype)
+    bound = ops.convert_to_tensor(bound, norm.dtype) if isinstance(bound, float) else ops.cast(bound, norm.dtype)
     above = norm > bound
     return ops.where(above, bound / ops.where(above, norm, ops.ones_like(norm)), ops.ones_like(norm))
 
@@ -49,8 +49,7 @@ def scaled(tensor, factor):
 
 
 def _wide(tensors):
-    dtype = keras.backend.result_type(*[tensor.dtype for tensor in tensors], "float32")
-    return [ops.cast(tensor, dtype) for tensor in tensors]
+    return [ops.cast(tensor, wide_dtype(*tensors)) for tensor in tensors]
 
 
 def _rescaled_norm(tensors):

@@ -53,7 +53,7 @@ class ZClip(ByFactor):
     def factor(self, norm, state):
         seen, mean, variance = state
         warm = seen >= self.warmup
-        present = ops.cast(norm, "float32")
+        present = ops.minimum(ops.cast(norm, "float32"), 1e18)  # whose square is finite
         bound = ops.where(warm, self._bound(present, mean, ops.sqrt(variance)), present)
         mean, variance = _moved(self._weight(warm, seen), mean, variance, ops.minimum(bound, present), warm)
         factor = ops.where(warm, factor_to(norm, bound), ops.ones_like(norm))

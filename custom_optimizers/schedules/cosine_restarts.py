@@ -63,7 +63,7 @@ class CosineRestarts(Schedule):
         begins, lengths = [0], [first]
         while begins[-1] + lengths[-1] < horizon:
             begins.append(begins[-1] + lengths[-1])
-            lengths.append(int(first * self.growth ** len(lengths) + 1e-9))
+            lengths.append(int(min(first * self.growth ** len(lengths) + 1e-9, 2**30)))  # the last may be long
         return begins, lengths
 
     def factor(self, update, horizon):

@@ -107,3 +107,32 @@ def test_rates_and_exclusions_by_path_are_the_wrapper_s():
     optimizer.apply([ops.array([1.0])] * 2, variables)
     np.testing.assert_allclose(variables[0], [1 - 0.1 * 0.5 - 0.1], rtol=1e-6)
     np.testing.assert_allclose(variables[1], [1 - 0.2], rtol=1e-6)
+
+
+def test_a_schedule_that_is_set_later_is_in_the_config():
+    optimizer = Accumulate(keras.optimizers.Adam(0.1))
+    optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(0.5, 100)
+    again = Accumulate.from_config(optimizer.get_config())
+    assert again.inner._learning_rate.get_config() == optimizer.inner._learning_rate.get_config()
+    assert float(again.learning_rate) == 0.5
+
+
+def test_an_optimizer_that_is_built_is_refused():
+    used = keras.optimizers.Adam()
+    used.build([keras.Variable([1.0])])
+    with pytest.raises(ValueError, match="must not be built"):
+        Accumulate(used)
+
+
+def test_words_that_repeat_count_once_whatever_is_watched():
+    """Keras's Adam on TensorFlow squares the rows of a sparse gradient one by one."""
+    sums = []
+    for options in ({}, {"diagnostics": True}, {"gradient_accumulation_steps": 2}):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.layers.Embedding(20, 3), keras.layers.Flatten(), keras.layers.Dense(1)])
+        model.compile(Accumulate(keras.optimizers.Adam(0.01), **options), "mse")
+        x = np.tile(np.arange(40).reshape(20, 2) % 5, (2, 1))
+        size = 10 if "gradient_accumulation_steps" in options else 20
+        model.fit(x, x.sum(axis=1), batch_size=size, epochs=3, shuffle=False, verbose=0)
+        sums.append(sum(w.sum() for w in model.get_weights()))
+    np.testing.assert_allclose(sums, sums[0], rtol=1e-5)

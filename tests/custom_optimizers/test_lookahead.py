@@ -36,3 +36,13 @@ def test_weights_set_before_the_first_update_are_those_it_begins_from():
     w.assign([10.0])
     optimizer.apply([ops.array([2.0])], [w])
     assert w.numpy() == [9.0]
+
+
+def test_constraints_hold_at_the_end_of_fit():
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(4, kernel_constraint=keras.constraints.UnitNorm(axis=0))]
+    )
+    model.compile(Lookahead(keras.optimizers.Adam(0.05)), "mse")
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    model.fit(x, x[:, ::-1], epochs=23, batch_size=20, verbose=0)
+    np.testing.assert_allclose(np.linalg.norm(model.layers[0].kernel, axis=0), np.ones(4), rtol=1e-5)

@@ -129,6 +129,7 @@ KERAS = {
     "Nadam": {},
     "RMSprop": {"momentum": 0.9, "centered": True},
     "SGD": {"momentum": 0.9, "nesterov": True},
+    "ScheduleFreeAdamW": {},
 }
 
 

@@ -42,6 +42,7 @@ def test_what_keras_has():
     ("text", "said"),
     [
         ("by_nrom:1", "did you mean by_norm"),
+        ("by_norm:1+none", "no clipper 'none'; there are: "),
         ("by_norm", "write a number > 0 behind the name, such as by_norm:1.0"),
         ("by_norm:0", "limit must be a number > 0; it is 0"),
         ("by_norm:x", "limit must be a number > 0; it is x"),

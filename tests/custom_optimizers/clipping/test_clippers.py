@@ -122,7 +122,7 @@ OVER_TIME = [
 ]
 
 
-@pytest.mark.parametrize(("clipper", "reference"), OVER_TIME, ids=repr)
+@pytest.mark.parametrize(("clipper", "reference"), OVER_TIME, ids=[repr(clipper) for clipper, _ in OVER_TIME])
 @settings(max_examples=10, deadline=None)
 @given(sequence=st.lists(st.lists(positive, min_size=2, max_size=2).map(np.float32), min_size=5, max_size=12))
 def test_bounds_that_move_follow_their_formulas(clipper, reference, sequence):
@@ -162,6 +162,9 @@ UNITS = [  # (layer, shape of its input, axes within a unit)
     (keras.layers.Conv2DTranspose(3, 2), (5, 5, 4), (0, 1, 3)),
     (keras.layers.DepthwiseConv2D(3), (5, 5, 4), (0, 1)),
     (keras.layers.Embedding(7, 3), (), (1,)),
+    (keras.layers.Conv2D(3, 2, name="patch_embedding"), (5, 5, 4), (0, 1, 2)),
+    (keras.layers.Conv2D(3, 2, name="transposed_block"), (5, 5, 4), (0, 1, 2)),
+    (keras.layers.Dense(3, name="embedding_model"), (4,), (0,)),
 ]
 
 
@@ -319,3 +322,27 @@ def test_state_of_a_clipper_is_not_touched_by_a_skipped_update():
     optimizer.apply([keras.ops.array([np.nan])], [w])
     assert [v.numpy() for v in optimizer._clipper_states[0]] == [2.0, 1]
     assert w.numpy()[0] == 4.0
+
+
+def test_a_subclass_may_clip_in_another_way():
+    class ToNothing(ByGlobalNorm):
+        def clip(self, gradients, variables, state):
+            return [g * 0 for g in gradients], state
+
+    w = keras.Variable([5.0])
+    BatchGD(1.0, clipping=ToNothing(1.0)).apply([keras.ops.array([3.0])], [w])
+    assert w.numpy() == [5.0]
+
+
+def test_statistics_survive_a_norm_whose_square_overflows():
+    sequence = [[np.float32([1e25])], *[[np.float32([1.0])]] * 150, [np.float32([1000.0])]]
+    assert clip_all(ZClip(warmup=2, decay=0.5), sequence)[-1][0] < 1000
+
+
+def test_a_gradient_too_large_to_go_with_the_rate_is_skipped_and_told():
+    w = keras.Variable([5.0])
+    optimizer = BatchGD(1e-3, momentum=0.9, clipping=ByGlobalNorm(1.0))
+    optimizer.apply([keras.ops.array([1e37])], [w])
+    assert (w.numpy(), optimizer.read_diagnostics()["skipped_updates"]) == ([5.0], 1)
+    optimizer.apply([keras.ops.array([1e30])], [w])
+    np.testing.assert_allclose(w, [4.999], rtol=1e-6)
