@@ -53,6 +53,8 @@ def test_its_figures_of_updates_are_those_of_the_result_files():
     update, window = (on_tensorflow[f"BatchGD / the faster Keras SGD, {kind}"]["median"] for kind in WINDOWS)
     assert f"with and without XLA | {update:.2f} × | `benchmarks/results/update_tensorflow.json`" in README
     assert f"8 micro-steps, a micro-step | {window:.2f} ×" in README
+    xla = (f"{on_tensorflow[f'BatchGD / Keras SGD, both with XLA, {kind}']['median']:.2f} ×" for kind in WINDOWS)
+    assert f"our conditions cost copies | {'; '.join(xla)} |" in README
     beside_optax = on_jax["BatchGD / optax, update"]["median"]
     assert f"beside optax | {beside_optax:.2f} × | `benchmarks/results/update_jax.json`" in README
     assert update <= 0.8
