@@ -47,7 +47,8 @@ class Descent(keras.optimizers.Optimizer):
         clipping: None, a clipper of `custom_optimizers.clipping`, or a list of them, applied in order to the full
             batch's gradient after it has been summed over replicas.
         diagnostics: bool. Record the gradient's norm before and after clipping, the number of clipped updates, and
-            skip updates whose gradient is not finite. Always on with `clipping`. Five skipped updates in a row end
+            skip updates whose gradient is not finite, or so large (a norm of 1e30 and more) that nothing would be left
+            of the clipped step in float32. Always on with `clipping`. Five skipped updates in a row end
             training: by the callbacks `FullBatch` and `GradientMonitor` with one line, and without them by an
             InvalidArgumentError on TensorFlow and a FloatingPointError on torch. Code compiled by XLA (JAX, and
             TensorFlow with `jit_compile=True`) cannot raise an error and goes on skipping.
@@ -276,7 +277,7 @@ class Descent(keras.optimizers.Optimizer):
             else:
                 self._refuse_overwritten(variables)
             if len(grads) == 0:
-                self._iterations.assign_add(1)
+                self.count_update()
                 return
             if self.loss_scale_factor is not None:
                 grads = [g / self.loss_scale_factor for g in grads]

@@ -148,3 +148,21 @@ def test_what_a_callback_remembers(name):
     changed = {key for key in seen[-1] if seen[1].get(key) is not seen[-1][key] and seen[1].get(key) != seen[-1][key]}
     assert changed <= {*CARRIED[name], "_current_epoch", "_last_batch_seen", "_batches_seen_since_last_saving"}
     assert set(CARRIED[name]) <= set(seen[-1])
+
+
+def test_what_two_optimizers_of_keras_keep_apart():
+    """`Accumulate` advances Nadam's product and knows Muon's second decay; others have an `update_step` and no more."""
+    kernel = keras.Variable([[1.0]], name="kernel")
+    nadam = keras.optimizers.Nadam()
+    nadam.build([kernel])
+    assert nadam._u_product.shape == ()
+    muon = keras.optimizers.Muon(adam_weight_decay=0.5)
+    muon.build([kernel, keras.Variable([1.0], name="bias")])
+    assert [v is not None for v in muon.adam_velocities] == [False, True]
+    assert muon.adam_weight_decay == 0.5
+    with_steps_of_their_own = {
+        name
+        for name, cls in vars(keras.optimizers).items()
+        if inspect.isclass(cls) and "_backend_update_step" in vars(getattr(keras.src.optimizers, name, cls))
+    }
+    assert with_steps_of_their_own - {"Optimizer"} == {"Nadam"}
