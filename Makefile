@@ -11,7 +11,7 @@ run: $(VENV)/ready  ## train a CNN on the whole training set behind every update
 
 test: $(VENV)/ready-test $(OTHERS)/ready  ## all tests, those of the backends on each
 	KERAS_BACKEND=jax $(OTHERS)/bin/python -m pytest -n 2 --dist worksteal tests/backends
-	KERAS_BACKEND=torch $(OTHERS)/bin/python -m pytest -n 2 --dist worksteal tests/backends
+	KERAS_BACKEND=torch $(OTHERS)/bin/python -m pytest -n 2 --dist worksteal tests/backends tests/benchmarks
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/ready-test  ## style

@@ -18,8 +18,8 @@ if BACKEND == "tensorflow":
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Tests outside of tests/backends are TensorFlow's."""
-    outside = collection_path.suffix == ".py" and "backends" not in collection_path.parts
+    """Tests outside of tests/backends and tests/benchmarks are TensorFlow's."""
+    outside = collection_path.suffix == ".py" and not {"backends", "benchmarks"} & set(collection_path.parts)
     return True if BACKEND != "tensorflow" and outside else None
 
 
