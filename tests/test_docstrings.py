@@ -20,7 +20,7 @@ PUBLIC = [
     *(getattr(callbacks, name) for name in callbacks.__all__),
     *(getattr(custom_optimizers.clipping, name) for name in custom_optimizers.clipping.__all__),
     *(getattr(custom_optimizers.schedules, name) for name in custom_optimizers.schedules.__all__),
-    importlib.import_module("recipes.data").full_batches,
+    *(getattr(importlib.import_module("recipes.data"), name) for name in ("Augmentation", "full_batches")),
 ]
 BASES = {"Descent", "Clipper", "ByFactor", "Schedule"}  # to inherit from, not to use
 

@@ -1,5 +1,6 @@
 """Where images come from, and how they are handed to `fit`."""
 
+from recipes.data.augmentation import Augmentation
 from recipes.data.digits import digits
 from recipes.data.folder import folder
 from recipes.data.full_batches import evaluation_batches, full_batches
@@ -11,6 +12,7 @@ from recipes.data.shuffled_batches import ShuffledBatches
 from recipes.data.tfds_images import tfds_images
 
 __all__ = [
+    "Augmentation",
     "Images",
     "Labelled",
     "RowBatches",
