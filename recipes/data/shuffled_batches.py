@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 
+from custom_optimizers.arguments import flag
 from recipes.data.full_batches import shared_evenly
 from recipes.data.row_batches import share_of_process
 from recipes.strategies import replicas
@@ -11,7 +12,7 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     ```python
     order = numpy.random.default_rng([seed, epoch]).permutation(n)
-    batch i = samples order[i * batch_size : (i + 1) * batch_size]
+    batch i = samples order[i * batch_size : (i + 1) * batch_size], augmented for this epoch
     ```
 
     So a run that goes on at epoch 7 sees what an undisturbed run sees in epoch 7, whatever was drawn before. `fit`
@@ -27,9 +28,13 @@ class ShuffledBatches(keras.utils.PyDataset):
         y: array of `n` targets.
         batch_size: int >= 1, over all devices; on one device, the last batch may be smaller.
         seed: int >= 0.
+        augmentation: `recipes.data.Augmentation` of images `x`, `(n, height, width, channels)`; None: `x` as it is.
+        drop_remainder: bool. Leave out the last batch of an epoch where it would be smaller; its samples differ from
+            epoch to epoch.
 
     Raises:
-        ValueError: the devices cannot share a batch evenly.
+        ValueError: the devices cannot share a batch evenly, `n < batch_size` with `drop_remainder`, or what
+            `Augmentation` raises.
 
     Example:
 
@@ -41,11 +46,19 @@ class ShuffledBatches(keras.utils.PyDataset):
     [[0, 4], [3, 2], [1]]
     """
 
-    def __init__(self, x, y, batch_size, seed):
+    def __init__(self, x, y, batch_size, seed, augmentation=None, drop_remainder=False):
         super().__init__()
         self.x, self.y, self.seed = x, y, seed
         self.is_shared = replicas() > 1
         self.batch_size = shared_evenly("ShuffledBatches", batch_size, replicas(), len(x))
+        self.drop_remainder = flag("ShuffledBatches", "drop_remainder", drop_remainder)
+        if drop_remainder and batch_size > len(x):
+            raise ValueError(
+                f"ShuffledBatches: `batch_size` must be at most {len(x)}, the number of samples, with "
+                f"`drop_remainder=True`. Received: batch_size={batch_size}"
+            )
+        is_augmented = augmentation is not None and not augmentation.changes_nothing
+        self._augmented = augmentation.of(x) if is_augmented else None
         self.epoch = 0
 
     @property
@@ -59,15 +72,16 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     @property
     def num_batches(self):
-        return -(-len(self.x) // self.batch_size)
+        n = len(self.x)
+        return n // self.batch_size if self.drop_remainder else -(-n // self.batch_size)
 
     def __getitem__(self, index):
         rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         if not self.is_shared:
-            return self.x[rows], self.y[rows]
+            return self._images(rows), self.y[rows]
         share = share_of_process(self.batch_size)
         filled = np.resize(rows, self.batch_size)[share]
-        return self.x[filled], self.y[filled], self._weights()[index][share]
+        return self._images(filled), self.y[filled], self._weights()[index][share]
 
     def dataset(self, first_epoch=0):
         """The batches of one epoch after another, without end, for `fit(..., steps_per_epoch=batches.num_batches)`.
@@ -80,21 +94,49 @@ class ShuffledBatches(keras.utils.PyDataset):
         """
         import tensorflow as tf
 
-        samples = tf.convert_to_tensor(self.x), tf.convert_to_tensor(self.y)
+        epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+        batches = epochs.flat_map(self._rows_of).map(self._gather(), tf.data.AUTOTUNE, deterministic=True)
+        return batches.prefetch(tf.data.AUTOTUNE)
 
-        def batches_of(epoch):
-            order = tf.ensure_shape(tf.numpy_function(self._order_of, [epoch], tf.int64), [len(self.x)])
-            rows = tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size)
-            if not self.is_shared:
-                return rows
-            weights = tf.data.Dataset.from_tensor_slices(self._weights())
-            return tf.data.Dataset.zip(rows.map(self._filled), weights)
+    def _rows_of(self, epoch):
+        """What `_gather` takes, for each batch of an epoch, on TensorFlow: rows, epoch if augmented, and weights."""
+        import tensorflow as tf
+
+        order = tf.ensure_shape(tf.numpy_function(self._order_of, [epoch], tf.int64), [len(self.x)])
+        rows = tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size, self.drop_remainder)
+        parts = [rows.map(self._filled) if self.is_shared else rows]
+        if self._augmented is not None:
+            parts.append(tf.data.Dataset.from_tensors(epoch).repeat())
+        if self.is_shared:
+            parts.append(tf.data.Dataset.from_tensor_slices(self._weights()))
+        return tf.data.Dataset.zip(*parts) if len(parts) > 1 else rows
+
+    def _gather(self):
+        """A function on TensorFlow from what `_rows_of` gives to `(x, y)` or `(x, y, weights)`."""
+        import tensorflow as tf
+
+        y = tf.convert_to_tensor(self.y)
+
+        def augment(rows, epoch, *weights):
+            return self._augment(rows, epoch), tf.gather(y, rows), *weights
 
         def gather(rows, *weights):
-            return *(tf.gather(array, rows) for array in samples), *weights
+            return tf.gather(x, rows), tf.gather(y, rows), *weights
 
-        epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-        return epochs.flat_map(batches_of).map(gather, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+        if self._augmented is not None:
+            return augment
+        x = tf.convert_to_tensor(self.x)
+        return gather
+
+    def _augment(self, rows, epoch):
+        """`_augmented(rows, epoch)` on TensorFlow."""
+        import tensorflow as tf
+
+        images = tf.numpy_function(self._augmented, [rows, epoch], self.x.dtype, stateful=False)
+        return tf.ensure_shape(images, [rows.shape[0], *self.x.shape[1:]])
+
+    def _images(self, rows):
+        return self.x[rows] if self._augmented is None else self._augmented(rows, self.epoch)
 
     def _order_of(self, epoch):
         return np.random.default_rng([self.seed, int(epoch)]).permutation(len(self.x))
@@ -108,7 +150,7 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     def _weights(self):
         """Sample weights of every batch of an epoch, `(num_batches, batch_size, 1)`."""
-        real = len(self.x) - (self.num_batches - 1) * self.batch_size  # rows of the last batch
+        real = min(len(self.x) - (self.num_batches - 1) * self.batch_size, self.batch_size)  # rows of the last batch
         weights = np.ones((self.num_batches, self.batch_size, 1), np.float32)
         weights[-1] = (np.arange(self.batch_size) < real)[:, None] * self.batch_size / real
         return weights
