@@ -20,14 +20,15 @@ benchmarks/results/cifar10_cnn.csv.
 
 import dataclasses
 
-from recipes import optimizers
+from recipes import optimizers, test_time_augmentation
 from recipes.clippers import parse_clipping
 from recipes.data_names import ALL, absolute, check_data_name
 from recipes.losses import LOSSES
 from recipes.schedules import has_horizon, make_schedule, parse_schedule
 from recipes.settings import option, require, require_one_of
 
-VARIANTS = {"groupnorm": "full_batch", "basic": "article"}  # network: its own preset
+VARIANTS = {"groupnorm": "full_batch", "basic": "article", "fast": "fast", "resnet9": "resnet9"}  # network: its preset
+SPEED_RUN = ("fast", "resnet9")  # networks that take an activation and images normalised by their statistics
 PRESETS = {
     "full_batch": {},
     "article": {
@@ -38,10 +39,50 @@ PRESETS = {
         "batch_size": 32,
         "epochs": 10,
     },
+    "fast": {
+        "optimizer": "nesterov:velocity=torch",
+        "gradient_accumulation_steps": "1",
+        "learning_rate": 1.5,
+        "schedule": "linear:end=0.07,warmup=0.23,start=0.2",
+        "momentum": 0.85,
+        "clipping": "none",
+        "weight_decay": 0.00133,
+        "weight_decay_mode": "coupled",
+        "exclude_from_weight_decay": "beta$",
+        "learning_rate_multipliers": "beta$=64",
+        "label_smoothing": 0.2,
+        "flip": "alternating",
+        "translate": 2,
+        "batch_size": 500,
+        "epochs": 10,
+        "validation_split": 0.0,
+        "test_time_augmentation": "flip_shift",
+    },
+    "resnet9": {
+        "optimizer": "nesterov",
+        "gradient_accumulation_steps": "1",
+        "learning_rate": 0.4,
+        "schedule": "linear:warmup=0.2,start=0",
+        "clipping": "none",
+        "weight_decay": 0.0005,
+        "weight_decay_mode": "coupled",
+        "flip": "random",
+        "translate": 4,
+        "cutout": 8,
+        "batch_size": 500,
+        "epochs": 24,
+        "validation_split": 0.0,
+        "test_time_augmentation": "flip",
+    },
     "smoke": {"train_images": 300, "epochs": 3},
 }
 KEEP = ("last", "best")
+ACTIVATIONS = ("relu", "gelu", "silu", "elu")
+FLIPS = ("none", "random", "alternating")
+SIDE = 32  # of the images, pixels
+WHITENED = 5000  # training images that the whitening is of
 DTYPE = None  # any, by --dtype
+DTYPE_OF_VARIANT = {"fast": "auto", "resnet9": "auto"}  # unless --dtype is given
 SCORE = "test_accuracy"  # what several seeds are averaged by
 
 
@@ -51,45 +92,96 @@ class Settings:
 
     data: str = option("digits", f"images to train on: {', '.join(ALL)}")
     variant: str = option("groupnorm", f"network: {', '.join(VARIANTS)}")
+    activation: str = option("relu", f"of {' and '.join(SPEED_RUN)}: {', '.join(ACTIVATIONS)}")
     optimizer: str = option("batch_gd", "one of ours, in full batches, or of Keras: see list --optimizers")
+    gradient_accumulation_steps: str = option(
+        "auto",
+        "batches behind an update: a number, epoch for all, auto for epoch with our optimizers and 1 with Keras's",
+    )
     learning_rate: float = option(0.2, "highest learning rate, > 0")
     schedule: str = option("warmup_cosine", "of the learning rate over the updates; see list --schedules")
     momentum: float | None = option(None, "for optimizers that have it; 0.9 for batch_gd and sgd")
     clipping: str = option("by_global_norm:1.0", "none, or what list --clippers has, such as by_global_norm:C")
+    weight_decay: float | None = option(None, "share of the weights that each update takes, times the rate; >= 0")
+    weight_decay_mode: str = option("decoupled", "decoupled, or coupled: added to the gradient, as torch's SGD does")
+    exclude_from_weight_decay: str | None = option(None, "regular expression of paths, such as bias|beta")
+    learning_rate_multipliers: str = option("", "by regular expressions of paths, such as beta$=64,head/=2")
     loss: str = option("cross_entropy", f"{', '.join(LOSSES)}; the last two of the probabilities")
+    label_smoothing: float = option(0.0, "share of each target that all classes get alike, in [0, 1)")
     l1: float = option(0.0, "weight of the sum of the kernels' absolute values in the loss, >= 0")
     l2: float = option(0.0, "weight of the sum of the kernels' squares in the loss, >= 0")
+    flip: str = option("none", f"mirror images: {', '.join(FLIPS)} (in every other epoch)")
+    translate: int = option(0, "pixels that images are moved by at most, each way")
+    cutout: int = option(0, "side in pixels of a square of each image that is painted over")
     batch_size: int = option(128, "images in memory at once: the micro-batch of a full batch")
     epochs: int = option(150, "passes over the training part; in full batches also the updates")
     train_images: int | None = option(None, "how many images to train on; all by default")
-    validation_split: float = option(0.1, "share of the training part that is held out for validation, in (0, 1)")
+    validation_split: float = option(0.1, "share of the training part that is held out for validation, in [0, 1)")
     early_stopping: int | None = option(None, "stop after this many epochs without a lower validation loss")
     keep: str = option("last", "last, or best: the weights of the epoch with the lowest validation loss")
+    test_time_augmentation: str = option("none", f"views of a test image: {', '.join(test_time_augmentation.NAMES)}")
     seed: int = option(0, "of the initial weights, the validation part and the order of the images")
 
     def __post_init__(self):
         check_data_name(self.data)
         object.__setattr__(self, "data", absolute(self.data))
         require_one_of("variant", self.variant, VARIANTS)
+        require_one_of("activation", self.activation, ACTIVATIONS)
+        self._check_optimizer()
+        self._check_loss()
+        self._check_data()
+        require(0 < self.epochs < 2**31, "--epochs must lie in 1 to 2147483647", self.epochs)
+        require_one_of("keep", self.keep, KEEP)
+        require(
+            self.early_stopping is None or self.early_stopping > 0, "--early-stopping must be > 0", self.early_stopping
+        )
+        watches = self.keep == "best" or self.early_stopping is not None
+        require(
+            self.validation_split > 0 or not watches,
+            "--keep best and --early-stopping look at the validation part: --validation-split must be > 0",
+            self.validation_split,
+        )
+        require_one_of("test_time_augmentation", self.test_time_augmentation, test_time_augmentation.NAMES)
+        require(0 <= self.seed < 2**32, "--seed must lie in 0 to 4294967295", self.seed)
+
+    def _check_optimizer(self):
         optimizers.parse_optimizer(self.optimizer)
         parse_schedule(self.schedule)
         parse_clipping(self.clipping)
         optimizers.check_momentum(self.optimizer, self.momentum)
         if self.momentum is None:
             object.__setattr__(self, "momentum", optimizers.default_momentum(self.optimizer))
-        require_one_of("loss", self.loss, LOSSES)
-        require_one_of("keep", self.keep, KEEP)
+        optimizers.check_steps(self.optimizer, self.gradient_accumulation_steps)
         require(0 < self.learning_rate < 1e38, "--learning-rate must be > 0 and < 1e38", self.learning_rate)
+        decay = self.weight_decay
+        require(decay is None or 0 <= decay < 1e38, "--weight-decay must be >= 0 and < 1e38", decay)
+        require_one_of("weight_decay_mode", self.weight_decay_mode, ("decoupled", "coupled"))
+        optimizers.check_expression("--exclude-from-weight-decay", self.exclude_from_weight_decay or "")
+        optimizers.parse_multipliers(self.learning_rate_multipliers)
+
+    def _check_loss(self):
+        require_one_of("loss", self.loss, LOSSES)
+        require(0 <= self.label_smoothing < 1, "--label-smoothing must lie in [0, 1)", self.label_smoothing)
+        require(
+            self.label_smoothing == 0 or self.loss == "cross_entropy",
+            "--label-smoothing is of --loss cross_entropy; it must be 0 with another",
+            self.label_smoothing,
+        )
         require(0 <= self.l1 < 1e38, "--l1 must be >= 0 and < 1e38", self.l1)
         require(0 <= self.l2 < 1e38, "--l2 must be >= 0 and < 1e38", self.l2)
+
+    def _check_data(self):
+        require_one_of("flip", self.flip, FLIPS)
+        require(0 <= self.translate < SIDE, f"--translate must lie in 0 to {SIDE - 1} pixels", self.translate)
+        require(0 <= self.cutout <= SIDE, f"--cutout must lie in 0 to {SIDE} pixels", self.cutout)
         require(0 < self.batch_size < 2**31, "--batch-size must lie in 1 to 2147483647", self.batch_size)
-        require(0 < self.epochs < 2**31, "--epochs must lie in 1 to 2147483647", self.epochs)
         require(self.train_images is None or self.train_images > 0, "--train-images must be > 0", self.train_images)
-        require(0 < self.validation_split < 1, "--validation-split must lie in (0, 1)", self.validation_split)
-        require(
-            self.early_stopping is None or self.early_stopping > 0, "--early-stopping must be > 0", self.early_stopping
-        )
-        require(0 <= self.seed < 2**32, "--seed must lie in 0 to 4294967295", self.seed)
+        require(0 <= self.validation_split < 1, "--validation-split must lie in [0, 1)", self.validation_split)
+
+    @property
+    def steps(self):
+        """Batches behind an update: an int, or "epoch"."""
+        return optimizers.accumulated_steps(self.optimizer, self.gradient_accumulation_steps)
 
 
 def load(settings, data_dir=None, download=False):
@@ -118,24 +210,67 @@ def build_model(settings, images):
     """
     import keras
 
-    import recipes.models
     from recipes.losses import with_loss
 
     keras.utils.set_random_seed(settings.seed)
-    regularizer = keras.regularizers.L1L2(settings.l1, settings.l2) if settings.l1 or settings.l2 else None
-    network = getattr(recipes.models, settings.variant)
-    model, loss = with_loss(network(images.train[0].shape[1:], len(images.classes), regularizer), settings.loss)
+    model, loss = with_loss(_network(settings, images), settings.loss, settings.label_smoothing)
+    excluded, steps = settings.exclude_from_weight_decay, settings.steps
     model.compile(
         optimizer=optimizers.make(
             settings.optimizer,
             learning_rate=make_schedule(settings.schedule, settings.learning_rate, _updates(settings, images)),
             momentum=settings.momentum,
             clipping=settings.clipping,
+            weight_decay=settings.weight_decay,
+            weight_decay_mode=settings.weight_decay_mode if settings.weight_decay_mode != "decoupled" else None,
+            exclude_from_weight_decay=[excluded] if excluded else None,
+            learning_rate_multipliers=optimizers.parse_multipliers(settings.learning_rate_multipliers) or None,
+            gradient_accumulation_steps=steps if steps not in (1, "epoch") else None,
         ),
         loss=loss,
         weighted_metrics=["accuracy"],
+        jit_compile=_compiles(settings),
     )
     return model
+
+
+def _network(settings, images):
+    import keras
+
+    import recipes.models
+
+    make = getattr(recipes.models, settings.variant)
+    regularizer = keras.regularizers.L1L2(settings.l1, settings.l2) if settings.l1 or settings.l2 else None
+    x, classes = images.train[0], len(images.classes)
+    if settings.variant not in SPEED_RUN:
+        return make(x.shape[1:], classes, regularizer)
+    normalize = statistics(x)
+    network = make(x.shape[1:], classes, regularizer, normalize=normalize, activation=settings.activation)
+    if settings.variant == "fast":
+        mean, deviation = normalize
+        network.get_layer("whitening").adapt((x[:WHITENED] - mean) / deviation)
+    return network
+
+
+def statistics(x):
+    """Mean and standard deviation of images by channel, two float32 arrays; a deviation of 0 counts as 1."""
+    import numpy as np
+
+    pixels = x.reshape(-1, x.shape[-1])
+    counts = np.stack([np.bincount(channel, minlength=256) for channel in pixels.T]) / len(pixels)
+    mean = counts @ np.arange(256)
+    deviation = np.sqrt(counts @ np.arange(256) ** 2 - mean**2)
+    return mean.astype("float32"), np.where(deviation > 0, deviation, 1).astype("float32")
+
+
+def _compiles(settings):
+    """Whether XLA compiles the training step: as Keras decides, but not for fast networks on a processor."""
+    import keras
+
+    from recipes.layers.packed_conv2d import is_on_processor
+
+    slower = settings.variant in SPEED_RUN and keras.backend.backend() == "tensorflow" and is_on_processor()
+    return False if slower else "auto"
 
 
 def train(settings, run, images):
@@ -147,13 +282,15 @@ def train(settings, run, images):
         images: `recipes.data.Images`.
 
     Returns:
-        A dict: `test_accuracy` (0 to 1), `test_loss`, `test_images`, and what `recipes.training.fit` gives.
+        A dict: what `judge` gives, and what `recipes.training.fit` gives.
     """
     from recipes.data import evaluation_batches
     from recipes.training import fit
 
     model = build_model(settings, images)
-    full = optimizers.makes_full_batches(settings.optimizer)
+    full = settings.steps == "epoch"
+    is_watched = len(images.validation[1]) > 0
+    held_out = _samples(settings, images, images.validation)
     trained = fit(
         model,
         batches(settings, images, full),
@@ -161,7 +298,7 @@ def train(settings, run, images):
         epochs=settings.epochs,
         seed=settings.seed,
         full=full,
-        validation=evaluation_batches(*_samples(settings, images, images.validation), settings.batch_size),
+        validation=evaluation_batches(*held_out, settings.batch_size) if is_watched else None,
         patience=settings.early_stopping,
         keep=settings.keep,
     )
@@ -170,12 +307,26 @@ def train(settings, run, images):
 
 
 def judge(model, settings, images):
-    """Loss and accuracy of a model on the test part."""
+    """How good a model is on the test part.
+
+    Returns:
+        A dict: `test_accuracy` (0 to 1, with test-time augmentation if the settings have it, and then also
+        `test_accuracy_of_one_view`), `test_loss` (of one view), `test_images`.
+    """
+    import numpy as np
+
     from recipes.data import evaluation_batches
 
-    part = evaluation_batches(*_samples(settings, images, images.test), max(settings.batch_size, 128))
-    loss, accuracy = model.evaluate(**part, verbose=0)
-    return {"test_accuracy": accuracy, "test_loss": loss, "test_images": len(images.test[1])}
+    batch_size = max(settings.batch_size, 128)
+    loss, accuracy = model.evaluate(
+        **evaluation_batches(*_samples(settings, images, images.test), batch_size), verbose=0
+    )
+    result = {"test_accuracy": accuracy, "test_loss": loss, "test_images": len(images.test[1])}
+    if settings.test_time_augmentation == "none":
+        return result
+    outputs = test_time_augmentation.predict(model, images.test[0], settings.test_time_augmentation, batch_size)
+    augmented = float(np.mean(outputs.argmax(axis=1) == images.test[1]))
+    return {**result, "test_accuracy": augmented, "test_accuracy_of_one_view": accuracy}
 
 
 def summary(settings, result):
@@ -193,23 +344,24 @@ def horizon_matters(settings):
 
 def batches(settings, images, full):
     """The training part as `recipes.training.fit` takes it: in fixed order for full batches, or else shuffled."""
-    from recipes.data import ShuffledBatches, full_batches
+    from recipes.data import Augmentation, ShuffledBatches, full_batches
 
     samples = _samples(settings, images, images.train)
     if full:
         return full_batches(*samples, settings.batch_size)
-    return ShuffledBatches(*samples, settings.batch_size, settings.seed)
+    augmentation = Augmentation(settings.translate, settings.flip, settings.cutout, settings.seed)
+    return ShuffledBatches(*samples, settings.batch_size, settings.seed, augmentation)
 
 
 def _samples(settings, images, part):
     from recipes.losses import targets
 
     x, y = part
-    return x, targets(y, settings.loss, len(images.classes))
+    return x, targets(y, settings.loss, len(images.classes), settings.label_smoothing)
 
 
 def _updates(settings, images):
     """Number of updates that the run makes."""
-    if optimizers.makes_full_batches(settings.optimizer):
+    if settings.steps == "epoch":
         return settings.epochs
-    return settings.epochs * -(-len(images.train[0]) // settings.batch_size)
+    return settings.epochs * -(-len(images.train[0]) // settings.batch_size) // settings.steps

@@ -67,6 +67,7 @@ OURS = {
             choice("others", "adam", "momentum"),
             switch("nesterov", True),
             whole("ns_steps", 5),
+            choice("ns_dtype", "float32", "bfloat16"),
             paths("exclude"),
         ),
         momentum=_UNIT,
@@ -177,35 +178,84 @@ def default_momentum(text):
     return 0.9 if (chosen.inner or chosen).name in ("batch_gd", "sgd") else None
 
 
-def makes_full_batches(text):
-    """Whether the optimizer is one of ours, which trains on the whole training set behind every update."""
-    return parse_optimizer(text).is_ours
+def accumulated_steps(text, steps):
+    """How many batches are behind an update, an int or "epoch", where `steps` may say "auto"."""
+    if steps == "auto":
+        return "epoch" if parse_optimizer(text).is_ours else 1
+    return steps if steps == "epoch" else int(steps)
 
 
-def make(text, *, learning_rate, momentum, clipping):
+def check_steps(text, steps):
+    """Raise a CommandError if an optimizer cannot make an update of so many batches."""
+    option = f"--gradient-accumulation-steps {steps}"
+    is_count = steps.isascii() and steps.isdigit() and 0 < int(steps) < 2**31
+    if steps not in ("auto", "epoch") and not is_count:
+        raise CommandError(f"{option}: write a number of batches >= 1, epoch or auto")
+    chosen = parse_optimizer(text)
+    if steps == "epoch" and not chosen.is_ours:
+        raise CommandError(f"{option}: {text} makes mini-batches; accumulate:{text} makes full batches")
+    if steps not in ("auto", "epoch") and "accelerated_gd" in (chosen.name, chosen.inner and chosen.inner.name):
+        raise CommandError(f"{option}: accelerated_gd needs full batches")
+
+
+def parse_multipliers(text):
+    """`"beta$=64,dense/=2"` as a dict from regular expressions to numbers; an empty one without a text.
+
+    Raises:
+        CommandError: an expression is none, or a number is out of its range.
+    """
+    multipliers = {}
+    for pair in text.split(",") if text else ():
+        pattern, equals, factor = pair.rpartition("=")
+        value = number("factor", 1.0, 0).read(factor)
+        if not (equals and pattern):
+            raise CommandError(f"--learning-rate-multipliers: write expression=number for '{pair}'")
+        if value is None:
+            raise CommandError(
+                f"--learning-rate-multipliers: {pattern} must be a number >= 0; it is {factor or 'empty'}"
+            )
+        check_expression("--learning-rate-multipliers", pattern)
+        multipliers[pattern] = value
+    return multipliers
+
+
+def check_expression(option, text):
+    """Raise a CommandError if an option is no regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise CommandError(f"{option}: '{text}' is no regular expression: {error}") from None
+
+
+def make(text, *, learning_rate, momentum, clipping, weight_decay=None, **options):
     """Build an optimizer; under the policy mixed_float16, within a `LossScaleOptimizer`.
 
     Args:
         text: str, as `parse_optimizer` takes it.
         learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
         momentum: float, or None for the optimizer's own default.
-        clipping: str, as `recipes.clippers.parse_clipping` takes it. An optimizer of Keras that cannot clip so gets it
-            by `custom_optimizers.Accumulate`.
+        clipping: str, as `recipes.clippers.parse_clipping` takes it.
+        weight_decay: float, or None for the optimizer's own default.
+        options: arguments of `custom_optimizers.Descent`, None for its default. An optimizer of Keras gets by
+            `custom_optimizers.Accumulate` what it has not by itself.
     """
     import keras
 
     from custom_optimizers import Accumulate
 
     chosen = parse_optimizer(text)
-    of_keras = None if chosen.is_ours else arguments_of_keras(clipping)
+    options = {name: value for name, value in options.items() if value is not None}
+    of_keras = None if chosen.is_ours or options else arguments_of_keras(clipping)
     clippers = make_clippers(clipping)
+    given = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
+    given = {name: value for name, value in given.items() if value is not None}
     try:
         if chosen.is_ours:
-            made = _make(chosen, learning_rate, momentum, clipping=clippers or None)
+            made = _make(chosen, given, clipping=clippers or None, **options)
         elif of_keras is not None:
-            made = _make(chosen, learning_rate, momentum, **of_keras)
+            made = _make(chosen, given, **of_keras)
         else:
-            made = Accumulate(_make(chosen, learning_rate, momentum), clipping=clippers)
+            made = Accumulate(_make(chosen, given), clipping=clippers or None, **options)
     except ValueError as error:
         raise CommandError(str(error)) from None
     if keras.config.dtype_policy().name == "mixed_float16":
@@ -214,19 +264,19 @@ def make(text, *, learning_rate, momentum, clipping):
     return made
 
 
-def _make(chosen, learning_rate, momentum, **options):
+def _make(chosen, given, **options):
+    """An optimizer with what it is given, or the optimizer that it wraps; the options are those of the outer one."""
     import keras
 
     import custom_optimizers
 
-    given = {"learning_rate": learning_rate} | ({} if momentum is None else {"momentum": momentum})
     if not chosen.is_ours:
         return getattr(keras.optimizers, KERAS[chosen.name])(**given, **options)
     named = OURS[chosen.name]
     cls = getattr(custom_optimizers, named.cls)
     if chosen.inner is not None:
         alone = {"gradient_accumulation_steps": None} if chosen.inner.name == "accelerated_gd" else {}
-        return cls(_make(chosen.inner, learning_rate, momentum, **alone), **chosen.values, **options)
+        return cls(_make(chosen.inner, given, **alone), **chosen.values, **options)
     if named.preset is not None:
         return cls.from_preset(named.preset, **given, **chosen.values, **options)
     return cls(**given, **chosen.values, **options)

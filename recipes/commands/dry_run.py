@@ -21,7 +21,7 @@ def dry_run(recipe, settings, seeds=None, *, strategy="auto", dtype=None, data_d
         seeds: int, how many such runs; one by default.
     """
     begun = time.perf_counter()
-    extra = computing(recipe, strategy, dtype)
+    extra = computing(recipe, settings, strategy, dtype)
     if strategies.is_one_of_several():
         raise CommandError("--dry-run measures one process; several were asked for by KERAS_DISTRIBUTION_…")
     start_keras(strategy, recipe.DTYPE)

@@ -48,6 +48,7 @@ class SavedRun:
         import keras
 
         import custom_optimizers  # noqa: F401, whose classes the file names
+        import recipes.layers  # noqa: F401, the same
 
         try:
             return keras.saving.load_model(self.directory / "model.keras")

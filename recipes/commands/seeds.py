@@ -39,7 +39,7 @@ def train_seeds(recipe, settings, seeds, run_dir=None, results="results", *, str
         raise CommandError(f"--seeds {seeds}: the last seed would be {last}; seeds lie in 0 to 4294967295")
     if strategies.is_one_of_several():
         raise CommandError("--seeds trains in one process; several were asked for by KERAS_DISTRIBUTION_…")
-    extra = computing(recipe, strategy, dtype)
+    extra = computing(recipe, settings, strategy, dtype)
     with Run(name, settings, run_dir, extra={"seeds": seeds, **extra}) as run:
         if run.result is not None:
             print(f"{run.directory} is done already; this is its result.")

@@ -26,7 +26,7 @@ def train(recipe, settings, run_dir=None, *, strategy="auto", dtype=None, data_d
     Raises:
         CommandError, WorldError: as `Run`, `recipe.load` and `recipe.train` do.
     """
-    extra = computing(recipe, strategy, dtype)
+    extra = computing(recipe, settings, strategy, dtype)
     if strategies.is_one_of_several():
         start_keras(strategy, recipe.DTYPE, join=True)
     with (
@@ -54,7 +54,7 @@ def train(recipe, settings, run_dir=None, *, strategy="auto", dtype=None, data_d
             return result, run.directory
 
 
-def computing(recipe, strategy, dtype):
+def computing(recipe, settings, strategy, dtype):
     """What a run's config says of how it is computed, before the devices are looked at.
 
     Raises:
@@ -67,7 +67,8 @@ def computing(recipe, strategy, dtype):
         raise CommandError("--dtype probe measures one process; several take auto, or a dtype")
     if recipe.DTYPE is not None and dtype not in (None, recipe.DTYPE):
         raise CommandError(f"--dtype {dtype}: {recipe_name(recipe)} computes in {recipe.DTYPE}")
-    return {"backend": backend_name(), "strategy": strategy, "dtype": recipe.DTYPE or dtype or "float32"}
+    own = recipe.DTYPE or getattr(recipe, "DTYPE_OF_VARIANT", {}).get(settings.variant)
+    return {"backend": backend_name(), "strategy": strategy, "dtype": dtype or own or "float32"}
 
 
 @contextlib.contextmanager

@@ -21,8 +21,8 @@ def load(name, *, shape=SHAPE, validation_split=0.1, train_images=None, seed=0, 
         name: "digits" (scikit-learn's), "cifar10", "tfds:NAME" (any image-classification set of tensorflow-datasets) or
             "folder:PATH" (a subfolder for each class).
         shape: `(height, width, channels)` that all images are brought to.
-        validation_split: float in (0, 1), the share of each class of the training part that is held out; copies of an
-            image stay together. Without effect on a folder that has a validation part of its own.
+        validation_split: float in [0, 1), the share of each class of the training part that is held out; copies of an
+            image stay together; 0 for no validation part. Without effect on a folder that has one of its own.
         train_images: int, how many of the rest to train on, the same share of each class; by default all.
         seed: int, decides which images are held out.
         data_dir: directory of tensorflow-datasets; by default its own.
@@ -60,6 +60,8 @@ def _with_validation(labelled, share, seed):
     if labelled.validation is not None:
         return labelled.train, labelled.validation
     x, y = labelled.train
+    if share == 0:
+        return (x, y), (x[:0], y[:0])
     kept, held = held_out(y, min(max(round(share * len(y)), 1), len(y) - 1), seed, copies_of(x))
     return (x[kept], y[kept]), (x[held], y[held])
 

@@ -1,6 +1,8 @@
 """Networks of the recipes. Importing a name does not import Keras; calling it does."""
 
 from recipes.models.basic import basic
+from recipes.models.fast import fast
 from recipes.models.groupnorm import groupnorm
+from recipes.models.resnet9 import resnet9
 
-__all__ = ["basic", "groupnorm"]
+__all__ = ["basic", "fast", "groupnorm", "resnet9"]

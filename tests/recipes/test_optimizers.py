@@ -19,8 +19,8 @@ def optimizers_of(module):
     return found - OPTIMIZERS_THAT_WRAP
 
 
-def make(text, clipping="none", momentum=None):
-    return optimizers.make(text, learning_rate=0.5, momentum=momentum, clipping=clipping)
+def make(text, clipping="none", momentum=None, **options):
+    return optimizers.make(text, learning_rate=0.5, momentum=momentum, clipping=clipping, **options)
 
 
 def test_the_tables_hold_every_optimizer():
@@ -37,7 +37,7 @@ def test_every_optimizer_can_be_made(text):
     assert type(optimizer).__name__ == expected
     assert float(optimizer.learning_rate.numpy()) == 0.5
     assert optimizer.global_clipnorm == 2.0 or optimizer.clipping == ByGlobalNorm(2.0)
-    assert optimizers.makes_full_batches(text) == (name in optimizers.OURS)
+    assert optimizers.accumulated_steps(text, "auto") == ("epoch" if name in optimizers.OURS else 1)
 
 
 @pytest.mark.parametrize("name", [*optimizers.OURS, *optimizers.KERAS])
@@ -94,7 +94,61 @@ def test_an_optimizer_of_keras_clips_by_itself_where_it_can():
     assert type(wrapped) is Accumulate
     assert wrapped.inner.momentum == 0.9
     assert wrapped.clippers[0] == Centralize()
-    assert not optimizers.makes_full_batches("sgd")  # it goes on making mini-batches
+    assert optimizers.accumulated_steps("sgd", "auto") == 1  # it goes on making mini-batches
+
+
+OPTIONS = {
+    "weight_decay_mode": "coupled",
+    "exclude_from_weight_decay": ["beta$"],
+    "learning_rate_multipliers": {"beta$": 64.0},
+    "gradient_accumulation_steps": 4,
+}
+
+
+@pytest.mark.parametrize("text", ["nesterov", "sgd", "lookahead:sgd", "lookahead:nesterov", "accumulate:sgd"])
+def test_decay_rates_by_path_and_accumulation_reach_the_optimizer(text):
+    optimizer = make(text, weight_decay=0.01, **OPTIONS)
+    config = optimizer.get_config()
+    assert {name: config[name] for name in OPTIONS} == OPTIONS
+    assert getattr(optimizer, "inner", optimizer).weight_decay == 0.01
+
+
+def test_without_options_an_optimizer_of_keras_stays_what_it_is():
+    optimizer = make("sgd", weight_decay=0.01, gradient_accumulation_steps=None)
+    assert type(optimizer) is keras.optimizers.SGD
+    assert optimizer.weight_decay == 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "found"),
+    [("nesterov", "1", 1), ("nesterov", "auto", "epoch"), ("sgd", "8", 8), ("accumulate:adam", "epoch", "epoch")],
+)
+def test_batches_behind_an_update(text, steps, found):
+    optimizers.check_steps(text, steps)
+    assert optimizers.accumulated_steps(text, steps) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "said"),
+    [
+        ("sgd", "epoch", "accumulate:sgd makes full batches"),
+        ("nesterov", "0", "a number of batches >= 1, epoch or auto"),
+        ("nesterov", "1.5", "a number of batches >= 1, epoch or auto"),
+        ("accelerated_gd", "1", "accelerated_gd needs full batches"),
+        ("lookahead:accelerated_gd", "4", "accelerated_gd needs full batches"),
+    ],
+)
+def test_batches_that_cannot_be_are_refused(text, steps, said):
+    with pytest.raises(CommandError, match=said):
+        optimizers.check_steps(text, steps)
+
+
+def test_multipliers_are_read():
+    assert optimizers.parse_multipliers("") == {}
+    assert optimizers.parse_multipliers("beta$=64,head/(a|b)=.5") == {"beta$": 64.0, "head/(a|b)": 0.5}
+    for text, said in (("beta", "write expression=number"), ("b=-1", "number >= 0"), ("(=1", "no regular expression")):
+        with pytest.raises(CommandError, match=said):
+            optimizers.parse_multipliers(text)
 
 
 @pytest.mark.parametrize(
