@@ -48,8 +48,8 @@ class Muon(Descent):
         momentum: float in [0, 1).
         nesterov: bool.
         ns_dtype: "float32" (or the variable's dtype, if that is wider), or "bfloat16", in which the Newton-Schulz steps
-            take a fraction of the time on hardware that multiplies such matrices, and move singular values by about
-            0.01.
+            take a fraction of the time on hardware that multiplies such matrices, and move singular values by up to
+            0.1.
         ns_steps: int >= 1. Five bring most singular values to between 0.7 and 1.2; those far below the largest, as
             square random matrices have, stay smaller.
         size: "rms": 0.2 * sqrt(the larger side of the matrix), so that entries move as far as Adam's and one rate

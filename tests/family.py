@@ -177,6 +177,7 @@ OPTIMIZERS = [
             {"momentum": 1.0},
             {"nesterov": 1},
             {"ns_steps": 0},
+            {"ns_dtype": "float16"},
             {"size": 0.2},
             {"others": "sgd"},
             {"exclude": "head"},

@@ -88,6 +88,16 @@ def test_sizes(size, factor):
     np.testing.assert_allclose(-ops.convert_to_numpy(w) / factor, u @ v, atol=0.4)
 
 
+def test_steps_in_bfloat16_are_nearly_those_of_float32():
+    start = np.zeros((64, 16), "float32")
+    exact, rounded = (
+        moved(Muon(1.0, size="none", ns_dtype=dtype), (64, 16), steps=1, start=start)
+        for dtype in ("float32", "bfloat16")
+    )
+    assert 0 < np.abs(np.linalg.svd(exact)[1] - np.linalg.svd(rounded)[1]).max() < 0.1
+    assert np.linalg.norm(exact - rounded) < 0.1 * np.linalg.norm(exact)
+
+
 def test_excluded_and_others():
     head = keras.Variable(np.ones((2, 2)), name="head_kernel")
     optimizer = Muon(0.1, others="momentum", momentum=0.9, exclude=["head"])
