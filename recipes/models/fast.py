@@ -56,5 +56,7 @@ def fast(
         x = convolve(convolve(x, width, pool=True), width)
     x = layers.GlobalMaxPooling2D()(x)
     uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # torch's default
-    x = layers.Dense(classes, use_bias=False, kernel_initializer=uniform, kernel_regularizer=regularizer)(x)
+    x = layers.Dense(classes, use_bias=False, kernel_initializer=uniform, kernel_regularizer=regularizer, name="head")(
+        x
+    )
     return keras.Model(inputs, layers.Rescaling(1 / 9, dtype="float32", name="logits")(x), name="fast")

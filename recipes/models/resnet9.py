@@ -60,5 +60,11 @@ def resnet9(
         x = convolve(x, width, pool=True)
         x = layers.Add()([x, convolve(convolve(x, width), width)]) if is_residual else x
     x = layers.GlobalMaxPooling2D()(x)
-    x = layers.Dense(classes, use_bias=False, kernel_initializer=uniform.clone(), kernel_regularizer=regularizer)(x)
+    x = layers.Dense(
+        classes,
+        use_bias=False,
+        kernel_initializer=uniform.clone(),
+        kernel_regularizer=regularizer,
+        name="head",
+    )(x)
     return keras.Model(inputs, layers.Rescaling(1 / 8, dtype="float32", name="logits")(x), name="resnet9")

@@ -1,0 +1,155 @@
+"""The fast CIFAR-10 recipe beside airbench94 in torch, in one run: steps, and time to accuracy.
+
+Steps: processes that are all there take turns, so that each round has a few steps of every one. The recipe's network is
+measured at its activation and batch size; torch's at the same activation, eager and compiled, at several batch sizes,
+the fastest of which counts. Neither trains the bias of the whitening, which airbench does for 3 of its 9.9 epochs.
+
+Training: three seeds of each, one after the other, on the 50,000 training images, judged with test-time augmentation
+on the 10,000 of the test part. torch trains by the settings of airbench94 with its own activation, GELU.
+
+    python -m benchmarks.cifar10 .venv-others/bin/python --data-dir DIR           # about an hour on two cores
+    python -m benchmarks.cifar10 .venv-others/bin/python --steps-only
+
+The first argument is a Python that has torch; TensorFlow is that of this one.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+from benchmarks.record import ratios, write
+from recipes import cifar10_cnn
+from recipes.settings import resolve
+
+ROOT = pathlib.Path(__file__).parents[1]
+ROUNDS, IMAGES, SEEDS = 7, 3000, 3  # images: of the steps of a round
+TORCH_BATCHES = (128, 512)
+
+
+class Worker:
+    """A process that makes training steps when it is told to.
+
+    Args:
+        python: path of an interpreter.
+        module: str, `benchmarks.…`.
+        backend: str, for KERAS_BACKEND.
+        command: words after the module.
+        batch_size: int.
+    """
+
+    def __init__(self, python, module, backend, command, batch_size):
+        self.batch_size = batch_size
+        self.process = subprocess.Popen(
+            [python, "-m", module, *command, "--batch-size", str(batch_size)],
+            cwd=ROOT,
+            env=environment(backend),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._answer("ready")
+
+    def seconds_an_image(self):
+        count = max(IMAGES // self.batch_size, 3)
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        return float(self._answer()) / (count * self.batch_size)
+
+    def _answer(self, expected=None):
+        for line in self.process.stdout:
+            if expected is None or line.strip() == expected:
+                return line
+        raise SystemExit(f"{self.process.args} ended")
+
+
+def environment(backend):
+    return {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def contenders(others):
+    """Workers by name."""
+    settings = resolve(cifar10_cnn, {"variant": "fast"})
+    keras = sys.executable, "benchmarks.cifar10_keras", "tensorflow"
+    torch = others, "benchmarks.cifar10_torch", "torch"
+    steps = "steps", "--activation", settings.activation
+    made = {
+        "keras-descent": Worker(*keras, steps, settings.batch_size),
+        "TensorFlow's convolutions alone": Worker(*keras, ("convolutions",), settings.batch_size),
+    }
+    for batch_size in TORCH_BATCHES:
+        made[f"torch, batch {batch_size}"] = Worker(*torch, steps, batch_size)
+        made[f"torch compiled, batch {batch_size}"] = Worker(*torch, (*steps, "--compiled"), batch_size)
+    return made
+
+
+def throughput(others):
+    """Images a second of every contender, and the recipe's beside the fastest of torch and beside the limit."""
+    made = contenders(others)
+    seconds = {name: [] for name in made}
+    for _ in range(ROUNDS):
+        for name, worker in made.items():
+            seconds[name].append(worker.seconds_an_image())
+    for worker in made.values():
+        worker.process.kill()
+    fastest = min(
+        (name for name in made if name.startswith("torch")), key=lambda name: statistics.median(seconds[name])
+    )
+    return {
+        "rounds": ROUNDS,
+        "images_per_second": {name: 1 / statistics.median(each) for name, each in seconds.items()},
+        "fastest_of_torch": fastest,
+        "throughput_of_torch": ratios(seconds, fastest, "keras-descent"),
+        "throughput_of_the_limit": ratios(seconds, "TensorFlow's convolutions alone", "keras-descent"),
+    }
+
+
+def training(python, module, backend, data_dir, seed):
+    """The last line of a training, a dict."""
+    command = [python, "-m", module, "train", "--data-dir", data_dir, "--seed", str(seed)]
+    done = subprocess.run(command, cwd=ROOT, env=environment(backend), capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{command}: {done.stderr[-2000:]}")
+    result = json.loads(done.stdout.splitlines()[-1])
+    print(f"{module} {result}", flush=True)
+    return result
+
+
+def time_to_accuracy(others, data_dir):
+    """Three trainings of each, in turns."""
+    runs = {"torch": [], "keras-descent": []}
+    for seed in range(SEEDS):
+        runs["torch"].append(training(others, "benchmarks.cifar10_torch", "torch", data_dir, seed))
+        runs["keras-descent"].append(training(sys.executable, "benchmarks.cifar10_keras", "tensorflow", data_dir, seed))
+    accuracy = {name: statistics.mean(run["test_accuracy_tta"] for run in each) for name, each in runs.items()}
+    seconds = {name: [run["seconds"] for run in each] for name, each in runs.items()}
+    return {
+        "runs": runs,
+        "mean_test_accuracy": accuracy,
+        "points_above_torch": 100 * (accuracy["keras-descent"] - accuracy["torch"]),
+        "mean_seconds": {name: statistics.mean(each) for name, each in seconds.items()},
+        "time_of_torch": ratios(seconds, "keras-descent", "torch"),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("others")
+    parser.add_argument("--data-dir", default="")
+    parser.add_argument("--steps-only", action="store_true")
+    asked = parser.parse_args()
+    found = {"steps": throughput(asked.others)}
+    print(json.dumps(found["steps"], indent=2), flush=True)
+    if asked.steps_only:
+        return
+    found["training"] = time_to_accuracy(asked.others, asked.data_dir)
+    print(json.dumps({k: v for k, v in found["training"].items() if k != "runs"}, indent=2))
+    write("cifar10", found)
+
+
+if __name__ == "__main__":
+    main()
