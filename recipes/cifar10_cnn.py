@@ -22,7 +22,7 @@ import dataclasses
 
 from recipes import optimizers, test_time_augmentation
 from recipes.clippers import parse_clipping
-from recipes.data_names import ALL, absolute, check_data_name
+from recipes.data_names import ALL, FLIPS, absolute, check_data_name
 from recipes.losses import LOSSES
 from recipes.schedules import has_horizon, make_schedule, parse_schedule
 from recipes.settings import option, require, require_one_of
@@ -40,21 +40,18 @@ PRESETS = {
         "epochs": 10,
     },
     "fast": {
-        "optimizer": "nesterov:velocity=torch",
+        "optimizer": "muon:size=none,others=momentum,ns_steps=3,ns_dtype=bfloat16,exclude=head/",
         "gradient_accumulation_steps": "1",
-        "learning_rate": 1.5,
-        "schedule": "linear:end=0.07,warmup=0.23,start=0.2",
-        "momentum": 0.85,
+        "learning_rate": 0.12,
+        "schedule": "linear",
+        "momentum": 0.6,
         "clipping": "none",
-        "weight_decay": 0.00133,
-        "weight_decay_mode": "coupled",
-        "exclude_from_weight_decay": "beta$",
-        "learning_rate_multipliers": "beta$=64",
+        "learning_rate_multipliers": "beta$=500,head/=10",
         "label_smoothing": 0.2,
         "flip": "alternating",
         "translate": 2,
         "batch_size": 500,
-        "epochs": 10,
+        "epochs": 6,
         "validation_split": 0.0,
         "test_time_augmentation": "flip_shift",
     },
@@ -78,7 +75,6 @@ PRESETS = {
 }
 KEEP = ("last", "best")
 ACTIVATIONS = ("relu", "gelu", "silu", "elu")
-FLIPS = ("none", "random", "alternating")
 SIDE = 32  # of the images, pixels
 WHITENED = 5000  # training images that the whitening is of
 DTYPE = None  # any, by --dtype

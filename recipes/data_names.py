@@ -7,6 +7,7 @@ from recipes.nearest import unknown
 
 SETS = ("digits", "cifar10")
 PREFIXES = {"tfds:": "NAME", "folder:": "PATH"}
+FLIPS = ("none", "random", "alternating")  # of `recipes.data.Augmentation`
 ALL = (*SETS, *(prefix + what for prefix, what in PREFIXES.items()))
 
 

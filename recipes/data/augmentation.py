@@ -3,8 +3,8 @@ import typing
 import numpy as np
 
 from custom_optimizers.arguments import count, one_of
+from recipes.data_names import FLIPS
 
-FLIPS = ("none", "random", "alternating")
 SHIFTS, MIRRORS, PLACES = 1, 2, 3  # streams of random numbers; [seed, epoch, 0] is the order of `ShuffledBatches`
 
 
