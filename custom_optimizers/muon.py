@@ -183,16 +183,17 @@ def orthogonalized(matrix, steps, dtype=None):
         dtype: str, that the iterations are computed in; None for the matrix's own. The result has the matrix's own.
     """
     a, b, c = QUINTIC
+    norm = global_norm([matrix])
+    x = ops.cast(matrix / ops.where(norm > 0, norm, ops.ones_like(norm)), dtype or matrix.dtype)
     is_tall = matrix.shape[0] > matrix.shape[1]
-    x = ops.transpose(matrix) if is_tall else matrix  # the smaller square is cheaper
-    norm = global_norm([x])
-    x = x / ops.where(norm > 0, norm, ops.ones_like(norm))  # so that no singular value is above 1
-    x = ops.cast(x, dtype or matrix.dtype)
-    for _ in range(steps):
-        gram = ops.matmul(x, ops.transpose(x))
-        x = x * a + ops.matmul(gram * b + ops.matmul(gram, gram) * c, x)
-    x = ops.cast(x, matrix.dtype)
-    return ops.transpose(x) if is_tall else x
+    for _ in range(steps):  # by the smaller of the two squares; no singular value is above 1
+        if is_tall:
+            gram = ops.matmul(ops.transpose(x), x)
+            x = x * a + ops.matmul(x, gram * b + ops.matmul(gram, gram) * c)
+        else:
+            gram = ops.matmul(x, ops.transpose(x))
+            x = x * a + ops.matmul(gram * b + ops.matmul(gram, gram) * c, x)
+    return ops.cast(x, matrix.dtype)
 
 
 def _axes_of_units(variable):
