@@ -1,6 +1,7 @@
 import keras
 
 LANES = 32  # bfloat16 numbers along the width that one tile instruction of the processor sums over
+FEWEST = 4  # images side by side that are worth moving: two of 16 columns took longer than each by itself
 
 
 @keras.saving.register_keras_serializable(package="recipes")
@@ -54,8 +55,9 @@ class PackedConv2D(keras.layers.Conv2D):
 
 
 def images_a_strip(width, gap):
-    """How many images of a width stand side by side in a strip of 32 columns: 1 if the width is unknown."""
-    return 1 if width is None else max(LANES // (width + gap), 1)
+    """How many images of a width stand side by side in a strip of 32 columns: 1 if that is not worth it."""
+    images = 1 if width is None else LANES // (width + gap)
+    return images if images >= FEWEST else 1
 
 
 def is_on_processor():
