@@ -102,6 +102,7 @@ class Settings:
     weight_decay_mode: str = option("decoupled", "decoupled, or coupled: added to the gradient, as torch's SGD does")
     exclude_from_weight_decay: str | None = option(None, "regular expression of paths, such as bias|beta")
     learning_rate_multipliers: str = option("", "by regular expressions of paths, such as beta$=64,head/=2")
+    ema_momentum: float | None = option(None, "of the moving average of the weights that is kept at the end, in [0, 1)")
     loss: str = option("cross_entropy", f"{', '.join(LOSSES)}; the last two of the probabilities")
     label_smoothing: float = option(0.0, "share of each target that all classes get alike, in [0, 1)")
     l1: float = option(0.0, "weight of the sum of the kernels' absolute values in the loss, >= 0")
@@ -154,6 +155,8 @@ class Settings:
         require_one_of("weight_decay_mode", self.weight_decay_mode, ("decoupled", "coupled"))
         optimizers.check_expression("--exclude-from-weight-decay", self.exclude_from_weight_decay or "")
         optimizers.parse_multipliers(self.learning_rate_multipliers)
+        momentum = self.ema_momentum
+        require(momentum is None or 0 <= momentum < 1, "--ema-momentum must lie in [0, 1)", momentum)
 
     def _check_loss(self):
         require_one_of("loss", self.loss, LOSSES)
@@ -221,6 +224,7 @@ def build_model(settings, images):
             weight_decay_mode=settings.weight_decay_mode if settings.weight_decay_mode != "decoupled" else None,
             exclude_from_weight_decay=[excluded] if excluded else None,
             learning_rate_multipliers=optimizers.parse_multipliers(settings.learning_rate_multipliers) or None,
+            **({} if settings.ema_momentum is None else {"use_ema": True, "ema_momentum": settings.ema_momentum}),
             gradient_accumulation_steps=steps if steps not in (1, "epoch") else None,
         ),
         loss=loss,

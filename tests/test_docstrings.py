@@ -10,7 +10,7 @@ import pytest
 import callbacks
 import custom_optimizers
 import custom_optimizers.schedules
-import recipes
+import recipes.layers
 
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 PACKAGES = (custom_optimizers, callbacks, recipes)
@@ -21,6 +21,7 @@ PUBLIC = [
     *(getattr(custom_optimizers.clipping, name) for name in custom_optimizers.clipping.__all__),
     *(getattr(custom_optimizers.schedules, name) for name in custom_optimizers.schedules.__all__),
     *(getattr(importlib.import_module("recipes.data"), name) for name in ("Augmentation", "full_batches")),
+    *(getattr(recipes.layers, name) for name in recipes.layers.__all__),
 ]
 BASES = {"Descent", "Clipper", "ByFactor", "Schedule"}  # to inherit from, not to use
 
