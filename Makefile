@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 # JAX and torch, without TensorFlow
 OTHERS = .venv-others
 
-.PHONY: run test lint bench exactness
+.PHONY: run test lint bench bench-cifar exactness
 
 run: $(VENV)/ready  ## train a CNN on the whole training set behind every update
 	$(BIN)/python -m recipes train cifar10_cnn --data digits
@@ -23,6 +23,9 @@ bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch and of an u
 	$(BIN)/python -m benchmarks.update
 	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.accumulation_jax
 	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.update
+
+bench-cifar: $(VENV)/ready-bench $(OTHERS)/ready  ## the fast CIFAR-10 recipe beside torch, an hour; DATA_DIR=DIR of tensorflow-datasets
+	$(BIN)/python -m benchmarks.cifar10 $(OTHERS)/bin/python $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on every backend
 	$(BIN)/python -m benchmarks.exactness $(OTHERS)/bin/python

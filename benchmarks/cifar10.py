@@ -110,7 +110,8 @@ def throughput(others):
 
 def training(python, module, backend, data_dir, seed):
     """The last line of a training, a dict."""
-    command = [python, "-m", module, "train", "--data-dir", data_dir, "--seed", str(seed)]
+    where = [] if data_dir is None else ["--data-dir", data_dir]
+    command = [python, "-m", module, "train", *where, "--seed", str(seed)]
     done = subprocess.run(command, cwd=ROOT, env=environment(backend), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{command}: {done.stderr[-2000:]}")
@@ -139,7 +140,7 @@ def time_to_accuracy(others, data_dir):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("others")
-    parser.add_argument("--data-dir", default="")
+    parser.add_argument("--data-dir")
     parser.add_argument("--steps-only", action="store_true")
     asked = parser.parse_args()
     found = {"steps": throughput(asked.others)}

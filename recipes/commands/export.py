@@ -21,7 +21,9 @@ TOLERANCE = 1e-4  # largest difference of an output, relative to the largest out
 
 
 def export(run, formats):
-    """Write the model of a finished run as SavedModel and ONNX, and compare what they compute with Keras.
+    """Write the model of a finished run as SavedModel and ONNX, in float32, and compare what they compute with Keras.
+
+    A model that was trained in bfloat16 or float16 has float32 weights; few runtimes compute its layers in less.
 
     Args:
         run: `SavedRun`.
@@ -39,7 +41,7 @@ def export(run, formats):
     start_keras(dtype=run.recipe.DTYPE)
     import numpy as np
 
-    model = run.model()
+    model = _in_float32(run.model())
     samples = np.random.default_rng(0).integers(0, 256, (8, *model.input_shape[1:])).astype(model.inputs[0].dtype)
     expected = np.asarray(model(samples))  # also what Keras needs before it exports
     for name in formats:
@@ -53,6 +55,19 @@ def export(run, formats):
             shutil.move(made, run.directory / FORMATS[name])
         _record(run.directory, name, of)
         print(f"{run.directory / FORMATS[name]}: outputs differ from Keras by {difference:.1e} of the largest")
+
+
+def _in_float32(model):
+    """The same model with layers that compute in float32."""
+    import keras
+
+    if all(layer.compute_dtype in ("float32", "float64") for layer in model.layers):
+        return model
+    copy = keras.models.clone_model(
+        model, clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+    )
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _check_can(name, directory, of):

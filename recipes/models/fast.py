@@ -34,7 +34,7 @@ def fast(
 
     from recipes.layers import FusedBatchNormalization, PackedConv2D, PartialIdentity, Whitening
 
-    mean, deviation = normalize
+    mean, deviation = ([float(each) for each in values] for values in normalize)
 
     def convolve(x, width, pool=False):
         x = PackedConv2D(
@@ -50,7 +50,7 @@ def fast(
         return layers.Activation(activation)(x)
 
     inputs = keras.Input(input_shape, name="images")
-    x = layers.Normalization(mean=mean, variance=[each**2 for each in deviation])(inputs)
+    x = layers.Rescaling([1 / d for d in deviation], [-m / d for m, d in zip(mean, deviation, strict=True)])(inputs)
     x = layers.Activation(activation)(Whitening(size=2, name="whitening")(x))
     for width in widths:
         x = convolve(convolve(x, width, pool=True), width)

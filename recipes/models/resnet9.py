@@ -38,7 +38,7 @@ def resnet9(
 
     from recipes.layers import FusedBatchNormalization, PackedConv2D
 
-    mean, deviation = normalize
+    mean, deviation = ([float(each) for each in values] for values in normalize)
     uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # torch's default
 
     def convolve(x, width, pool=False):
@@ -54,7 +54,7 @@ def resnet9(
         return layers.MaxPooling2D()(x) if pool else x
 
     inputs = keras.Input(input_shape, name="images")
-    x = layers.Normalization(mean=mean, variance=[each**2 for each in deviation])(inputs)
+    x = layers.Rescaling([1 / d for d in deviation], [-m / d for m, d in zip(mean, deviation, strict=True)])(inputs)
     x = convolve(x, widths[0])
     for width, is_residual in zip(widths[1:], (True, False, True), strict=True):
         x = convolve(x, width, pool=True)

@@ -38,6 +38,18 @@ def test_both_formats_compute_what_keras_does(said, copy):
     assert "of another model; remove it first" in said("export", copy)[2]
 
 
+def test_a_model_trained_in_bfloat16_is_written_in_float32(said, tmp_path):
+    small = "--preset", "smoke", "--train-images", "40", "--batch-size", "20", "--dtype", "bfloat16"
+    assert said("train", "cifar10_cnn", "--variant", "fast", *small, "--run-dir", tmp_path / "run")[0] == 0
+    status, _, err = said("export", tmp_path / "run")
+    assert (status, err) == (0, "")
+    session = onnxruntime.InferenceSession(tmp_path / "run" / "model.onnx")
+    model = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    x = load("digits").test[0][:16].astype("float32")
+    found, expected = session.run(None, {session.get_inputs()[0].name: x})[0], np.asarray(model(x))
+    assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)  # which is in bfloat16
+
+
 def test_a_model_that_computes_something_else_is_not_kept(said, copy, monkeypatch):
     written = module._written
     monkeypatch.setattr(module, "_written", lambda *arguments: written(*arguments) + 1)
