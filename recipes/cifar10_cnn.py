@@ -42,11 +42,11 @@ PRESETS = {
     "fast": {
         "optimizer": "muon:size=none,others=momentum,ns_steps=3,ns_dtype=bfloat16,exclude=head/",
         "gradient_accumulation_steps": "1",
-        "learning_rate": 0.12,
+        "learning_rate": 0.24,
         "schedule": "linear",
         "momentum": 0.6,
         "clipping": "none",
-        "learning_rate_multipliers": "beta$=500,head/=10",
+        "learning_rate_multipliers": "beta$=250,head/=5",
         "label_smoothing": 0.2,
         "flip": "alternating",
         "translate": 2,
