@@ -124,6 +124,11 @@ class Settings:
         object.__setattr__(self, "data", absolute(self.data))
         require_one_of("variant", self.variant, VARIANTS)
         require_one_of("activation", self.activation, ACTIVATIONS)
+        require(
+            self.activation == "relu" or self.variant in SPEED_RUN,
+            f"--activation is of the variants {' and '.join(SPEED_RUN)}; {self.variant} has relu",
+            self.activation,
+        )
         self._check_optimizer()
         self._check_loss()
         self._check_data()
@@ -173,6 +178,14 @@ class Settings:
         require_one_of("flip", self.flip, FLIPS)
         require(0 <= self.translate < SIDE, f"--translate must lie in 0 to {SIDE - 1} pixels", self.translate)
         require(0 <= self.cutout <= SIDE, f"--cutout must lie in 0 to {SIDE} pixels", self.cutout)
+        changes = {name: value for name in ("flip", "translate", "cutout") if (value := getattr(self, name))}
+        changes = {name: value for name, value in changes.items() if value != "none"}
+        require(
+            not changes or self.steps != "epoch",
+            f"--{next(iter(changes), '')}: full batches are the same images at each update, mini-batches "
+            "(--gradient-accumulation-steps 1) are not",
+            next(iter(changes.values()), None),
+        )
         require(0 < self.batch_size < 2**31, "--batch-size must lie in 1 to 2147483647", self.batch_size)
         require(self.train_images is None or self.train_images > 0, "--train-images must be > 0", self.train_images)
         require(0 <= self.validation_split < 1, "--validation-split must lie in [0, 1)", self.validation_split)

@@ -22,7 +22,7 @@ def require(true, what, value):
 def require_one_of(kind, value, known):
     """Raise a CommandError with the nearest names if `value` is none of the `known` ones."""
     if value not in known:
-        raise CommandError(f"--{kind}: {unknown(kind, value, known)}")
+        raise CommandError(f"--{kind.replace('_', '-')}: {unknown(kind.replace('_', ' '), value, known)}")
 
 
 def resolve(recipe, given, preset=None):

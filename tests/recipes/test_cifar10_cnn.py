@@ -5,6 +5,7 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from callbacks import FullBatch
+from custom_optimizers.units import path_of
 from recipes import cifar10_cnn
 from recipes.data import full_batches, load
 from recipes.settings import resolve
@@ -92,3 +93,69 @@ def test_the_seed_decides_the_weights():
     )
     np.testing.assert_array_equal(first, same)
     assert not np.array_equal(first, other)
+
+
+def test_statistics_are_those_of_the_pixels():
+    x = load("digits").train[0][:50].copy()
+    x[..., 1] = 7  # a channel that says nothing
+    mean, deviation = cifar10_cnn.statistics(x)
+    np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=1e-5)
+    expected = x.reshape(-1, 3).std(axis=0)
+    np.testing.assert_allclose(deviation, np.where(expected > 0, expected, 1), rtol=1e-5)
+
+
+def test_label_smoothing_is_its_formula():
+    images = load("digits", train_images=64)
+    settings = cifar10_cnn.Settings(label_smoothing=0.2)
+    model = cifar10_cnn.build_model(settings, images)
+    x, y = cifar10_cnn._samples(settings, images, images.train)
+    probabilities = softmax(np.asarray(model(x), "float64"), axis=1)
+    expected = -np.mean(np.sum((0.8 * np.eye(10)[images.train[1]] + 0.02) * np.log(probabilities), axis=1))
+    assert model.evaluate(x, y, verbose=0)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_settings_of_the_fast_variant_reach_the_optimizer():
+    images = load("digits", validation_split=0, train_images=600)
+    settings = resolve(cifar10_cnn, {"variant": "fast", "ema_momentum": 0.9, "weight_decay": 0.1})
+    model = cifar10_cnn.build_model(settings, images)
+    optimizer = model.optimizer
+    assert type(optimizer).__name__ == "Muon"
+    assert (optimizer.gradient_accumulation_steps, optimizer.weight_decay) == (None, 0.1)
+    assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.9)
+    rates = {v.path.partition("/")[2]: optimizer.multiplier_of(v) for v in model.trainable_variables}
+    assert rates == {"kernel": rates["kernel"], "beta": 250.0}
+    by_path = {v.path: optimizer.multiplier_of(v) for v in model.trainable_variables}
+    assert by_path["head/kernel"] == 5.0
+    assert by_path["packed_conv2d/kernel"] == 1
+    assert [axes for v, axes in zip(model.trainable_variables, optimizer.axes, strict=True) if "head" in v.path] == [
+        None
+    ]
+    schedule = optimizer._learning_rate
+    updates = settings.epochs * 2  # of 600 images in batches of 500
+    assert float(schedule(0)) == pytest.approx(settings.learning_rate)
+    assert float(schedule(updates)) == pytest.approx(0, abs=1e-6)
+    assert len(images.validation[1]) == 0
+
+
+def test_several_views_are_judged_beside_one():
+    images = load("digits", train_images=64)
+    settings = cifar10_cnn.Settings(test_time_augmentation="flip")
+    model = cifar10_cnn.build_model(settings, images)
+    x, y = images.test
+    found = cifar10_cnn.judge(model, settings, images)
+    one, mirrored = (np.asarray(model(view)) for view in (x, x[:, :, ::-1]))
+    assert found["test_accuracy"] == pytest.approx(np.mean((one + mirrored).argmax(1) == y))
+    assert found["test_accuracy_of_one_view"] == pytest.approx(np.mean(one.argmax(1) == y))
+    assert "test_accuracy_of_one_view" not in cifar10_cnn.judge(model, cifar10_cnn.Settings(), images)
+
+
+@pytest.mark.parametrize(("steps", "updates"), [("1", 12), ("4", 3), ("epoch", 3)])
+def test_updates_of_so_many_batches(steps, updates):
+    images = load("digits", train_images=64)
+    given = {"optimizer": "nesterov", "epochs": 3, "batch_size": 16, "gradient_accumulation_steps": steps}
+    settings = cifar10_cnn.Settings(**given, validation_split=0.1)
+    assert cifar10_cnn._updates(settings, images) == updates
+    model = cifar10_cnn.build_model(settings, images)
+    callbacks = [FullBatch()] if steps == "epoch" else []
+    model.fit(*images.train, batch_size=16, epochs=3, verbose=0, callbacks=callbacks)
+    assert int(model.optimizer.iterations) == updates

@@ -20,12 +20,15 @@ def bfloat16(rng, *shape):
     return tf.cast(rng.normal(size=shape), tf.bfloat16)
 
 
-@pytest.mark.parametrize("run_eagerly", [True, False])
+MODES = {"eager": gradients, "graph": tf.function(gradients), "XLA": tf.function(gradients, jit_compile=True)}
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("n", "side", "kernel"),
     [(8, 7, 3), (6, 7, 3), (1, 7, 3), (8, 3, 3), (5, 3, 1), (6, 6, 5), (4, 15, 3), (3, 1, 3), (2, 40, 3)],
 )
-def test_outputs_and_gradients_are_those_of_conv2d(n, side, kernel, run_eagerly):
+def test_outputs_and_gradients_are_those_of_conv2d(n, side, kernel, mode):
     """In bfloat16 both round sums of bfloat16 products: the reference is float32 on the same inputs."""
     rng = np.random.default_rng(0)
     x, upstream = bfloat16(rng, n, side, side, 3), bfloat16(rng, n, side, side, 5)
@@ -34,8 +37,7 @@ def test_outputs_and_gradients_are_those_of_conv2d(n, side, kernel, run_eagerly)
     for each in (layer, reference):
         each.build(x.shape)
     reference.set_weights([tf.cast(tf.cast(w, tf.bfloat16), tf.float32) for w in layer.get_weights()])
-    make = gradients if run_eagerly else tf.function(gradients)
-    found = make(layer, x, upstream)
+    found = MODES[mode](layer, x, upstream)
     expected = gradients(reference, tf.cast(x, tf.float32), tf.cast(upstream, tf.float32))
     for ours, theirs in zip(found, expected, strict=True):
         error = np.linalg.norm(np.asarray(ours, "float32") - np.asarray(theirs)) / np.linalg.norm(theirs)
