@@ -119,6 +119,7 @@ def test_the_settings_of_the_fast_variant_reach_the_optimizer():
     settings = resolve(cifar10_cnn, {"variant": "fast", "ema_momentum": 0.9, "weight_decay": 0.1})
     model = cifar10_cnn.build_model(settings, images)
     optimizer = model.optimizer
+    optimizer.build(model.trainable_variables)
     assert type(optimizer).__name__ == "Muon"
     assert (optimizer.gradient_accumulation_steps, optimizer.weight_decay) == (None, 0.1)
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.9)
