@@ -24,6 +24,7 @@ CONTENDERS = {
     "groupnorm, batch_gd, micro-batch 128": {},
     "groupnorm, sgd, batch 128": {"optimizer": "sgd", "learning_rate": 0.05},
     "basic, sgd, batch 32": {"variant": "basic"},
+    "fast, muon, batch 500, augmented": {"variant": "fast"},
 }
 TRAIN_IMAGES = 10_000
 
@@ -51,14 +52,15 @@ def shares(given, data, data_dir):
     """Seconds of an epoch's batches alone, and of an epoch."""
     import tensorflow as tf
 
-    from recipes import cifar10_cnn
+    from recipes import cifar10_cnn, dtypes
     from recipes.run import Run
     from recipes.settings import resolve
 
     size = TRAIN_IMAGES if data == "cifar10" else None
     settings = resolve(cifar10_cnn, {"data": data, "epochs": EPOCHS, "train_images": size, **given})
     images = cifar10_cnn.load(settings, data_dir)
-    full = settings.optimizer == "batch_gd"
+    full = settings.steps == "epoch"
+    dtype = "bfloat16" if settings.variant in cifar10_cnn.DTYPE_OF_VARIANT else "float32"
     batches = cifar10_cnn.batches(settings, images, full)
 
     def seconds(epochs):
@@ -71,7 +73,8 @@ def shares(given, data, data_dir):
     batches_alone = statistics.median((seconds(1 + EPOCHS) - seconds(1)) / EPOCHS for _ in range(5))
     with tempfile.TemporaryDirectory() as directory, Run("cifar10_cnn", settings, directory) as run:
         run.begin(images.about())
-        cifar10_cnn.train(settings, run, images)
+        with dtypes.policy(dtype):
+            cifar10_cnn.train(settings, run, images)
         rows = (
             (pathlib.Path(directory) / "timing.csv").read_text().splitlines()[2:]
         )  # without the first, which compiles
