@@ -6,7 +6,7 @@
 
 Steps are those of the recipe's own compiled `train_function` on one batch of random images that is there already.
 `convolutions` makes nothing but the convolutions of a step, forward and both gradients, by TensorFlow's own kernels in
-bfloat16: what no step that uses them can go below.
+bfloat16: what no step that uses them can go below. The recipe's own kernel gradients of small images take less.
 """
 
 import argparse

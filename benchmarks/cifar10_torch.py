@@ -474,7 +474,7 @@ def parser():
 
 def main(arguments=None):
     asked = parser().parse_args(arguments)
-    torch.set_num_threads(os.cpu_count())
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     try:
         if asked.command == "train":
             print(json.dumps(train_once(asked)))

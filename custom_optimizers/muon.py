@@ -47,9 +47,6 @@ class Muon(Descent):
         learning_rate: float > 0, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable without arguments.
         momentum: float in [0, 1).
         nesterov: bool.
-        ns_dtype: "float32" (or the variable's dtype, if that is wider), or "bfloat16", in which the Newton-Schulz steps
-            take a fraction of the time on hardware that multiplies such matrices, and move singular values by up to
-            0.1.
         ns_steps: int >= 1. Five bring most singular values to between 0.7 and 1.2; those far below the largest, as
             square random matrices have, stay smaller.
         size: "rms": 0.2 * sqrt(the larger side of the matrix), so that entries move as far as Adam's and one rate
@@ -59,6 +56,9 @@ class Muon(Descent):
         exclude: None or a list of regular expressions, such as `["head/"]`, of variables that `others` trains.
         beta_1, beta_2: floats in [0, 1), of "adam".
         eps: float > 0, of "adam".
+        ns_dtype: "float32" (or the variable's dtype, if that is wider), or "bfloat16", in which the Newton-Schulz steps
+            take a fraction of the time on hardware that multiplies such matrices, and move singular values by up to
+            0.1.
         kwargs: the other arguments of `Descent`: accumulation, clipping, decay, rates by path.
 
     Raises:
@@ -81,7 +81,7 @@ class Muon(Descent):
     True
     """
 
-    arguments = ("momentum", "nesterov", "ns_steps", "ns_dtype", "size", "others", "exclude", "beta_1", "beta_2", "eps")
+    arguments = ("momentum", "nesterov", "ns_steps", "size", "others", "exclude", "beta_1", "beta_2", "eps", "ns_dtype")
     arithmetic = False
 
     def __init__(
@@ -90,13 +90,13 @@ class Muon(Descent):
         momentum=0.95,
         nesterov=True,
         ns_steps=5,
-        ns_dtype="float32",
         size="rms",
         others="adam",
         exclude=None,
         beta_1=0.9,
         beta_2=0.999,
         eps=1e-7,
+        ns_dtype="float32",
         **kwargs,
     ):
         super().__init__(learning_rate, **kwargs)

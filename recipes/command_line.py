@@ -122,7 +122,11 @@ def _add_recipe(recipes, name):
         default="auto",
         help=f"devices: {', '.join(STRATEGIES)} (auto); the backend is KERAS_BACKEND's",
     )
-    run.add_argument("--dtype", metavar="NAME", help=f"precision: {', '.join(DTYPES)} (float32)")
+    run.add_argument(
+        "--dtype",
+        metavar="NAME",
+        help=f"precision: {', '.join(DTYPES)} (float32; auto for the variants fast and resnet9)",
+    )
     run.add_argument("--dry-run", action="store_true", help="say what it would take, and train nothing")
     _add_data(parser)
     parser.add_argument("--download", action="store_true", help="allow the images to be downloaded if they are missing")
@@ -220,7 +224,7 @@ def _show(asked):
     print(inspect.getdoc(asked.recipe))
     print("\nSettings:\n")
     for field in dataclasses.fields(asked.recipe.Settings):
-        print(f"    {field.name:16} {field.default!s:20} {field.metadata['help']}")
+        print(f"    {field.name:28} {field.default!s:20} {field.metadata['help']}")
     print("\nPresets:\n")
     for name, values in asked.recipe.PRESETS.items():
         of = [variant for variant, preset in asked.recipe.VARIANTS.items() if preset == name]

@@ -264,6 +264,14 @@ def make(text, *, learning_rate, momentum, clipping, weight_decay=None, **option
     return made
 
 
+def build(model):
+    """Build a compiled model's optimizer now: a CommandError if an expression matches none of its variables."""
+    try:
+        model.optimizer.build(model.trainable_variables)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
 def _make(chosen, given, **options):
     """An optimizer with what it is given, or the optimizer that it wraps; the options are those of the outer one."""
     import keras

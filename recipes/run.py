@@ -156,7 +156,7 @@ class Run:
 
     def _recorded(self):
         recorded = read_json(self.directory / "config.json")
-        if recorded is not None and "dtype" in self.config.keys() - recorded.keys():
+        if recorded is not None and self.config.keys() - recorded.keys() - {"seeds"}:
             raise WorldError(f"{self.directory} holds a run of an older version; give another --run-dir")
         if recorded is None and self._holds_something():
             raise WorldError(f"{self.directory} is not empty and holds no run; give another --run-dir")

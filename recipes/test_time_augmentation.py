@@ -42,9 +42,15 @@ def predict(model, images, name, batch_size):
         model: `keras.Model`.
         images: array `(n, height, width, channels)`.
         name: one of `NAMES`.
-        batch_size: int >= 1, images at once.
+        batch_size: int >= 1, images at once. All batches are of this size, so that devices can share them.
     """
-    return sum(weight * model.predict(view, batch_size=batch_size, verbose=0) for view, weight in views(images, name))
+    import numpy as np
+
+    n = len(images)
+    rows = np.resize(np.arange(n), -(-n // batch_size) * batch_size)
+    return sum(
+        weight * model.predict(view[rows], batch_size=batch_size, verbose=0)[:n] for view, weight in views(images, name)
+    )
 
 
 def _with_mirror_image(images, weight):

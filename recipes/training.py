@@ -50,7 +50,7 @@ def fit(
             epochs=epochs,
             **_validation(validation),
             verbose=verbose,
-            callbacks=[*(_full_batch_callbacks() if full else []), *carry, *recording],
+            callbacks=[*_watching(model, full), *carry, *recording],
         )
     except StateError as error:
         raise WorldError(str(error)) from error
@@ -100,7 +100,11 @@ def _stopping(epochs, patience, keep):
     return keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=keep == "best")
 
 
-def _full_batch_callbacks():
+def _watching(model, full):
+    """What makes full batches, and what ends a training whose gradients are skipped."""
     from callbacks import FullBatch, GradientMonitor
 
-    return [FullBatch(), GradientMonitor()]
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if full:
+        return [FullBatch(), GradientMonitor()]
+    return [GradientMonitor()] if getattr(optimizer, "diagnostics", False) else []

@@ -34,7 +34,7 @@ def dry_run(recipe, settings, seeds=None, *, strategy="auto", dtype=None, data_d
     epoch = min(epochs[1:]) / share
     once = time.perf_counter() - begun - sum(epochs[1:])  # imports, loading, compiling, judging, saving
     for name, value in {**dataclasses.asdict(settings), **extra}.items():
-        print(f"{name:16} {value}")
+        print(f"{name:28} {value}")
     print(f"\n{data.sizes()}; {parameters:,} parameters")
     total = once + (seeds or 1) * settings.epochs * epoch
     runs = f" of each of {seeds} seeds" if seeds else ""

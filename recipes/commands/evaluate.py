@@ -18,4 +18,4 @@ def evaluate(run, data_dir=None):
         raise WorldError(f"{run.directory} was trained on other images than those of {data.about()['name']} now")
     result = run.recipe.judge(run.model(), run.settings, data)
     for name, value in result.items():
-        print(f"{name:16} {value:.6g}" if isinstance(value, float) else f"{name:16} {value}")
+        print(f"{name:28} {value:.6g}" if isinstance(value, float) else f"{name:28} {value}")

@@ -20,12 +20,14 @@ def predict(run, paths):
     start_keras(dtype=run.recipe.DTYPE)
     import numpy as np
 
+    from recipes import test_time_augmentation
     from recipes.data.folder import read_image
     from recipes.losses import probabilities
 
     model = run.model()
     images = np.stack([read_image(path, model.input_shape[1:]) for path in paths])
-    shares = probabilities(model.predict(images, verbose=0), run.settings.loss)
+    views = getattr(run.settings, "test_time_augmentation", "none")
+    shares = probabilities(test_time_augmentation.predict(model, images, views, len(images)), run.settings.loss)
     for path, share in zip(paths, shares, strict=True):
         best = np.argsort(-share)[:SHOWN]
         print(f"{path}: " + ", ".join(f"{run.data['classes'][i]} {share[i]:.1%}" for i in best))

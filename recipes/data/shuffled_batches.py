@@ -20,7 +20,8 @@ class ShuffledBatches(keras.utils.PyDataset):
     gives the same batches faster: `fit` spends 40 ms at the beginning of each epoch of a `PyDataset`.
 
     Where several devices share a batch, all batches have one shape, and a third part: sample weights, which are 0 for
-    the rows that fill the last batch and make its mean that of the real ones. So the gradients are those of one device;
+    the rows that fill the last batch and make its mean that of the real ones. So the gradients are those of one device,
+    batch normalisation aside;
     the training loss that `fit` logs counts the last batch as a whole one. Compile with `weighted_metrics=`.
 
     Args:

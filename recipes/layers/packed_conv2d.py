@@ -49,6 +49,7 @@ class PackedConv2D(keras.layers.Conv2D):
             and self.padding == "same"
             and set(self.strides) == set(self.dilation_rate) == {1}
             and height % 2 == width % 2 == self.groups == 1
+            and inputs.shape[1] is not None
             and images_a_strip(inputs.shape[2], width // 2) > 1
             and is_on_processor()
         )

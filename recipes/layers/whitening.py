@@ -1,6 +1,8 @@
 import keras
 import numpy as np
 
+from custom_optimizers.arguments import count, positive
+
 
 @keras.saving.register_keras_serializable(package="recipes")
 class Whitening(keras.layers.Layer):
@@ -43,11 +45,8 @@ class Whitening(keras.layers.Layer):
 
     def __init__(self, size=2, epsilon=5e-4, **kwargs):
         super().__init__(**kwargs)
-        if not (isinstance(size, int) and size >= 1):
-            raise ValueError(f"Whitening: `size` must be an int >= 1. Received: size={size!r}")
-        if not epsilon > 0:
-            raise ValueError(f"Whitening: `epsilon` must be > 0. Received: epsilon={epsilon!r}")
-        self.size, self.epsilon = size, epsilon
+        self.size = count("Whitening", "size", size)
+        self.epsilon = positive("Whitening", "epsilon", epsilon)
 
     def build(self, input_shape):
         channels = input_shape[-1]

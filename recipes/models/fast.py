@@ -15,7 +15,7 @@ def fast(
     respect to the largest activations.
 
     Args:
-        input_shape: `(height, width, channels)` of images with values 0..255, at least 17×17.
+        input_shape: `(height, width, channels)` of images with values 0..255, at least 9×9.
         classes: int, number of classes.
         regularizer: `keras.regularizers.Regularizer` of the kernels, or None.
         normalize: `(mean, standard deviation)` of the images by channel, two sequences.
@@ -50,7 +50,8 @@ def fast(
         return layers.Activation(activation)(x)
 
     inputs = keras.Input(input_shape, name="images")
-    x = layers.Rescaling([1 / d for d in deviation], [-m / d for m, d in zip(mean, deviation, strict=True)])(inputs)
+    offsets = [-m / d for m, d in zip(mean, deviation, strict=True)]
+    x = layers.Rescaling([1 / d for d in deviation], offsets, dtype="float32")(inputs)
     x = layers.Activation(activation)(Whitening(size=2, name="whitening")(x))
     for width in widths:
         x = convolve(convolve(x, width, pool=True), width)

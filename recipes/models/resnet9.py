@@ -54,7 +54,8 @@ def resnet9(
         return layers.MaxPooling2D()(x) if pool else x
 
     inputs = keras.Input(input_shape, name="images")
-    x = layers.Rescaling([1 / d for d in deviation], [-m / d for m, d in zip(mean, deviation, strict=True)])(inputs)
+    offsets = [-m / d for m, d in zip(mean, deviation, strict=True)]
+    x = layers.Rescaling([1 / d for d in deviation], offsets, dtype="float32")(inputs)
     x = convolve(x, widths[0])
     for width, is_residual in zip(widths[1:], (True, False, True), strict=True):
         x = convolve(x, width, pool=True)

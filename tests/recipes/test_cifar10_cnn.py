@@ -8,6 +8,7 @@ from callbacks import FullBatch
 from custom_optimizers.units import path_of
 from recipes import cifar10_cnn
 from recipes.data import full_batches, load
+from recipes.errors import CommandError
 from recipes.settings import resolve
 from tests.small import flat, relative
 
@@ -132,6 +133,35 @@ def test_the_settings_of_the_fast_variant_reach_the_optimizer():
     assert float(schedule(0)) == pytest.approx(settings.learning_rate)
     assert float(schedule(updates)) == pytest.approx(0, abs=1e-6)
     assert len(images.validation[1]) == 0
+
+
+def test_a_preset_brings_its_variant_and_another_optimizer_leaves_its_own_settings():
+    assert resolve(cifar10_cnn, {}, "fast").variant == "fast"
+    assert resolve(cifar10_cnn, {"variant": "basic"}, "full_batch").variant == "basic"
+    adam = resolve(cifar10_cnn, {"variant": "fast", "optimizer": "adam"})
+    assert (adam.momentum, adam.learning_rate_multipliers, adam.label_smoothing) == (None, "", 0.2)
+    assert resolve(cifar10_cnn, {"variant": "fast", "optimizer": "sgd", "momentum": 0.5}).momentum == 0.5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"optimizer": "nesterov", "gradient_accumulation_steps": "20", "epochs": 1}, "at most the 11 batches"),
+        ({"learning_rate_multipliers": "bata$=2"}, "matches none"),
+        ({"weight_decay": 0.1, "exclude_from_weight_decay": "bata$"}, "matches none"),
+    ],
+)
+def test_what_the_images_or_the_network_refuse_is_one_line(given, said):
+    with pytest.raises(CommandError, match=said):
+        cifar10_cnn.build_model(cifar10_cnn.Settings(**given), load("digits"))
+
+
+@pytest.mark.parametrize(("variant", "batches"), [("groupnorm", 4), ("fast", 3)])
+def test_batch_normalisation_sees_no_smaller_last_batch(variant, batches):
+    images = load("digits", validation_split=0, train_images=61)
+    settings = resolve(cifar10_cnn, {"variant": variant, "gradient_accumulation_steps": "1", "batch_size": 20})
+    assert cifar10_cnn._updates(settings, images) == batches * settings.epochs
+    assert cifar10_cnn.batches(settings, images, False).num_batches == batches
 
 
 def test_several_views_are_judged_beside_one():

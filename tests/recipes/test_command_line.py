@@ -85,6 +85,8 @@ WRONG = [
     (["train", "cifar10_cnn", "--label-smoothing", "0.1", "--loss", "mse"], "--label-smoothing is of --loss cross"),
     (["train", "cifar10_cnn", "--weight-decay", "-1"], "--weight-decay must be >= 0"),
     (["train", "cifar10_cnn", "--weight-decay-mode", "l2"], "--weight-decay-mode: no weight decay mode 'l2'"),
+    (["train", "cifar10_cnn", "--ema-momentum", "0.9", "--keep", "best"], "leave out --ema-momentum"),
+    (["train", "cifar10_cnn", "--weight-decay-mode", "coupled"], "so give --weight-decay"),
     (["train", "cifar10_cnn", "--ema-momentum", "1"], "--ema-momentum must lie in [0, 1)"),
     (["train", "cifar10_cnn", "--exclude-from-weight-decay", "("], "no regular expression"),
     (["train", "cifar10_cnn", "--learning-rate-multipliers", "beta"], "write expression=number"),

@@ -74,6 +74,16 @@ def test_anything_else_is_conv2d_itself(options):
     np.testing.assert_array_equal(np.asarray(layer(x), "float32"), np.asarray(plain(x), "float32"))
 
 
+@pytest.mark.parametrize("shape", [(None, 7, 3), (7, None, 3), (None, None, 3)])
+def test_unknown_sides_are_not_packed(shape):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = keras.Sequential(
+        [keras.Input(shape), PackedConv2D(2, 3, padding="same"), keras.layers.GlobalMaxPooling2D()]
+    )
+    model.compile("sgd", "mse", jit_compile=False)
+    model.fit(np.ones((4, 7, 7, 3)), np.zeros((4, 2)), verbose=0)
+
+
 def test_is_saved_and_loaded(tmp_path):
     model = keras.Sequential([keras.Input((7, 7, 2)), PackedConv2D(3, 3, padding="same")])
     model.save(tmp_path / "model.keras")
