@@ -20,7 +20,7 @@ The network of the speed runs, airbench94's, trained by Muon in mini-batches:
 
     python -m recipes train cifar10_cnn --data cifar10 --variant fast
 
-reached @@ACC@@ on those 10,000 (3 seeds, six views of each image) after @@MIN@@ minutes of training on
+reached 90.4 % ± 0.1 % on those 10,000 (3 seeds, six views of each image) after 4.7 minutes of training on
 two CPU cores with AMX. All figures are in benchmarks/results/cifar10_cnn.csv.
 """
 

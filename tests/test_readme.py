@@ -108,6 +108,23 @@ def test_the_recipe_s_docstring_has_the_same_figures():
         assert percent(row(data="cifar10", variant="basic", schedule=schedule)) in said
 
 
+def test_its_figures_of_the_fast_recipe_are_those_of_the_results():
+    steps = result("cifar10_steps")
+    for kind in ("", ", memory kept"):
+        speed = steps["images_per_second"]
+        ours, theirs = (f"{speed[name]:,.0f}" for name in ("keras-descent" + kind, steps["fastest of torch" + kind]))
+        assert f"| {ours} | {theirs} | {steps['times torch' + kind]['median']:.2f} × |" in README
+        assert steps["times torch" + kind]["median"] >= 1
+    limit = speed["TensorFlow's convolutions alone"]
+    assert f"TensorFlow's convolutions alone make {limit:,.0f} images a second" in README
+    trained = row(data="cifar10", variant="fast")
+    assert trained["n"] == "3"
+    minutes = float(trained["median_training_seconds"]) / 60
+    for text in (README, " ".join(inspect.getdoc(cifar10_cnn).split())):
+        assert percent(trained) in text
+        assert re.search(rf"{minutes:.1f}\sminutes", text)
+
+
 def test_kills_left_no_trace():
     found = result("kills")
     runs = [each for name, each in found.items() if "float" in name]
