@@ -35,7 +35,9 @@ def test_examples_run(name):
 @pytest.mark.parametrize("thing", PUBLIC, ids=lambda thing: thing.__name__)
 def test_what_is_public_is_documented(thing):
     text = inspect.getdoc(thing)
-    arguments = set(inspect.signature(thing).parameters) - {"args", "kwargs"}
+    made_by = getattr(thing.__init__, "__module__", "") if inspect.isclass(thing) else ""
+    is_of_keras = made_by.startswith("keras.")  # which documents them
+    arguments = set() if is_of_keras else set(inspect.signature(thing).parameters) - {"args", "kwargs"}
     assert "Example:" in text or thing.__name__ in BASES
     assert not {
         name for name in arguments if f"{name}:" not in text and f"`{name}`" not in text and f"{name}, " not in text

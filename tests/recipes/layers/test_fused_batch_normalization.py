@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from custom_optimizers import BatchGD
 from recipes.layers import FusedBatchNormalization
 from tests.small import mirrored
 
@@ -78,7 +79,7 @@ def test_trains_on_two_devices():
         model = keras.Sequential(
             [keras.Input((5, 5, 3)), FusedBatchNormalization(), keras.layers.Flatten(), keras.layers.Dense(1)]
         )
-        model.compile("sgd", "mse")
+        model.compile(BatchGD(0.01), "mse")
     x = images(8)
     model.fit(x, np.zeros(8), batch_size=8, epochs=1, verbose=0, shuffle=False)
     half = [each.mean((0, 1, 2)) for each in (x[:4], x[4:])]
