@@ -14,6 +14,8 @@ from recipes.optimizers import optimizer_lines
 from recipes.schedules import schedule_lines
 from recipes.settings import resolve
 from recipes.strategies import STRATEGIES
+from recipes.tuning.search import TUNERS
+from recipes.tuning.space import SEARCHED
 
 RECIPES = ("cifar10_cnn", "linear_regression")
 
@@ -36,6 +38,7 @@ def parse(arguments):
     _add_list(commands)
     _add_show(commands)
     _add_train(commands)
+    _add_tune(commands)
     _add_evaluate(commands)
     _add_predict(commands)
     _add_export(commands)
@@ -94,12 +97,59 @@ def _add_train(commands):
         _add_recipe(recipes, name)
 
 
+def _add_tune(commands):
+    tune = _add(commands, "tune", _no_recipe, "search settings of a recipe, or go on with a search")
+    recipes = tune.add_subparsers(metavar="NAME", parser_class=_Parser, dest="recipe")
+    for name in RECIPES:
+        _add_search(recipes, name)
+
+
 def _add_recipe(recipes, name):
+    parser = _add_settings(recipes, name, _train)
+    run = parser.add_argument_group("run")
+    _add_run_dir(run)
+    run.add_argument("--seeds", metavar="N", type=_seeds, help="train with N seeds, from --seed up, and average")
+    run.add_argument(
+        "--results", metavar="DIR", default="results", help="with --seeds: where the table of averages is (results)"
+    )
+    _add_computing(run)
+    run.add_argument("--dry-run", action="store_true", help="say what it would take, and train nothing")
+    _add_data(parser)
+    parser.add_argument("--download", action="store_true", help="allow the images to be downloaded if they are missing")
+
+
+def _add_search(recipes, name):
+    parser = _add_settings(recipes, name, _tune, leave_out=("epochs",))
+    search = parser.add_argument_group("search")
+    search.add_argument("--tuner", metavar="NAME", default="hyperband", help=f"{', '.join(TUNERS)} (hyperband)")
+    search.add_argument("--trials", metavar="N", type=int, default=20, help="configurations to try (20)")
+    search.add_argument("--max-epochs", metavar="N", type=int, help="of the longest trial; by default the recipe's")
+    search.add_argument(
+        "--space",
+        metavar="NAMES",
+        action="append",
+        help=f"settings to search, such as schedule,learning_rate=0.01:1,batch_size=32|64 ({','.join(SEARCHED)})",
+    )
+    search.add_argument("--metric", metavar="NAME", help="what is best; by default val_accuracy, or the recipe's own")
+    search.add_argument("--workers", metavar="N", type=int, default=1, help="trials at a time on this machine (1)")
+    search.add_argument(
+        "--storage", metavar="URL", help="database that many machines share, such as postgresql://HOST/NAME"
+    )
+    search.add_argument("--study", metavar="NAME", help="name of the search in it; by default the recipe's")
+    _add_run_dir(search)
+    _add_computing(search)
+    _add_data(parser)
+
+
+def _add_settings(recipes, name, command, leave_out=()):
+    """A parser of a recipe's settings."""
     module = _recipe(name)
-    parser = _add(recipes, name, _train, _first_line(module))
+    parser = _add(recipes, name, command, _first_line(module))
     parser.set_defaults(recipe=module)
     settings = parser.add_argument_group("settings", "Defaults are those of the variant's preset; see show.")
     for field in dataclasses.fields(module.Settings):
+        if field.name in leave_out:
+            continue
         settings.add_argument(
             "--" + field.name.replace("_", "-"),
             type=_value_type(field),
@@ -108,28 +158,27 @@ def _add_recipe(recipes, name):
             help=_help(field),
         )
     settings.add_argument("--preset", metavar="NAME", help=f"a set of settings: {', '.join(module.PRESETS)}")
-    run = parser.add_argument_group("run")
-    run.add_argument(
+    return parser
+
+
+def _add_run_dir(group):
+    group.add_argument(
         "--run-dir", metavar="DIR", type=_directory, help="where results go (default: runs/NAME/DATE-TIME)"
     )
-    run.add_argument("--seeds", metavar="N", type=_seeds, help="train with N seeds, from --seed up, and average")
-    run.add_argument(
-        "--results", metavar="DIR", default="results", help="with --seeds: where the table of averages is (results)"
-    )
-    run.add_argument(
+
+
+def _add_computing(group):
+    group.add_argument(
         "--strategy",
         metavar="NAME",
         default="auto",
         help=f"devices: {', '.join(STRATEGIES)} (auto); the backend is KERAS_BACKEND's",
     )
-    run.add_argument(
+    group.add_argument(
         "--dtype",
         metavar="NAME",
         help=f"precision: {', '.join(DTYPES)} (float32; auto for the variants fast and resnet9)",
     )
-    run.add_argument("--dry-run", action="store_true", help="say what it would take, and train nothing")
-    _add_data(parser)
-    parser.add_argument("--download", action="store_true", help="allow the images to be downloaded if they are missing")
 
 
 def _add_data(parser):
@@ -232,10 +281,27 @@ def _show(asked):
         print(f"    {name:16} {words}" + (f" (of variant {', '.join(of)})" if of else ""))
 
 
-def _train(asked):
+def _given(asked):
+    """The settings that the command line gives, a dict."""
     names = [field.name for field in dataclasses.fields(asked.recipe.Settings)]
-    given = {name: getattr(asked, name) for name in names if hasattr(asked, name)}
-    settings = resolve(asked.recipe, given, asked.preset)
+    return {name: getattr(asked, name) for name in names if hasattr(asked, name)}
+
+
+def _tune(asked):
+    from recipes.commands.tune import report, tune
+    from recipes.tuning.search import Search
+
+    epochs = {} if asked.max_epochs is None else {"epochs": asked.max_epochs}
+    settings = resolve(asked.recipe, {**_given(asked), **epochs}, asked.preset)
+    space = tuple(asked.space or SEARCHED)
+    search = Search(asked.tuner, asked.trials, space, asked.metric, asked.storage, asked.study, asked.workers)
+    asked.advice = "; the same command goes on with the search"
+    places = {name: getattr(asked, name) for name in ("strategy", "dtype", "data_dir")}
+    report(asked.recipe, settings, search, *tune(asked.recipe, settings, search, asked.run_dir, **places))
+
+
+def _train(asked):
+    settings = resolve(asked.recipe, _given(asked), asked.preset)
     places = {
         "strategy": asked.strategy,
         "dtype": asked.dtype,

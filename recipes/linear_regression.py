@@ -32,6 +32,7 @@ PRESETS = {
 LOSSES = ("mse", "mae")
 DTYPE = "float64"
 SCORE = "distance"  # what several seeds are averaged by
+OBJECTIVES = {"distance": "min"}  # what a search can go by
 SAMPLES = 100
 
 
@@ -104,11 +105,15 @@ def build_model(settings, samples):
 
     layer = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float64")
     model = keras.Sequential([keras.Input((1,), dtype="float64"), layer])
-    updates = settings.epochs * -(-SAMPLES // settings.batch_size)
-    rate = make_schedule(settings.schedule, settings.learning_rate, updates)
+    rate = make_schedule(settings.schedule, settings.learning_rate, updates(settings, samples))
     loss = keras.losses.MeanSquaredError if settings.loss == "mse" else keras.losses.MeanAbsoluteError
     model.compile(BatchGD(rate, momentum=settings.momentum), loss(dtype="float64"))
     return model
+
+
+def updates(settings, samples):
+    """Number of updates that a run makes."""
+    return settings.epochs * -(-len(samples.x) // settings.batch_size)
 
 
 def exact(samples, loss):
@@ -143,14 +148,47 @@ def train(settings, run, samples):
     Returns:
         As `judge`, with what `recipes.training.fit` gives.
     """
-    from recipes.data import ShuffledBatches
-    from recipes.training import fit
-
-    model = build_model(settings, samples)
-    batches = ShuffledBatches(samples.x, samples.y, settings.batch_size, settings.seed)
-    trained = fit(model, batches, run, epochs=settings.epochs, seed=settings.seed, full=False, verbose=0)
+    model, trained = fit(settings, run, samples)
     run.save(model, title=f"Linear regression, batches of {settings.batch_size}, {settings.loss}")
     return {**judge(model, settings, samples), **trained}
+
+
+def fit(settings, run, samples, model=None, **options):
+    """Descend, and do not compare.
+
+    Args:
+        settings, run, samples: as in `train`.
+        model: what `build_model` gives; by default it is built.
+        options: `until`, `callbacks`, `verbose` of `recipes.training.fit`.
+
+    Returns:
+        `(model, trained)`, the second a dict as `recipes.training.fit` gives it.
+    """
+    from recipes import training
+
+    model = build_model(settings, samples) if model is None else model
+    options = {"verbose": 0, **options}
+    return model, training.fit(
+        model, _batches(settings, samples), run, epochs=settings.epochs, seed=settings.seed, full=False, **options
+    )
+
+
+def _batches(settings, samples):
+    from recipes.data import ShuffledBatches
+
+    return ShuffledBatches(samples.x, samples.y, settings.batch_size, settings.seed)
+
+
+def find_rates(settings, samples):
+    """Between which learning rates a search makes sense, as `recipes.training.find_rates` has it."""
+    from recipes import training
+
+    return training.find_rates(build_model(settings, samples), _batches(settings, samples), full=False)
+
+
+def validate(model, settings, samples):
+    """How near a model is to the exact solution: a dict of `OBJECTIVES`."""
+    return {"distance": judge(model, settings, samples)["distance"]}
 
 
 def judge(model, settings, samples):

@@ -5,17 +5,21 @@ import sys
 import tempfile
 
 
-def load_backend(package):
+def load_backend(package, touch=True):
     """Import what Keras computes with, without what that writes to standard error.
 
     TensorFlow greets every process with lines about its build and, when it looks for devices, about GPUs that are not
     there, which no setting silences. They are shown after all when the import fails.
+
+    Args:
+        package: str, name of the package.
+        touch: bool. Let TensorFlow look for devices here and now; a process that is to be forked must not.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, _standard_error_to(said):
         try:
             module = importlib.import_module(package)
-            if package == "tensorflow":
+            if package == "tensorflow" and touch:
                 module.config.list_physical_devices()
         except BaseException:
             said.seek(0)

@@ -9,7 +9,7 @@ import time
 from recipes.environment import environment
 from recipes.errors import CommandError, WorldError
 
-GROWS = ("epochs", "seeds")  # what may be raised on a run that exists: it goes on
+GROWS = ("epochs", "seeds", "trials")  # what may be raised on a run that exists: it goes on
 OPEN = {"strategy": ("auto",), "dtype": ("auto", "probe")}  # what stands for anything until `settle`
 
 

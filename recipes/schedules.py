@@ -245,6 +245,23 @@ def _uses_horizon(part):
     return part.rule.ends or any(isinstance(length, float) and length > 0 for length in lengths)
 
 
+def shared_updates(text, updates):
+    """How many of the first of `updates` updates are those of any longer run too, rate by rate.
+
+    All of a schedule that does not depend on the horizon; of warm-up, stable, decay, all before the decay if the
+    warm-up is a number of updates; none of others.
+    """
+    from custom_optimizers.schedules.schedule import updates_in
+
+    if not has_horizon(text):
+        return updates
+    first, *others = parse_schedule(text)
+    is_steady = first.name == "warmup_stable_decay" and not others
+    if not is_steady or (isinstance(first.values["warmup"], float) and first.values["warmup"] > 0):
+        return 0
+    return updates - updates_in(first.values["decay"], updates)
+
+
 def make_schedule(text, highest, updates):
     """Build a learning rate.
 

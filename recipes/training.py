@@ -2,6 +2,7 @@
 
 from recipes.errors import WorldError
 
+LOWEST_RATE, TEST_UPDATES = 1e-5, 100  # of a range test
 FINISHED, STOPPED_EARLY, DIVERGED = "finished", "stopped early", "diverged"
 
 
@@ -16,6 +17,8 @@ def fit(
     validation=None,
     patience=None,
     keep="last",
+    until=None,
+    callbacks=(),
     verbose="auto",
 ):
     """Train a model, with everything that a run records.
@@ -29,8 +32,10 @@ def fit(
         full: bool. One update a pass, by `callbacks.FullBatch`.
         validation: what `recipes.data.evaluation_batches` makes of the part that is looked at after each epoch.
         patience: int, epochs without a lower validation loss after which training stops; None: never.
-        verbose: as in `fit` of Keras.
         keep: "last", or "best": the weights of the epoch with the lowest validation loss.
+        until: int, number of epochs to make now, of all; None for all. A later call goes on.
+        callbacks: more of them.
+        verbose: as in `fit` of Keras.
 
     Returns:
         A dict: `outcome` ("finished", "stopped early" or "diverged"), `epochs`, `updates`, `seconds` of training.
@@ -47,22 +52,42 @@ def fit(
             data,
             steps_per_epoch=steps,
             shuffle=False,
-            epochs=epochs,
+            epochs=epochs if until is None else until,
             **_validation(validation),
             verbose=verbose,
-            callbacks=[*_watching(model, full), *carry, *recording],
+            callbacks=[*_watching(model, full), *carry, *callbacks, *recording],
         )
     except StateError as error:
         raise WorldError(str(error)) from error
     recorder = recording[-1]
     early = stopping is not None and stopping.stopped_epoch > 0
-    whole = len(recorder.history) >= epochs and _is_finite(model, recorder.history[-1])
+    whole = len(recorder.history) >= (until or epochs) and _is_finite(model, recorder.history[-1])
     return {
         "outcome": STOPPED_EARLY if early else FINISHED if whole else DIVERGED,
         "epochs": len(recorder.history),
         "updates": number(model.optimizer.iterations),
         "training_seconds": round(sum(recorder.seconds), 3),
     }
+
+
+def find_rates(model, batches, full):
+    """Between which learning rates a search makes sense, by a range test; the model is as before then.
+
+    Args:
+        model: a compiled `keras.Model`.
+        batches, full: as for `fit`.
+
+    Returns:
+        `(low, high)`; None if the test finds none.
+    """
+    from callbacks import LearningRateFinder
+
+    finder = LearningRateFinder(lowest=LOWEST_RATE, updates=TEST_UPDATES)
+    data, steps = (batches, None) if full else _shuffled(batches, 0)
+    epochs = TEST_UPDATES if full else -(-TEST_UPDATES // batches.num_batches)
+    callbacks = [*_watching(model, full), finder]
+    model.fit(data, steps_per_epoch=steps, shuffle=False, epochs=epochs, verbose=0, callbacks=callbacks)
+    return finder.bounds
 
 
 def _shuffled(batches, done):

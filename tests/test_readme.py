@@ -117,7 +117,16 @@ def test_its_figures_of_the_fast_recipe_are_those_of_the_results():
         assert steps["times torch" + kind]["median"] >= 1
     limit = speed["TensorFlow's convolutions alone"]
     assert f"TensorFlow's convolutions alone make {limit:,.0f} images a second" in README
+    training = result("cifar10_training")
+    ours, torch = (training["mean_seconds"][name] for name in ("keras-descent", "torch"))
+    accuracy = training["mean_test_accuracy"]
+    flat = " ".join(README.split())
+    assert f"in torch reach {100 * accuracy['torch']:.1f} % (3 seeds" in flat
+    assert f"take {ours:.0f} s here and {torch:.0f} s there, {ours / torch:.2f} ×" in flat
+    assert accuracy["keras-descent"] >= accuracy["torch"] - 0.002
+    assert ours <= 0.8 * torch
     trained = row(data="cifar10", variant="fast")
+    assert float(trained["mean"]) == pytest.approx(accuracy["keras-descent"], abs=1e-5)
     assert trained["n"] == "3"
     minutes = float(trained["median_training_seconds"]) / 60
     for text in (README, " ".join(inspect.getdoc(cifar10_cnn).split())):

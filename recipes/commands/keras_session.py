@@ -11,13 +11,14 @@ from recipes.quiet import load_backend
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # name: package
 
 
-def start_keras(strategy="auto", dtype=None, join=False):
+def start_keras(strategy="auto", dtype=None, join=False, touch=True):
     """Import what trains: Keras on the backend of KERAS_BACKEND, and pictures that go to files.
 
     Args:
         strategy: as `recipes.strategies.parse_strategy` takes it; decides what the backend may use.
         dtype: "float64" if that is needed, which JAX has to be told.
         join: bool. Meet the other processes, if this is one of several.
+        touch: bool. False in a process that is to be forked: it leaves the devices alone.
 
     Raises:
         CommandError, WorldError: the backend is unknown, or not installed, or one of several processes that cannot be.
@@ -32,7 +33,7 @@ def start_keras(strategy="auto", dtype=None, join=False):
     name, count = strategies.parse_strategy(strategy)
     if backend == "jax":
         _prepare_jax(name, count, dtype)
-    load_backend(BACKENDS[backend])
+    load_backend(BACKENDS[backend], touch)
     if join and strategies.is_one_of_several():
         with killable():
             _join()

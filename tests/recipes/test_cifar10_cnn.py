@@ -160,7 +160,7 @@ def test_what_the_images_or_the_network_refuse_is_one_line(given, said):
 def test_batch_normalisation_sees_no_smaller_last_batch(variant, batches):
     images = load("digits", validation_split=0, train_images=61)
     settings = resolve(cifar10_cnn, {"variant": variant, "gradient_accumulation_steps": "1", "batch_size": 20})
-    assert cifar10_cnn._updates(settings, images) == batches * settings.epochs
+    assert cifar10_cnn.updates(settings, images) == batches * settings.epochs
     assert cifar10_cnn.batches(settings, images, False).num_batches == batches
 
 
@@ -181,7 +181,7 @@ def test_updates_of_so_many_batches(steps, updates):
     images = load("digits", train_images=64)
     given = {"optimizer": "nesterov", "epochs": 3, "batch_size": 16, "gradient_accumulation_steps": steps}
     settings = cifar10_cnn.Settings(**given, validation_split=0.1)
-    assert cifar10_cnn._updates(settings, images) == updates
+    assert cifar10_cnn.updates(settings, images) == updates
     model = cifar10_cnn.build_model(settings, images)
     callbacks = [FullBatch()] if steps == "epoch" else []
     model.fit(*images.train, batch_size=16, epochs=3, verbose=0, callbacks=callbacks)

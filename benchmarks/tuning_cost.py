@@ -1,0 +1,93 @@
+"""What a search costs besides training: seconds of a trial beyond its `fit`, and trials an hour of two workers.
+
+Trials of `cifar10_cnn` on 500 digits, three epochs each, single-threaded: one worker on one core, then two on two, in
+turns. A trial's seconds are those between its start and its result, its `fit` what its run records of its epochs.
+
+    python -m benchmarks.tuning_cost       # ten minutes on two cores
+"""
+
+import csv
+import json
+import os
+import statistics
+import tempfile
+import time
+
+import keras_tuner
+
+from benchmarks.record import write
+from recipes import cifar10_cnn
+from recipes.tuning import Place, RecipeHyperModel, StorageOracle, Tuner
+
+ROUNDS, TRIALS = 3, 8
+SETTINGS = cifar10_cnn.Settings(
+    optimizer="momentum", gradient_accumulation_steps="1", train_images=500, epochs=3, batch_size=50
+)
+SPACE = "learning_rate=0.01:1,momentum=0.0|0.9,schedule=linear|cosine"
+
+
+class Clock:
+    """Seconds of each trial, and of its `fit`."""
+
+    def __init__(self):
+        self.beyond, self.ends, self._runs = [], [], {}
+
+    def began(self, trial, slot, directory, epochs):
+        self._runs[trial.trial_id] = directory
+
+    def look(self):
+        pass
+
+    def ended(self, trial, slot, seconds):
+        with open(self._runs[trial.trial_id] / "timing.csv", newline="") as file:
+            self.beyond.append(seconds - sum(float(row["seconds"]) for row in csv.DictReader(file)))
+        self.ends.append(time.perf_counter())
+
+
+def search(workers, seed):
+    """A search on so many cores: `(seconds beyond fit of each trial, trials an hour)`."""
+    cores, clock = sorted(os.sched_getaffinity(0)), Clock()
+    hypermodel = RecipeHyperModel(cifar10_cnn, SPACE, SETTINGS)
+    with tempfile.TemporaryDirectory() as directory:
+        space = keras_tuner.HyperParameters()
+        hypermodel.declare_hyperparameters(space)
+        storage = f"sqlite:///{directory}/search.db"
+        oracle = StorageOracle(storage, hypermodel.objective(), TRIALS, seed=seed, hyperparameters=space)
+        options = {"workers": workers, "place": Place("cpu"), "directory": directory, "project_name": "search"}
+        tuner = Tuner(hypermodel, oracle, watch=clock, **options)
+        os.sched_setaffinity(0, cores[:workers])
+        try:
+            tuner.search()
+        finally:
+            os.sched_setaffinity(0, cores)
+            oracle.close()
+    first, last = clock.ends[workers - 1], clock.ends[-1]  # from when all are at work
+    return clock.beyond, 3600 * (TRIALS - workers) / (last - first)
+
+
+def main():
+    beyond, rates = [], {1: [], 2: []}
+    for seed in range(ROUNDS):
+        for workers in rates:
+            seconds, rate = search(workers, seed)
+            rates[workers].append(rate)
+            if workers == 1:
+                beyond += seconds
+            print(
+                f"{workers} workers: {rate:.0f} trials an hour; {statistics.median(seconds):.2f} s beyond fit",
+                flush=True,
+            )
+    ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
+    found = {
+        "trials": len(beyond),
+        "median_seconds_beyond_fit": statistics.median(beyond),
+        "largest_seconds_beyond_fit": max(beyond),
+        "trials_an_hour": {str(workers): statistics.median(each) for workers, each in rates.items()},
+        "two_workers_beside_one": {"min": min(ratios), "median": statistics.median(ratios), "max": max(ratios)},
+    }
+    print(json.dumps(found, indent=2))
+    write("tuning_cost", found)
+
+
+if __name__ == "__main__":
+    main()

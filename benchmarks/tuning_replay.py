@@ -1,0 +1,209 @@
+"""How good a search is for its cost, by replaying each algorithm 500 times on a table of real trainings.
+
+A replay draws the order of the 40 configurations and the seed of each; every algorithm then sees the trainings of
+`benchmarks.tuning_table` in place of its own:
+
+    random    each configuration for the longest budget
+    ours      `recipes.tuning.halving`: from scratch for each budget, or on from what the budgets have in common
+    stock     KerasTuner's own `HyperbandOracle`, with its brackets, its continued trials and its scores of best epochs
+
+What an algorithm has after some epochs is the configuration that it would return then, judged by the mean over all
+seeds of its training for the longest budget.
+
+    python -m benchmarks.tuning_replay           # a minute; no training
+"""
+
+import csv
+import functools
+import json
+import pathlib
+import statistics
+
+import keras_tuner
+import numpy as np
+
+from benchmarks.record import write
+from recipes.tuning.halving import COMPLETED, STOP, Seen, next_step
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+REPLAYS, FULL_TRIALS = 500, 20
+SHARES = (1 / 3, 2 / 3, 1)  # of the cost of random search
+RESAMPLED = 2000
+
+
+class Table:
+    """Trainings by configuration and seed.
+
+    Args:
+        rows: list of dicts as `benchmarks.tuning_table` writes them.
+    """
+
+    def __init__(self, rows):
+        self.ours, self.stock = {}, {}
+        for row in rows:
+            key = int(row["configuration"]), int(row["seed"])
+            of = self.ours if row["kind"] == "ours" else self.stock
+            scores = float(row["score"]), float(row["best"]), int(row["trained_epochs"])
+            of.setdefault(key, {})[row["way"]] = scores
+        self.configurations = sorted({configuration for configuration, _ in self.ours})
+        self.seeds = sorted({seed for _, seed in self.ours})
+        self.budgets = sorted({int(row["epochs"]) for row in rows})
+        longest = str(self.budgets[-1])
+        self.quality = {
+            c: statistics.mean(self.ours[c, seed][longest][0] for seed in self.seeds) for c in self.configurations
+        }
+
+
+def random_search(table, order, seeds):
+    """What random search has, as a list of `(cost, configuration)`: each holds from that cost on."""
+    longest = table.budgets[-1]
+    best, trace = -1.0, []
+    for number, configuration in enumerate(order[:FULL_TRIALS]):
+        score = table.ours[configuration, seeds[configuration]][str(longest)][0]
+        if score > best:
+            best = score
+            trace.append(((number + 1) * longest, configuration))
+    return trace
+
+
+def ours(table, order, seeds):
+    """The same of our halving."""
+    seen, cost, best, trace = [], 0, (-1, -1.0), []
+    while (step := next_step(seen, len(order), len(table.budgets))) != STOP:
+        configuration = order[step.configuration]
+        score, _, trained = table.ours[configuration, seeds[configuration]][str(table.budgets[step.rung])]
+        seen.append(Seen(step, COMPLETED, score))
+        cost += trained
+        if (step.rung, score) > best:
+            best = step.rung, score
+            trace.append((cost, configuration))
+    return trace
+
+
+def stock(table, order, seeds):
+    """The same of KerasTuner's Hyperband."""
+    oracle = _Replayed(order, table.budgets[-1], table.budgets[-1] // table.budgets[-2])
+    cost, best, trace, ways = 0, -1.0, [], {}
+    while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
+        values = trial.hyperparameters.values
+        configuration, parent = values["configuration"], values.get("tuner/trial_id")
+        way = str(values["tuner/epochs"]) if parent is None else f"{ways[parent]}>{values['tuner/epochs']}"
+        ways[trial.trial_id] = way
+        of = table.stock if way != str(table.budgets[-1]) else table.ours
+        _, score, _ = of[configuration, seeds[configuration]][way]
+        cost += values["tuner/epochs"] - values["tuner/initial_epoch"]
+        oracle.update_trial(trial.trial_id, {"val_accuracy": score})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        if score > best:
+            best = score
+            trace.append((cost, configuration))
+    return trace
+
+
+class _Replayed(keras_tuner.oracles.HyperbandOracle):
+    """KerasTuner's oracle, which takes configurations in a given order and keeps no files."""
+
+    def __init__(self, order, max_epochs, factor):
+        space = keras_tuner.HyperParameters()
+        space.Int("configuration", 0, max(order))
+        objective = keras_tuner.Objective("val_accuracy", "max")
+        super().__init__(objective, max_epochs=max_epochs, factor=factor, hyperparameters=space, seed=1)
+        self.verbose = 0
+        self._order = iter(order)
+
+    def _random_values(self):
+        configuration = next(self._order, None)
+        return None if configuration is None else {"configuration": configuration}
+
+    def save(self):
+        pass
+
+    def _save_trial(self, trial):
+        pass
+
+
+def has_after(table, trace, cost):
+    """Quality of what an algorithm has after so many epochs; 0 before it has anything."""
+    found = 0.0
+    for reached, configuration in trace:
+        if reached > cost:
+            break
+        found = table.quality[configuration]
+    return found
+
+
+def cost_of(table, trace, quality):
+    """Epochs after which an algorithm has that quality and keeps it; infinite if it never does."""
+    reached = np.inf
+    for cost, configuration in trace:
+        good = table.quality[configuration] >= quality
+        reached = min(reached, cost) if good else np.inf
+    return reached
+
+
+def replayed(table, replays=REPLAYS):
+    """Traces of each algorithm, a list by name."""
+    traces = {"random": [], "ours": [], "stock": []}
+    for number in range(replays):
+        rng = np.random.default_rng(number)
+        order = rng.permutation(table.configurations).tolist()
+        seeds = dict(
+            zip(table.configurations, rng.choice(table.seeds, len(table.configurations)).tolist(), strict=True)
+        )
+        for name, algorithm in (("random", random_search), ("ours", ours), ("stock", stock)):
+            traces[name].append(algorithm(table, order, seeds))
+    return traces
+
+
+def compared(table, traces):
+    """Cost and quality of the algorithms, a dict."""
+    whole = FULL_TRIALS * table.budgets[-1]
+    target = statistics.median(has_after(table, trace, whole) for trace in traces["random"])
+    costs = {name: statistics.median(cost_of(table, trace, target) for trace in each) for name, each in traces.items()}
+    at = functools.partial(_difference, table, traces)
+    return {
+        "replays": len(traces["ours"]),
+        "configurations": len(table.configurations),
+        "budgets": table.budgets,
+        "epochs_of_20_full_trials": whole,
+        "median_quality_of_20_full_trials": target,
+        "median_cost_to_reach_it": {name: _finite(cost / whole) for name, cost in costs.items()},
+        "points_above_stock": {f"{share:.2f}": at("stock", share * whole) for share in SHARES},
+        "points_above_random": {f"{share:.2f}": at("random", share * whole) for share in SHARES},
+        "saved_by_going_on": _saved(table),
+    }
+
+
+def _difference(table, traces, other, cost):
+    """Mean of our quality less another's, in points, and its 95 % interval by resampling replays."""
+    pairs = zip(traces["ours"], traces[other], strict=True)
+    points = np.array([100 * (has_after(table, a, cost) - has_after(table, b, cost)) for a, b in pairs])
+    rng = np.random.default_rng(0)
+    means = points[rng.integers(len(points), size=(RESAMPLED, len(points)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return {"mean": float(points.mean()), "low": float(low), "high": float(high)}
+
+
+def _saved(table):
+    """Share of the epochs of all budgets that need not be trained since a schedule goes on."""
+    trained = sum(sum(row[2] for row in each.values()) for each in table.ours.values())
+    return 1 - trained / (sum(table.budgets) * len(table.ours))
+
+
+def _finite(value):
+    return float(value) if np.isfinite(value) else None
+
+
+def main():
+    found = {}
+    for path in sorted(RESULTS.glob("tuning_table_*.csv")):
+        with open(path, newline="") as file:
+            table = Table(list(csv.DictReader(file)))
+        found[path.stem.removeprefix("tuning_table_")] = compared(table, replayed(table))
+    print(json.dumps(found, indent=2))
+    write("tuning_replay", found)
+
+
+if __name__ == "__main__":
+    main()

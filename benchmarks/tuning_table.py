@@ -1,0 +1,210 @@
+"""A table of real trainings that searches are replayed on (`benchmarks.tuning_replay`), so that they can be compared.
+
+40 configurations of `cifar10_cnn` (schedule with its parameters, highest rate, momentum, clipping, batch size), each
+with two seeds and three budgets:
+
+    ours    trained from scratch for the budget, the schedule compressed to it, scored by the last epoch
+    stock   as KerasTuner's Hyperband trains: the schedule is that of the longest budget; a promoted trial begins from
+            the weights of its best epoch with a new optimizer, so that the schedule starts again; scored by the best
+            epoch
+
+`stock` has a row for each way to a budget: `2`, `2>8`, `2>8>32`, `8`, `8>32` (`32` is that of ours, by its best epoch).
+Each training is a process of its own with one thread; a row is written when it is there, and what is there is not
+trained again, so that it can be interrupted.
+
+    python -m benchmarks.tuning_table digits                       # half an hour on two cores
+    python -m benchmarks.tuning_table cifar10 --data-dir DIR       # 10,000 images, some hours
+"""
+
+import argparse
+import csv
+import dataclasses
+import functools
+import itertools
+import pathlib
+import tempfile
+
+import keras
+import keras_tuner
+
+from callbacks.write_whole import write_whole
+from recipes import cifar10_cnn
+from recipes.errors import WorldError
+from recipes.tables import table as as_text
+from recipes.tuning import Facts, Place, RecipeHyperModel, work
+from recipes.tuning.distributions import at_random, drawn
+from recipes.tuning.processes import Processes, cores_of
+from recipes.tuning.trial import train_trial
+
+CONFIGURATIONS, SEEDS = 40, 2
+BUDGETS = {"digits": (2, 8, 32), "cifar10": (1, 4, 16)}  # epochs
+COMMON = {"optimizer": "momentum", "gradient_accumulation_steps": "1"}
+SETTINGS = {
+    "digits": {**COMMON, "data": "digits", "validation_split": 0.5},
+    "cifar10": {**COMMON, "data": "cifar10", "train_images": 10_000, "validation_split": 0.1},
+}
+SPACE = "schedule,learning_rate=0.001:1.0,momentum,clipping,batch_size=32|64|128"
+CHANCE = 0.1  # the score of a training that diverges
+RESULTS = pathlib.Path(__file__).parent / "results"
+
+
+def hypermodel_of(data, data_dir=None):
+    settings = cifar10_cnn.Settings(**SETTINGS[data], epochs=BUDGETS[data][-1])
+    return RecipeHyperModel(cifar10_cnn, SPACE, settings, Facts(updates=20), data_dir)
+
+
+def configurations(hypermodel):
+    """The values of each configuration; number k depends on k alone."""
+    space = keras_tuner.HyperParameters()
+    hypermodel.declare_hyperparameters(space)
+    return [drawn(space, [0, number], [], at_random) for number in range(CONFIGURATIONS)]
+
+
+def settings_of(hypermodel, values, seed, epochs):
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(values)
+    return dataclasses.replace(hypermodel.settings_of(hp), seed=seed, epochs=epochs)
+
+
+def train_ours(shared, values, seed):
+    """Rows of all budgets, each from scratch as a search trains them."""
+    budgets, rows = BUDGETS[shared.hypermodel.settings.data], []
+    with tempfile.TemporaryDirectory() as directory:
+        for epochs in budgets:
+            settings = settings_of(shared.hypermodel, values, seed, epochs)
+            row = {"kind": "ours", "way": str(epochs), "epochs": epochs, "settings": settings.schedule}
+            try:
+                trained = train_trial(
+                    cifar10_cnn, settings, directory, shared.place, budgets[-1], shared.hypermodel.data
+                )
+                with open(pathlib.Path(directory, f"epochs-{epochs}", "metrics.csv"), newline="") as file:
+                    best = max(float(line["val_accuracy"]) for line in csv.DictReader(file))
+                row |= {"trained_epochs": trained["trained_epochs"], "score": trained["val_accuracy"], "best": best}
+            except WorldError:  # it diverged
+                row |= {"trained_epochs": epochs, "score": CHANCE, "best": CHANCE}
+            rows.append(row)
+    return {"rows": rows}
+
+
+def train_stock(shared, values, seed):
+    """Rows of all ways to a budget."""
+    budgets = BUDGETS[shared.hypermodel.settings.data]
+    rows = []
+    for first in range(len(budgets) - 1):
+        rows += _way(shared, settings_of(shared.hypermodel, values, seed, budgets[-1]), budgets[first:])
+    return {"rows": rows}
+
+
+def _way(shared, settings, budgets):
+    import keras
+
+    rows, weights, done = [], None, 0
+    for number, epochs in enumerate(budgets):
+        keras.utils.clear_session()
+        model = cifar10_cnn.build_model(settings, shared.hypermodel.data)
+        if weights is not None:
+            model.set_weights(weights)  # the optimizer begins anew
+        score, best, weights = _trained(model, settings, shared.hypermodel.data, done, epochs)
+        way = ">".join(map(str, budgets[: number + 1]))
+        row = {"kind": "stock", "way": way, "epochs": epochs, "trained_epochs": epochs - done, "score": score}
+        rows.append({**row, "best": best, "settings": settings.schedule})
+        done = epochs
+    return rows
+
+
+def _trained(model, settings, images, begin, end):
+    """Train from one epoch to another: score of the last, the best, and the weights of the best."""
+    import numpy as np
+
+    keep = _Best()
+    batches = cifar10_cnn.batches(settings, images, full=False)
+    history = model.fit(
+        batches.dataset(first_epoch=begin),
+        steps_per_epoch=batches.num_batches,
+        initial_epoch=begin,
+        epochs=end,
+        validation_data=images.validation,
+        validation_batch_size=settings.batch_size,
+        shuffle=False,
+        verbose=0,
+        callbacks=[keep],
+    ).history
+    pairs = zip(history["val_accuracy"], history["val_loss"], strict=True)
+    scores = [score if np.isfinite(loss) else CHANCE for score, loss in pairs]
+    return scores[-1], max(scores), keep.weights
+
+
+class _Best(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch, as KerasTuner's `SaveBestEpoch` does."""
+
+    def __init__(self):
+        super().__init__()
+        self.score, self.weights = -1.0, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs["val_accuracy"] > self.score:
+            self.score, self.weights = logs["val_accuracy"], self.model.get_weights()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", choices=BUDGETS)
+    parser.add_argument("--data-dir")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--configurations", type=int, default=CONFIGURATIONS)
+    asked = parser.parse_args()
+    hypermodel = hypermodel_of(asked.data, asked.data_dir)
+    values = configurations(hypermodel)
+    table = RESULTS / f"tuning_table_{asked.data}.csv"
+    there = written(table)
+    kinds = {"ours": train_ours, "stock": train_stock}
+    jobs = [job for job in itertools.product(range(asked.configurations), range(SEEDS), kinds) if job not in there]
+    shared = work.Shared(hypermodel, Place("cpu", "float32", asked.data_dir))
+    with Processes(shared, "cpu") as processes, tempfile.TemporaryDirectory() as logs:
+        path = processes.scratch("data")
+        processes.call(functools.partial(work.look, path=path))
+        processes.take(path)
+
+        def start(number, slot):
+            configuration, seed, kind = jobs[number]
+            train = functools.partial(kinds[kind], values=values[configuration], seed=seed)
+            processes.start(number, train, f"{logs}/{slot}.txt", cores_of(asked.workers)[slot])
+
+        slots = {number: number for number in range(min(asked.workers, len(jobs)))}
+        for number, slot in slots.items():
+            start(number, slot)
+        waiting = iter(range(len(slots), len(jobs)))
+        while slots:
+            for ended in processes.ended(1):
+                if ended.error is not None:
+                    raise SystemExit(f"{jobs[ended.number]}: {ended.error}")
+                configuration, seed, _ = jobs[ended.number]
+                about = {"configuration": configuration, "schedule": values[configuration]["schedule"], "seed": seed}
+                add(table, [{**about, **row} for row in ended.metrics["rows"]])
+                print(f"{ended.number + 1} of {len(jobs)}", flush=True)
+                slot = slots.pop(ended.number)
+                number = next(waiting, None)
+                if number is not None:
+                    slots[number] = slot
+                    start(number, slot)
+
+
+def written(table):
+    """The trainings that a table has: (configuration, seed, kind)."""
+    if not table.exists():
+        return set()
+    with open(table, newline="") as file:
+        return {(int(row["configuration"]), int(row["seed"]), row["kind"]) for row in csv.DictReader(file)}
+
+
+def add(table, rows):
+    """Add the rows of one training; the file is written whole."""
+    there = []
+    if table.exists():
+        with open(table, newline="") as file:
+            there = list(csv.DictReader(file))
+    write_whole(table, lambda part: part.write_text(as_text([*there, *rows])))
+
+
+if __name__ == "__main__":
+    main()

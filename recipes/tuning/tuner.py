@@ -1,0 +1,238 @@
+import functools
+import itertools
+import math
+import pathlib
+import time
+
+import keras_tuner
+from keras_tuner.src.distribute import utils as distributed
+from keras_tuner.src.engine.base_tuner import BaseTuner
+
+from recipes.errors import WorldError, one_line
+from recipes.tuning import work
+from recipes.tuning.processes import Processes, cores_of, gpus_of
+from recipes.tuning.recipe_hyper_model import RecipeHyperModel
+from recipes.tuning.trial import Place
+
+RUNNING, COMPLETED, FAILED, INVALID, STOPPED, IDLE = "RUNNING", "COMPLETED", "FAILED", "INVALID", "STOPPED", "IDLE"
+POLL = 0.25  # seconds between looks at trials that run
+LOG = "output.txt"
+
+
+class Tuner(BaseTuner):
+    """Trains each trial of a search in a process of its own.
+
+    ```python
+    trial = oracle.create_trial(…)              # RUNNING, or IDLE: ask again, or STOPPED: there are no more
+    process = fork of one that has imported Keras and touched no device
+    score = the objective after the last epoch  # not finite, or an error: FAILED, and it cannot win
+    ```
+
+    Works with any oracle of KerasTuner, and as its chief or one of its workers if its variables are set. A trial of a
+    `RecipeHyperModel` is a run: `DIRECTORY/PROJECT/trials/ID`, which goes on from its last epoch when the search was
+    killed. One of any other hypermodel begins anew. What is pickled with it may be defined in a notebook.
+
+    Args:
+        hypermodel: `keras_tuner.HyperModel`, or a function that builds a model from `HyperParameters`.
+        oracle: `keras_tuner.Oracle`.
+        workers: int >= 1, trials at a time; cores and GPUs are shared out among them.
+        place: `recipes.tuning.Place`: strategy, dtype and directory of the data.
+        max_epochs: int, of a trial of the longest budget, for an oracle that gives several ("tuner/epochs").
+        directory, project_name, overwrite: as KerasTuner's tuners have them.
+        watch: object with methods `began(trial, slot, directory, epochs)`, `ended(trial, slot, seconds)` and `look()`,
+            which is called while trials run.
+
+    Raises:
+        WorldError: Keras cannot be started, or something cannot be sent to another process.
+
+    Example:
+
+    >>> import tempfile, keras_tuner
+    >>> from recipes import linear_regression
+    >>> from recipes.tuning import RecipeHyperModel, Tuner
+    >>> hypermodel = RecipeHyperModel(linear_regression, "learning_rate=0.1:1")
+    >>> oracle = keras_tuner.oracles.RandomSearchOracle(hypermodel.objective(), max_trials=2, seed=0)
+    >>> tuner = Tuner(hypermodel, oracle, directory=tempfile.mkdtemp(), project_name="line")
+    >>> tuner.search()
+    >>> tuner.get_best_hyperparameters()[0].get("learning_rate") > 0.1
+    True
+    """
+
+    def __init__(
+        self,
+        hypermodel,
+        oracle,
+        *,
+        workers=1,
+        place=None,
+        max_epochs=None,
+        directory=None,
+        project_name=None,
+        overwrite=False,
+        watch=None,
+    ):
+        self.workers, self.place, self.max_epochs = workers, place or Place(), max_epochs
+        self.watch = watch
+        super().__init__(oracle, hypermodel, directory, project_name, overwrite)
+        self.oracle.verbose = 0
+
+    def search(self, *arguments, **named_arguments):
+        """Search until the oracle says that there is no more.
+
+        Args:
+            arguments, named_arguments: for `fit` of a hypermodel that is no `RecipeHyperModel`.
+
+        Raises:
+            WorldError: too many trials in a row failed.
+        """
+        if distributed.is_chief_oracle():
+            return super().search(*arguments, **named_arguments)
+        self._begin(arguments, named_arguments)
+        dtype = self.hypermodel.recipe.DTYPE if self._is_recipe else None
+        with Processes(self._shared, self.place.strategy, dtype) as self._processes:
+            self._get_ready()
+            try:
+                self._run_all()
+            except RuntimeError as error:
+                raise WorldError(one_line(error)) from error
+            finally:
+                self._processes = None
+        return None
+
+    def save(self):
+        """Keep what KerasTuner reloads a search by, unless the oracle does."""
+        if not getattr(self.oracle, "keeps_itself", False):
+            super().save()
+
+    def run_directory(self, trial):
+        """Where a trial's run lies; the runs of one configuration lie together."""
+        if "tuner/epochs" not in trial.hyperparameters.values:
+            return self._directory(trial)
+        return self._directory(trial) / f"epochs-{trial.hyperparameters.values['tuner/epochs']}"
+
+    def load_model(self, trial):
+        """The model of a trial after its last epoch; that of a recipe is compiled and can go on."""
+        model = self.hypermodel.build(trial.hyperparameters)
+        if not self._is_recipe:
+            model.load_weights(self._directory(trial) / work.WEIGHTS)
+            return model
+        from callbacks import ExactResume
+
+        resume = ExactResume(self.run_directory(trial) / "state.npz")
+        resume.set_params({"epochs": self.hypermodel.settings_of(trial.hyperparameters).epochs})
+        resume.set_model(model)
+        resume.on_train_begin()
+        return model
+
+    def _directory(self, trial):
+        """The directory of a trial's configuration: `0007` of trial `0007-1`."""
+        several = "tuner/epochs" in trial.hyperparameters.values
+        return pathlib.Path(self.project_dir, "trials", trial.trial_id.partition("-")[0] if several else trial.trial_id)
+
+    @property
+    def _is_recipe(self):
+        return isinstance(self.hypermodel, RecipeHyperModel)
+
+    def _populate_initial_space(self):
+        """Only what is declared without building, in this process; the rest when the search begins."""
+        hp = self.oracle.get_space()
+        self.hypermodel.declare_hyperparameters(hp)
+        self.oracle.update_space(hp)
+
+    def _begin(self, arguments, named_arguments):
+        self._shared = work.Shared(self.hypermodel, self.place, arguments, named_arguments)
+        pathlib.Path(self.project_dir, "trials").mkdir(parents=True, exist_ok=True)
+        if not distributed.has_chief_oracle():
+            self.oracle.save()  # a search that is killed in its first trial is found again
+            self.save()
+
+    def _get_ready(self):
+        """What all trials share: the recipe's data, or the space that a hypermodel declares when it builds."""
+        if not self._is_recipe:
+            explore = functools.partial(work.explore, config=self.oracle.get_space().get_config())
+            config = self._processes.call(explore)["space"]
+            self.oracle.update_space(keras_tuner.HyperParameters.from_config(config))
+            return
+        path = self._processes.scratch("data")
+        self._processes.call(functools.partial(work.look, path=path))
+        self._processes.take(path)
+
+    def _run_all(self):
+        slots, running, numbers = list(range(self.workers)), {}, itertools.count()
+        while True:
+            stopped = False
+            while slots and not stopped:
+                trial = self.oracle.create_trial(self._tuner_of(slots[0]))
+                if trial.status == IDLE:
+                    break
+                stopped = trial.status == STOPPED
+                if not stopped:
+                    number, slot = next(numbers), slots.pop(0)
+                    running[number] = trial, slot, time.monotonic()
+                    self._start(number, trial, slot)
+            if stopped and not running:
+                return
+            self._wait(running, slots)
+
+    def _tuner_of(self, slot):
+        return self.tuner_id if self.workers == 1 else f"{self.tuner_id}-{slot}"
+
+    def _start(self, number, trial, slot):
+        directory = self._directory(trial)
+        directory.mkdir(parents=True, exist_ok=True)
+        log = pathlib.Path(self.project_dir, "trials", f"{trial.trial_id}.txt")
+        cores, gpus = cores_of(self.workers)[slot], gpus_of(self.workers)[slot]
+        self._processes.start(number, self._work(trial, directory), log, cores, gpus)
+        if self.watch is not None:
+            epochs = self.hypermodel.settings_of(trial.hyperparameters).epochs if self._is_recipe else None
+            self.watch.began(trial, slot, self.run_directory(trial), epochs)
+
+    def _work(self, trial, directory):
+        hp = trial.hyperparameters
+        if self._is_recipe:
+            longest = self.max_epochs or self.hypermodel.settings.epochs
+            several = longest if "tuner/epochs" in hp.values else None
+            return functools.partial(work.train_recipe, values=dict(hp.values), directory=directory, max_epochs=several)
+        return functools.partial(
+            work.train_model,
+            config=hp.get_config(),
+            directory=directory,
+            objective=self.oracle.objective.name,
+            seed=self.oracle.seed,
+        )
+
+    def _wait(self, running, slots):
+        """Wait for a moment, and take in what has ended."""
+        if self.watch is not None:
+            self.watch.look()
+        for number in [n for n, (trial, _, _) in running.items() if trial.trial_id in getattr(self.oracle, "lost", ())]:
+            self._processes.kill(number)
+        for ended in self._processes.ended(POLL):
+            trial, slot, began = running.pop(ended.number)
+            slots.append(slot)
+            slots.sort()
+            self._take_in(trial, ended)
+            if self.watch is not None:
+                self.watch.ended(trial, slot, time.monotonic() - began)
+            self.on_trial_end(trial)
+
+    def _take_in(self, trial, ended):
+        """Give the oracle what a trial has come to. Errors are final; a process that died may be tried again."""
+        objective = self.oracle.objective.name
+        trial.message = ended.error
+        if ended.metrics is None:
+            trial.status = INVALID if "its process ended" in ended.error else FAILED
+        elif objective not in ended.metrics:
+            trial.status = FAILED
+            trial.message = f"no metric '{objective}'; there are: {', '.join(ended.metrics)}"
+        elif not math.isfinite(ended.metrics[objective]):
+            trial.status = FAILED
+            trial.message = f"{objective} is {ended.metrics[objective]}"
+        else:
+            trial.status = COMPLETED
+            numbers = {n: v for n, v in ended.metrics.items() if isinstance(v, (int, float))}
+            self.oracle.update_trial(trial.trial_id, numbers)
+            trial.score = ended.metrics[objective]
+
+    def run_trial(self, trial, *arguments, **named_arguments):
+        raise NotImplementedError("Tuner.search trains trials in processes of their own")

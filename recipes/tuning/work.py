@@ -1,0 +1,139 @@
+"""What forks do for a search. Each function takes what all trials share first: a `Shared`."""
+
+import dataclasses
+import pathlib
+import pickle
+import types
+import warnings
+
+from recipes import dtypes, strategies
+from recipes.errors import CommandError
+from recipes.tuning.space import default_rates
+from recipes.tuning.trial import train_trial
+
+WEIGHTS = "model.weights.h5"
+
+
+class Shared:
+    """What all trials of a search have in common.
+
+    Args:
+        hypermodel: `keras_tuner.HyperModel`.
+        place: `Place`.
+        arguments, named_arguments: of `search`, for the hypermodel's `fit`.
+    """
+
+    def __init__(self, hypermodel, place, arguments=(), named_arguments=None):
+        self.hypermodel, self.place = hypermodel, place
+        self.arguments, self.named_arguments = arguments, named_arguments or {}
+
+    def take(self, path):
+        """Take the recipe's data from a file that `look` has written."""
+        with open(path, "rb") as file:
+            self.hypermodel.data = pickle.load(file)
+
+
+def look(shared, path):
+    """Load a recipe's data once for all trials.
+
+    Args:
+        path: of the file that they are left in, for `Shared.take`.
+
+    Returns:
+        A dict: `updates`, of a run of all epochs.
+    """
+    hypermodel = shared.hypermodel
+    with open(path, "wb") as file:
+        pickle.dump(hypermodel.data, file, protocol=5)
+    return {"updates": hypermodel.recipe.updates(hypermodel.settings, hypermodel.data)}
+
+
+def test_rates(shared, optimizer):
+    """The lowest and the highest learning rate that are worth a trial, by a range test.
+
+    Args:
+        optimizer: as `--optimizer` takes it.
+
+    Returns:
+        A dict: `low`, `high`; those of the optimizer's kind if the test finds none.
+    """
+    hypermodel = shared.hypermodel
+    recipe, given = hypermodel.recipe, {"schedule": "constant"}
+    if optimizer is not None:
+        given |= {"optimizer": optimizer, "momentum": None}
+    settings = dataclasses.replace(hypermodel.settings, **given)
+    with (
+        strategies.resolve(shared.place.strategy).scope(),
+        dtypes.policy(shared.place.dtype),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", UserWarning)  # of a test that finds nothing
+        found = recipe.find_rates(settings, hypermodel.data)
+    low, high = found or default_rates(getattr(settings, "optimizer", "batch_gd"))
+    return {"low": low, "high": high}
+
+
+def train_recipe(shared, values, directory, max_epochs):
+    """A trial of a `RecipeHyperModel`; returns as `train_trial`."""
+    import keras_tuner
+
+    hypermodel = shared.hypermodel
+    hp = keras_tuner.HyperParameters()
+    hp.values = values
+    settings = hypermodel.settings_of(hp)
+    result = train_trial(hypermodel.recipe, settings, directory, shared.place, max_epochs, hypermodel.data)
+    return {name: value for name, value in result.items() if name != "of"}
+
+
+def train_model(shared, config, directory, objective, seed):
+    """A trial of any other hypermodel: `build` and `fit`; its weights are saved.
+
+    Returns:
+        A dict: the metrics of the last epoch, or what `fit` of the hypermodel returns.
+    """
+    import keras
+    import keras_tuner
+
+    hp = keras_tuner.HyperParameters.from_config(config)
+    named = {"callbacks": [], **shared.named_arguments}
+    if "tuner/epochs" in hp.values:
+        named["epochs"] = hp.values["tuner/epochs"]
+    keras.utils.set_random_seed(seed)
+    with strategies.resolve(shared.place.strategy).scope():
+        model = shared.hypermodel.build(hp)
+        made = shared.hypermodel.fit(hp, model, *shared.arguments, **named)
+    model.save_weights(pathlib.Path(directory, WEIGHTS))
+    return _metrics(made, objective)
+
+
+def _metrics(made, objective):
+    """What `fit` of a hypermodel returns, as a dict of floats."""
+    if hasattr(made, "history"):
+        made = {name: values[-1] for name, values in made.history.items()}
+    if isinstance(made, (list, tuple)):
+        several = [_metrics(each, objective) for each in made]
+        return {name: sum(each[name] for each in several) / len(several) for name in several[0]}
+    if not isinstance(made, dict):
+        made = {objective: made}
+    try:
+        return {name: float(value) for name, value in made.items()}
+    except (TypeError, ValueError):
+        raise CommandError(
+            f"`fit` of a hypermodel returns a History, a dict of numbers or a number; this one {type(made).__name__}"
+        ) from None
+
+
+def explore(shared, config):
+    """The space that a hypermodel declares in `build`, with all of its conditions.
+
+    Returns:
+        A dict: `space`, the config of `keras_tuner.HyperParameters`.
+    """
+    import keras_tuner
+    from keras_tuner.src.engine.base_tuner import BaseTuner
+
+    hp = keras_tuner.HyperParameters.from_config(config)
+    oracle = keras_tuner.oracles.RandomSearchOracle("val_loss", hyperparameters=hp)
+    with strategies.resolve(shared.place.strategy).scope():
+        BaseTuner._activate_all_conditions(types.SimpleNamespace(oracle=oracle, hypermodel=shared.hypermodel))
+    return {"space": oracle.get_space().get_config()}

@@ -1,0 +1,75 @@
+"""The replay of searches, on tables whose answers are known."""
+
+import pytest
+
+tuning_replay = pytest.importorskip("benchmarks.tuning_replay")
+
+BUDGETS = (2, 8, 32)
+WAYS = {"2": 2, "2>8": 6, "2>8>32": 24, "8": 8, "8>32": 24}
+
+
+def table_of(ours, stock, trained=lambda epochs: epochs, configurations=40):
+    """Scores as functions of the configuration and of the budget or the way to it."""
+    rows = []
+    for c in range(configurations):
+        common = {"configuration": c, "seed": 0}
+        for epochs in BUDGETS:
+            score = {"score": ours(c, epochs), "best": ours(c, epochs), "trained_epochs": trained(epochs)}
+            rows.append({**common, "kind": "ours", "way": str(epochs), "epochs": epochs, **score})
+        for way, epochs in WAYS.items():
+            score = {"score": stock(c, way), "best": stock(c, way), "trained_epochs": epochs}
+            rows.append({**common, "kind": "stock", "way": way, "epochs": int(way.split(">")[-1]), **score})
+    return tuning_replay.Table(rows)
+
+
+def rank(c, budget):
+    return c / 100
+
+
+ORDER = list(range(40))
+SEEDS = dict.fromkeys(range(40), 0)
+
+
+def test_random_search_has_the_best_of_what_it_trained():
+    table = table_of(rank, rank)
+    trace = tuning_replay.random_search(table, [3, 7, 1, 39, *range(8, 30)], SEEDS)
+    assert trace == [(32, 3), (64, 7), (128, 39)]
+    assert tuning_replay.has_after(table, trace, 31) == 0
+    assert tuning_replay.has_after(table, trace, 127) == 0.07
+    assert tuning_replay.cost_of(table, trace, 0.05) == 64
+
+
+def test_halving_where_budgets_rank_as_the_whole_finds_the_best_at_its_known_cost():
+    """Falling order: the first four are tried at 2 epochs, the best at 8; each next three give another promotion."""
+    table = table_of(rank, rank)
+    trace = tuning_replay.ours(table, ORDER[::-1], SEEDS)
+    assert trace[0] == (2, 39)
+    assert trace[1] == (4 * 2 + 8, 39)
+    assert trace[-1][1] == 39
+    (final,) = [cost for cost, c in trace if cost > 16]
+    assert final == 16 * 2 + 4 * 8 + 32  # sixteen at the lowest rung, four above, one at the top
+
+
+def test_going_on_costs_what_was_trained():
+    table = table_of(rank, rank, trained={2: 2, 8: 6, 32: 24}.get)
+    trace = tuning_replay.ours(table, ORDER[::-1], SEEDS)
+    assert trace[-1][0] == 16 * 2 + 4 * 6 + 24
+    assert tuning_replay.compared(table, tuning_replay.replayed(table, 3))["saved_by_going_on"] == pytest.approx(
+        10 / 42
+    )
+
+
+def test_stock_hyperband_is_keras_tuners_with_its_first_bracket_and_its_continued_trials():
+    table = table_of(rank, rank)
+    trace = tuning_replay.stock(table, ORDER, SEEDS)
+    assert trace[:3] == [(2, 0), (4, 1), (6, 2)]  # KerasTuner begins with 22 trials of two epochs
+    assert trace[21] == (44, 21)
+    assert trace[-1][1] == max(c for _, c in trace)
+
+
+def test_a_search_that_is_misled_by_its_scores_is_told_by_its_quality():
+    """In stock's continued trials the worst look best; what it returns is judged by its whole training."""
+    table = table_of(rank, lambda c, way: (40 - c) / 100)
+    found = tuning_replay.compared(table, tuning_replay.replayed(table, 40))
+    assert found["points_above_stock"]["1.00"]["low"] > 5
+    assert found["median_cost_to_reach_it"]["ours"] < 1 / 3

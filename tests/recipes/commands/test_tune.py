@@ -1,0 +1,165 @@
+"""`tune`: from a command line to the best run, and on from wherever it was interrupted."""
+
+import csv
+import json
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from recipes import cifar10_cnn
+from recipes.__main__ import main
+from recipes.command_line import parse
+from recipes.commands.tune import command_of
+from recipes.run import read_json
+from recipes.settings import resolve
+
+ROOT = pathlib.Path(__file__).parents[3]
+LINE = ("linear_regression", "--max-epochs", "16", "--space", "learning_rate=0.05:0.9,momentum=0.0|0.5|0.9")
+DIGITS = (
+    *("cifar10_cnn", "--data", "digits", "--train-images", "200", "--optimizer", "momentum"),
+    *(
+        "--gradient-accumulation-steps",
+        "1",
+        "--max-epochs",
+        "4",
+        "--space",
+        "schedule=constant|linear,learning_rate=0.01:1",
+    ),
+)
+
+
+def tuned(capsys, directory, *options, recipe=LINE):
+    status = main(["tune", *recipe, "--run-dir", str(directory), "--strategy", "cpu", *options])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def rows(directory):
+    with open(directory / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "hyperband", "grid", "bayesian"])
+def test_each_tuner_ends_with_a_table_pictures_and_a_command(tmp_path, capsys, name):
+    status, out, err = tuned(capsys, tmp_path / "search", "--tuner", name, "--trials", "5")
+    assert status == 0, err
+    table = rows(tmp_path / "search")
+    assert {row["status"] for row in table} == {"COMPLETED"}
+    assert len({row["configuration"] for row in table if row["rung"] == "0"}) == 5
+    longest = [row for row in table if row["epochs"] == "16"]
+    assert table[0]["score"] == min((row["score"] for row in longest), key=float)
+    for picture in ("rates.png", "progress.png", "schedules.png"):
+        assert (tmp_path / "search" / picture).stat().st_size > 5000
+    best = json.loads((tmp_path / "search" / "result.json").read_text())["best"]
+    assert (
+        f"python -m recipes train linear_regression --variant line --learning-rate {best['settings']['learning_rate']}"
+        in out
+    )
+
+
+def test_the_command_of_the_best_trains_with_its_settings():
+    best = resolve(cifar10_cnn, {"variant": "fast", "schedule": "cosine:end=0.1,warmup=0.02", "learning_rate": 0.123})
+    asked = parse(shlex.split(command_of(cifar10_cnn, best))[3:])
+    given = {name: value for name, value in vars(asked).items() if name in cifar10_cnn.Settings.__dataclass_fields__}
+    assert resolve(cifar10_cnn, given) == best
+
+
+def test_a_search_that_is_killed_goes_on_and_ends_as_if_nothing_had_been(tmp_path, capsys):
+    options = ("--tuner", "hyperband", "--trials", "4", "--learning-rate", "0.1")
+    assert tuned(capsys, tmp_path / "whole", *options, recipe=DIGITS)[0] == 0
+    killed, directory = 0, tmp_path / "killed"
+    while not (directory / "result.json").exists():
+        process = begun(directory, *options)
+        try:
+            process.wait(timeout=6 + 2 * killed)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+    assert killed >= 1
+    keep = ("trial", "status", "score", "schedule", "learning_rate", "epochs")
+    assert [[row[name] for name in keep] for row in rows(directory)] == [
+        [row[name] for name in keep] for row in rows(tmp_path / "whole")
+    ]
+
+
+def begun(directory, *options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [
+        sys.executable,
+        "-m",
+        "recipes",
+        "tune",
+        *DIGITS,
+        "--run-dir",
+        str(directory),
+        "--strategy",
+        "cpu",
+        *options,
+    ]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_more_trials_go_on_with_the_search(tmp_path, capsys):
+    assert tuned(capsys, tmp_path, "--tuner", "random", "--trials", "2")[0] == 0
+    first = {row["trial"]: row["score"] for row in rows(tmp_path)}
+    assert tuned(capsys, tmp_path, "--tuner", "random", "--trials", "4")[0] == 0
+    now = {row["trial"]: row["score"] for row in rows(tmp_path)}
+    assert len(now) == 4
+    assert first.items() <= now.items()
+
+
+WRONG = {
+    ("--tuner", "hyperbrand"): "did you mean hyperband",
+    ("--trials", "0"): "--trials must lie in",
+    ("--workers", "0"): "--workers must lie in",
+    ("--metric", "val_accuracy"): "no metric 'val_accuracy'; there are: distance",
+    ("--space", ""): "--space",
+    ("--space", "learning_rat"): "did you mean learning_rate",
+    ("--tuner", "grid", "--storage", "sqlite:///x.db"): "grid searches on one machine",
+    ("--storage", "nonsense"): "--storage",
+    ("--max-epochs", "0"): "--epochs",
+}
+
+
+@pytest.mark.parametrize("options", WRONG)
+def test_mistakes_are_told_in_one_line_and_write_nothing(tmp_path, capsys, options):
+    recipe = ("linear_regression",) if "--space" in options else LINE
+    status, _, error = tuned(capsys, tmp_path / "search", *options, recipe=recipe)
+    assert status == 2
+    assert WRONG[options] in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_the_directory_of_another_search_is_left_as_it_is(tmp_path, capsys):
+    assert tuned(capsys, tmp_path, "--tuner", "random", "--trials", "2")[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    status, _, error = tuned(capsys, tmp_path, "--tuner", "tpe", "--trials", "2")
+    assert status == 2
+    assert "was begun with random, not tpe" in error
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+
+
+def test_a_recipe_that_raises_ends_the_search_in_one_line(tmp_path, capsys):
+    options = ("--tuner", "random", "--trials", "5", "--batch-size", "100")
+    recipe = (*LINE[:3], "--space", "learning_rate=1e30:1e35")
+    status, _, error = tuned(capsys, tmp_path, *options, recipe=recipe)
+    assert status == 1
+    assert "diverged" in error
+    assert error.count("\n") == 1
+
+
+def test_bounds_of_rates_come_from_a_range_test_that_is_made_once(tmp_path, capsys):
+    recipe = ("linear_regression", "--max-epochs", "8", "--space", "learning_rate")
+    status, out, error = tuned(capsys, tmp_path, "--tuner", "random", "--trials", "3", recipe=recipe)
+    assert status == 0, error
+    assert "Range test" in out
+    ((low, high),) = read_json(tmp_path / "facts.json")["rates"].values()
+    assert all(low <= float(row["learning_rate"]) <= high for row in rows(tmp_path))
+    assert "Range test" not in tuned(capsys, tmp_path, "--tuner", "random", "--trials", "4", recipe=recipe)[1]

@@ -1,0 +1,48 @@
+import pytest
+
+from recipes.report import search
+
+
+def trial(order, rate, score, schedule="cosine", epochs=8, status="COMPLETED"):
+    settings = {"schedule": schedule, "learning_rate": rate}
+    row = {"order": order, "epochs": epochs, "cost": epochs, "status": status, "score": score, "settings": settings}
+    return {**row, "trial": f"{order:04d}", "configuration": order, "rung": 0}
+
+
+TRIALS = [
+    trial(0, 0.1, 0.7),
+    trial(1, 0.3, 0.9, "linear:end=0.1"),
+    trial(2, 1.0, None, status="FAILED"),
+    trial(3, 0.01, 0.5, epochs=2),
+    trial(4, 0.2, 0.8),
+]
+
+
+def test_scores_stand_over_their_rates_by_family_and_failures_at_the_bottom():
+    (axes,) = search.rates(TRIALS, "val_accuracy", "max").axes
+    points = {each.get_label(): each.get_offsets().tolist() for each in axes.collections}
+    assert points == {"cosine": [[0.1, 0.7], [0.01, 0.5], [0.2, 0.8]], "linear": [[0.3, 0.9]]}
+    (failed,) = axes.get_lines()
+    assert list(failed.get_xdata()) == [1.0]
+    sizes = axes.collections[0].get_sizes()
+    assert sizes[0] == sizes[2] > sizes[1]
+    assert (axes.get_xscale(), axes.get_ylabel()) == ("log", "val_accuracy")
+
+
+@pytest.mark.parametrize(("direction", "best"), [("max", [0.7, 0.9, 0.9, 0.9]), ("min", [0.7, 0.7, 0.7, 0.7])])
+def test_the_best_so_far_is_that_of_the_longest_budget_at_what_it_cost(direction, best):
+    (axes,) = search.progress(TRIALS, "score", direction).axes
+    trials, steps = axes.get_lines()
+    assert [list(trials.get_xdata()), list(trials.get_ydata())] == [[8, 16, 34], [0.7, 0.9, 0.8]]
+    assert [list(steps.get_xdata()), list(steps.get_ydata())] == [[8, 16, 34, 34], best]
+
+
+def test_the_best_schedules_are_drawn_as_they_are():
+    (axes,) = search.schedules(TRIALS, "val_accuracy", "max").axes
+    lines = axes.get_lines()
+    assert [line.get_label() for line in lines] == ["0.9: linear:end=0.1", "0.8: cosine", "0.7: cosine"]
+    linear = lines[0].get_ydata()
+    assert linear[0] == pytest.approx(0.3)
+    assert linear[-1] == pytest.approx(0.03, rel=0.02)
+    assert lines[2].get_ydata()[0] == pytest.approx(0.1)
+    assert lines[2].get_ydata()[-1] == pytest.approx(0, abs=1e-4)

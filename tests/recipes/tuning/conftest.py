@@ -1,0 +1,31 @@
+import os
+
+import pytest
+
+from recipes.tuning.processes import Processes
+from tests.recipes.tuning.databases import PostgreSQL, why_no_postgresql
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with Processes({"factor": 3}) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    why = why_no_postgresql()
+    if why and os.environ.get("CI") != "true":
+        pytest.skip(why)
+    server = PostgreSQL()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def storage(request, tmp_path):
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'search.db'}"
+    server = request.getfixturevalue("postgresql")
+    return server.new(f"test_{abs(hash(str(tmp_path)))}")

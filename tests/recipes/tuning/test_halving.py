@@ -1,0 +1,84 @@
+"""What successive halving trains next, against the rule worked out by hand."""
+
+import random
+
+import pytest
+
+from recipes.tuning.halving import COMPLETED, FAILED, RUNNING, STOP, WAIT, Seen, Step, next_step, rungs_of
+
+RUNGS = {
+    (32, 4, 3): (2, 8, 32),
+    (27, 3, 3): (3, 9, 27),
+    (27, 3, 4): (1, 3, 9, 27),
+    (5, 4, 3): (1, 5),
+    (3, 4, 3): (3,),
+    (1, 4, 3): (1,),
+}
+
+
+@pytest.mark.parametrize("given", RUNGS)
+def test_each_rung_has_a_factor_more_epochs_up_to_the_last(given):
+    max_epochs, factor, count = given
+    assert rungs_of(max_epochs, factor, count) == RUNGS[given]
+
+
+def test_trains_the_best_quarter_of_each_rung_on():
+    """16 configurations whose score is their number, one worker: 16 + 4 + 1 trials, and the best gets to the top."""
+    seen = []
+    while (step := next_step(seen, count=16, rungs=3)) != STOP:
+        seen.append(Seen(step, COMPLETED, float(step.configuration)))
+    of_rung = [sorted(each.step.configuration for each in seen if each.step.rung == rung) for rung in range(3)]
+    assert of_rung[0] == list(range(16))
+    assert of_rung[2] == [15] or 15 in of_rung[2]
+    assert len(of_rung[1]) >= 4
+    assert {12, 13, 14, 15} <= set(of_rung[1])
+
+
+def test_promotes_as_soon_as_a_quarter_is_known():
+    seen = [Seen(Step(i), COMPLETED, score) for i, score in enumerate([0.1, 0.4, 0.3])]
+    assert next_step(seen, count=16, rungs=3) == Step(3)
+    seen.append(Seen(Step(3), COMPLETED, 0.2))
+    assert next_step(seen, count=16, rungs=3) == Step(1, 1)
+    seen.append(Seen(Step(1, 1), RUNNING))
+    assert next_step(seen, count=16, rungs=3) == Step(4)
+
+
+def test_nothing_that_failed_is_promoted_but_it_counts_in_its_rung():
+    seen = [Seen(Step(i), FAILED) for i in range(3)] + [Seen(Step(3), COMPLETED, 0.0)]
+    assert next_step(seen, count=4, rungs=2) == Step(3, 1)
+    assert next_step([Seen(Step(0), FAILED)], count=1, rungs=2) == STOP
+
+
+def test_at_the_end_the_best_reaches_the_top_even_of_few():
+    seen = [Seen(Step(0), COMPLETED, 0.5), Seen(Step(1), COMPLETED, 0.9)]
+    assert next_step(seen, count=2, rungs=3) == Step(1, 1)
+    seen.append(Seen(Step(1, 1), COMPLETED, 0.9))
+    assert next_step(seen, count=2, rungs=3) == Step(1, 2)
+    seen.append(Seen(Step(1, 2), COMPLETED, 0.9))
+    assert next_step(seen, count=2, rungs=3) == STOP
+
+
+def test_waits_for_what_runs():
+    assert next_step([Seen(Step(0), RUNNING)], count=1, rungs=2) == WAIT
+    assert next_step([Seen(Step(0), COMPLETED, 1.0)], count=1, rungs=1) == STOP
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_workers_that_end_in_any_order_train_nothing_twice_and_all_of_it(seed):
+    """Eight at a time, ending at random: each step once, every configuration, and the search ends."""
+    generator, ended, running = random.Random(seed), [], []
+    for _ in range(1000):
+        step = next_step([*ended, *(Seen(each, RUNNING) for each in running)], count=20, rungs=3)
+        if isinstance(step, Step) and len(running) < 8:
+            running.append(step)
+            continue
+        if not running:
+            break
+        done = running.pop(generator.randrange(len(running)))
+        ended.append(Seen(done, COMPLETED, generator.random()))
+    steps = [each.step for each in ended]
+    assert len(set(steps)) == len(steps)
+    assert {each.configuration for each in steps if each.rung == 0} == set(range(20))
+    best = max((each for each in ended if each.step.rung == 0), key=lambda each: each.score)
+    assert Step(best.step.configuration, 1) in steps
+    assert any(each.rung == 2 for each in steps)

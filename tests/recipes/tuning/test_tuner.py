@@ -1,0 +1,152 @@
+"""Searches through KerasTuner's own oracles, and what they find."""
+
+import json
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from recipes import linear_regression
+from recipes.errors import WorldError
+from recipes.tuning import Place, RecipeHyperModel, Tuner
+
+SETTINGS = linear_regression.Settings(epochs=20)
+SPACE = "learning_rate=0.05:0.9,momentum=0.0|0.5|0.9"
+
+
+def tuner_of(directory, oracle=keras_tuner.oracles.RandomSearchOracle, hypermodel=None, place="cpu", **options):
+    hypermodel = hypermodel or RecipeHyperModel(linear_regression, SPACE, SETTINGS)
+    objective = hypermodel.objective() if isinstance(hypermodel, RecipeHyperModel) else "val_loss"
+    made = oracle(objective=objective, seed=3, **{"max_trials": 4, **options.pop("oracle_options", {})})
+    return Tuner(hypermodel, made, directory=directory, project_name="search", place=Place(place), **options)
+
+
+def found(tuner):
+    return {trial.trial_id: (dict(trial.hyperparameters.values), trial.score) for trial in tuner.oracle.trials.values()}
+
+
+@pytest.mark.parametrize("name", ["RandomSearchOracle", "GridSearchOracle", "BayesianOptimizationOracle"])
+def test_kerastuners_oracles_search_and_the_best_is_the_best(tmp_path, name):
+    tuner = tuner_of(tmp_path, getattr(keras_tuner.oracles, name))
+    tuner.search()
+    scores = [score for _, score in found(tuner).values()]
+    assert len(scores) == 4
+    best = tuner.oracle.get_best_trials(1)[0]
+    assert best.score == min(scores)
+    assert tuner.get_best_hyperparameters()[0].values == best.hyperparameters.values
+    model = tuner.get_best_models()[0]
+    judged = linear_regression.validate(model, SETTINGS, tuner.hypermodel.data)
+    assert judged["distance"] == pytest.approx(best.score, rel=1e-9)
+
+
+def test_kerastuners_hyperband_gets_schedules_that_end_with_each_budget(tmp_path):
+    settings = linear_regression.Settings(epochs=9, schedule="linear")
+    hypermodel = RecipeHyperModel(linear_regression, SPACE, settings)
+    tuner = tuner_of(
+        tmp_path, keras_tuner.oracles.HyperbandOracle, hypermodel, oracle_options={"max_epochs": 9, "max_trials": None}
+    )
+    tuner.search()
+    budgets = {trial.hyperparameters.values["tuner/epochs"] for trial in tuner.oracle.trials.values()}
+    assert budgets >= {3, 9}
+    for trial in tuner.oracle.trials.values():
+        directory = tuner.run_directory(trial)
+        config = json.loads((directory / "config.json").read_text())
+        last = (directory / "metrics.csv").read_text().splitlines()[-1].split(",")
+        assert config["epochs"] == trial.hyperparameters.values["tuner/epochs"] == int(last[0]) + 1
+
+
+def test_the_same_seed_gives_the_same_trials_and_scores_with_one_worker_or_two(tmp_path):
+    one, again, two = (tuner_of(tmp_path / name, workers=workers) for name, workers in [("a", 1), ("b", 1), ("c", 2)])
+    for tuner in (one, again, two):
+        tuner.search()
+    assert found(one) == found(again) == found(two)
+
+
+def test_what_was_searched_is_not_searched_again(tmp_path):
+    tuner_of(tmp_path).search()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
+    tuner = tuner_of(tmp_path)
+    tuner.search()
+    assert len(before) == 4
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")} == before
+
+
+class Users(keras_tuner.HyperModel):
+    """A hypermodel as people write them, with a condition in it, and trials that fail."""
+
+    def build(self, hp):
+        model = keras.Sequential([keras.Input((3,))])
+        if hp.Choice("layers", ["none", "one"]) == "one":
+            with hp.conditional_scope("layers", ["one"]):
+                model.add(keras.layers.Dense(hp.Int("units", 2, 8)))
+        model.add(keras.layers.Dense(1))
+        model.compile(keras.optimizers.SGD(hp.Float("rate", 1e-3, 0.1, sampling="log")), "mse")
+        return model
+
+
+def test_any_hypermodel_is_searched_by_its_last_epoch(tmp_path):
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+    tuner = tuner_of(tmp_path, hypermodel=Users(), oracle_options={"max_trials": 6})
+    tuner.search(x, x.sum(axis=1), epochs=2, validation_split=0.25, verbose=0)
+    trials = tuner.oracle.trials.values()
+    assert [trial.status for trial in trials] == ["COMPLETED"] * 6
+    assert any("units" in trial.hyperparameters.values for trial in trials)
+    model = tuner.get_best_models()[0]
+    loss = model.evaluate(x[48:], x[48:].sum(axis=1), verbose=0)
+    assert loss == pytest.approx(tuner.oracle.get_best_trials()[0].score, rel=1e-5)
+
+
+class Fails(Users):
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def fit(self, hp, model, *args, **kwargs):
+        if self.how == "raises":
+            raise ValueError("the recipe is out of flour")
+        if self.how == "crashes":
+            import os
+
+            os.kill(os.getpid(), 11)
+        return {"infinite": {"val_loss": -np.inf}, "nan": {"val_loss": np.nan}, "unknown": {"val_lost": 1.0}}[self.how]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("raises", "ValueError: the recipe is out of flour"),
+        ("crashes", "ended with signal 11"),
+        ("infinite", "val_loss is -inf"),
+        ("nan", "val_loss is nan"),
+        ("unknown", "no metric 'val_loss'; there are: val_lost"),
+    ],
+)
+def test_a_trial_that_fails_never_wins_and_three_in_a_row_end_the_search_in_one_line(tmp_path, how, message):
+    tuner = tuner_of(tmp_path, hypermodel=Fails(how))
+    with pytest.raises(WorldError, match="exceeded the limit of 3") as error:
+        tuner.search()
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert all(trial.status == "FAILED" for trial in tuner.oracle.trials.values())
+
+
+def test_a_metric_that_no_recipe_has_is_refused():
+    from recipes.errors import CommandError
+
+    with pytest.raises(CommandError, match="no metric 'distanz'; did you mean distance"):
+        RecipeHyperModel(linear_regression, SPACE).objective("distanz")
+
+
+def test_kerastuners_own_tuner_takes_a_recipe_too(tmp_path):
+    hypermodel = RecipeHyperModel(linear_regression, SPACE, SETTINGS)
+    tuner = keras_tuner.RandomSearch(
+        hypermodel, hypermodel.objective(), max_trials=2, seed=3, directory=tmp_path, project_name="stock"
+    )
+    tuner.oracle.verbose = 0
+    tuner.search()
+    ours = tuner_of(tmp_path, oracle_options={"max_trials": 2})
+    ours.search()
+    assert sorted(score for _, score in found(ours).values()) == pytest.approx(
+        sorted(trial.score for trial in tuner.oracle.trials.values()), rel=1e-9
+    )
