@@ -180,7 +180,7 @@ def main():
                     raise SystemExit(f"{jobs[ended.number]}: {ended.error}")
                 configuration, seed, _ = jobs[ended.number]
                 about = {"configuration": configuration, "schedule": values[configuration]["schedule"], "seed": seed}
-                add(table, [{**about, **row} for row in ended.metrics["rows"]])
+                add(table, [{**about, **row} for row in ended.answer["rows"]])
                 print(f"{ended.number + 1} of {len(jobs)}", flush=True)
                 slot = slots.pop(ended.number)
                 number = next(waiting, None)

@@ -146,7 +146,7 @@ def _work(start, shared):
     from recipes.errors import CommandError, WorldError, one_line
 
     try:
-        answer = {"metrics": pickle.loads(start.work)(shared)}
+        answer = {"answer": pickle.loads(start.work)(shared)}
     except (CommandError, WorldError) as error:
         answer = {"error": str(error)}
     except Exception as error:

@@ -17,10 +17,10 @@ GONE = "the process that trials are started from has ended; the same command goe
 
 
 class Ended(typing.NamedTuple):
-    """A trial that has ended: its number, and its metrics or, in one line, why it has none."""
+    """A trial that has ended: its number, and what its work returned or, in one line, why it did not."""
 
     number: int
-    metrics: dict | None
+    answer: dict | None
     error: str | None = None
 
 
@@ -66,7 +66,7 @@ class Processes:
 
         Args:
             number: int, its own.
-            work: function of what is shared; what it returns, a dict of numbers, are the metrics.
+            work: function of what is shared; it returns a dict for JSON.
             log: path of the file that its output is added to.
             cores: ints, of the processor, which it may use.
             gpus: strs, as CUDA_VISIBLE_DEVICES has them; None for whatever there is.
@@ -85,7 +85,7 @@ class Processes:
             pass
         if ended[0].error is not None:
             raise WorldError(ended[0].error)
-        return ended[0].metrics
+        return ended[0].answer
 
     def scratch(self, name):
         """Path of a file that is there until these are closed."""
@@ -138,7 +138,7 @@ class Processes:
             return Ended(ended, None, f"its process ended with {_in_words(status)}")
         answer = json.loads(path.read_text())
         path.unlink()
-        return Ended(ended, answer.get("metrics"), answer.get("error"))
+        return Ended(ended, answer.get("answer"), answer.get("error"))
 
 
 def dumps(thing):

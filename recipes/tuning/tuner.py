@@ -8,7 +8,7 @@ import keras_tuner
 from keras_tuner.src.distribute import utils as distributed
 from keras_tuner.src.engine.base_tuner import BaseTuner
 
-from recipes.errors import WorldError, one_line
+from recipes.errors import WorldError
 from recipes.tuning import work
 from recipes.tuning.processes import Processes, cores_of, gpus_of
 from recipes.tuning.recipe_hyper_model import RecipeHyperModel
@@ -94,7 +94,7 @@ class Tuner(BaseTuner):
             try:
                 self._run_all()
             except RuntimeError as error:
-                raise WorldError(one_line(error)) from error
+                raise WorldError(" ".join(str(error).split())) from error
             finally:
                 self._processes = None
         return None
@@ -219,20 +219,19 @@ class Tuner(BaseTuner):
     def _take_in(self, trial, ended):
         """Give the oracle what a trial has come to. Errors are final; a process that died may be tried again."""
         objective = self.oracle.objective.name
-        trial.message = ended.error
-        if ended.metrics is None:
-            trial.status = INVALID if "its process ended" in ended.error else FAILED
-        elif objective not in ended.metrics:
-            trial.status = FAILED
-            trial.message = f"no metric '{objective}'; there are: {', '.join(ended.metrics)}"
-        elif not math.isfinite(ended.metrics[objective]):
-            trial.status = FAILED
-            trial.message = f"{objective} is {ended.metrics[objective]}"
+        if ended.answer is None:
+            trial.status, trial.message = INVALID if "its process ended" in ended.error else FAILED, ended.error
+            return
+        metrics = {n: v for n, v in ended.answer["metrics"].items() if isinstance(v, (int, float))}
+        if "hyperparameters" in ended.answer:
+            trial.hyperparameters = keras_tuner.HyperParameters.from_config(ended.answer["hyperparameters"])
+        if objective not in metrics:
+            trial.status, trial.message = FAILED, f"no metric '{objective}'; there are: {', '.join(metrics)}"
+        elif not math.isfinite(metrics[objective]):
+            trial.status, trial.message = FAILED, f"{objective} is {metrics[objective]}"
         else:
-            trial.status = COMPLETED
-            numbers = {n: v for n, v in ended.metrics.items() if isinstance(v, (int, float))}
-            self.oracle.update_trial(trial.trial_id, numbers)
-            trial.score = ended.metrics[objective]
+            trial.status, trial.score = COMPLETED, metrics[objective]
+            self.oracle.update_trial(trial.trial_id, metrics)
 
     def run_trial(self, trial, *arguments, **named_arguments):
         raise NotImplementedError("Tuner.search trains trials in processes of their own")

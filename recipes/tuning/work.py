@@ -74,7 +74,11 @@ def test_rates(shared, optimizer):
 
 
 def train_recipe(shared, values, directory, max_epochs):
-    """A trial of a `RecipeHyperModel`; returns as `train_trial`."""
+    """A trial of a `RecipeHyperModel`.
+
+    Returns:
+        A dict: `metrics`, as `train_trial` gives them.
+    """
     import keras_tuner
 
     hypermodel = shared.hypermodel
@@ -82,14 +86,15 @@ def train_recipe(shared, values, directory, max_epochs):
     hp.values = values
     settings = hypermodel.settings_of(hp)
     result = train_trial(hypermodel.recipe, settings, directory, shared.place, max_epochs, hypermodel.data)
-    return {name: value for name, value in result.items() if name != "of"}
+    return {"metrics": {name: value for name, value in result.items() if name != "of"}}
 
 
 def train_model(shared, config, directory, objective, seed):
     """A trial of any other hypermodel: `build` and `fit`; its weights are saved.
 
     Returns:
-        A dict: the metrics of the last epoch, or what `fit` of the hypermodel returns.
+        A dict: `metrics` of the last epoch, or what `fit` of the hypermodel returns; `hyperparameters`, a config, with
+        those that came up on the way.
     """
     import keras
     import keras_tuner
@@ -103,7 +108,7 @@ def train_model(shared, config, directory, objective, seed):
         model = shared.hypermodel.build(hp)
         made = shared.hypermodel.fit(hp, model, *shared.arguments, **named)
     model.save_weights(pathlib.Path(directory, WEIGHTS))
-    return _metrics(made, objective)
+    return {"metrics": _metrics(made, objective), "hyperparameters": hp.get_config()}
 
 
 def _metrics(made, objective):

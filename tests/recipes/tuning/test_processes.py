@@ -25,7 +25,7 @@ def results(processes, works, log, cores=(0,), seconds=60):
 def test_work_gets_what_is_shared_and_its_answer_comes_back(processes, tmp_path):
     factor = 2  # of a closure, which plain pickle does not take
     found = results(processes, [lambda shared: {"product": shared["factor"] * factor}], tmp_path / "log")
-    assert found[0].metrics == {"product": 6}
+    assert found[0].answer == {"product": 6}
     assert found[0].error is None
 
 
@@ -38,9 +38,9 @@ def test_each_is_a_process_of_its_own_with_its_cores_threads_and_output(processe
         return {"pid": os.getpid(), "cores": len(os.sched_getaffinity(0)), "threads": threads}
 
     found = results(processes, [look, look], tmp_path / "log")
-    assert len({found[i].metrics["pid"] for i in (0, 1)} | {os.getpid()}) == 3
-    assert [found[i].metrics["cores"] for i in (0, 1)] == [1, 1]
-    assert [found[i].metrics["threads"] for i in (0, 1)] == [1, 1]
+    assert len({found[i].answer["pid"] for i in (0, 1)} | {os.getpid()}) == 3
+    assert [found[i].answer["cores"] for i in (0, 1)] == [1, 1]
+    assert [found[i].answer["threads"] for i in (0, 1)] == [1, 1]
     assert (tmp_path / "log").read_text().count("hello from the fork") == 2
 
 
@@ -56,7 +56,7 @@ def test_keras_trains_in_a_fork(processes, tmp_path):
 
     found = results(processes, [train], tmp_path / "log")
     assert found[0].error is None
-    assert found[0].metrics["last"] < found[0].metrics["first"]
+    assert found[0].answer["last"] < found[0].answer["first"]
 
 
 def test_an_error_is_one_line_and_harms_no_other(processes, tmp_path):
@@ -79,7 +79,7 @@ def test_an_error_is_one_line_and_harms_no_other(processes, tmp_path):
     assert errors[2] == f"its process ended with signal {signal.SIGSEGV.value}"
     assert errors[3] == "its process ended with status 7"
     assert errors[4] is None
-    assert found[4].metrics == {"x": 1}
+    assert found[4].answer == {"x": 1}
 
 
 def test_one_can_be_killed(processes, tmp_path):

@@ -18,7 +18,7 @@ SPACE = "learning_rate=0.05:0.9,momentum=0.0|0.5|0.9"
 def tuner_of(directory, oracle=keras_tuner.oracles.RandomSearchOracle, hypermodel=None, place="cpu", **options):
     hypermodel = hypermodel or RecipeHyperModel(linear_regression, SPACE, SETTINGS)
     objective = hypermodel.objective() if isinstance(hypermodel, RecipeHyperModel) else "val_loss"
-    made = oracle(objective=objective, seed=3, **{"max_trials": 4, **options.pop("oracle_options", {})})
+    made = oracle(objective=objective, seed=3, **options.pop("oracle_options", {"max_trials": 4}))
     return Tuner(hypermodel, made, directory=directory, project_name="search", place=Place(place), **options)
 
 
@@ -43,9 +43,7 @@ def test_kerastuners_oracles_search_and_the_best_is_the_best(tmp_path, name):
 def test_kerastuners_hyperband_gets_schedules_that_end_with_each_budget(tmp_path):
     settings = linear_regression.Settings(epochs=9, schedule="linear")
     hypermodel = RecipeHyperModel(linear_regression, SPACE, settings)
-    tuner = tuner_of(
-        tmp_path, keras_tuner.oracles.HyperbandOracle, hypermodel, oracle_options={"max_epochs": 9, "max_trials": None}
-    )
+    tuner = tuner_of(tmp_path, keras_tuner.oracles.HyperbandOracle, hypermodel, oracle_options={"max_epochs": 9})
     tuner.search()
     budgets = {trial.hyperparameters.values["tuner/epochs"] for trial in tuner.oracle.trials.values()}
     assert budgets >= {3, 9}
