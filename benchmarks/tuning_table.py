@@ -161,9 +161,7 @@ def main():
     jobs = [job for job in itertools.product(range(asked.configurations), range(SEEDS), kinds) if job not in there]
     shared = work.Shared(hypermodel, Place("cpu", "float32", asked.data_dir))
     with Processes(shared, "cpu") as processes, tempfile.TemporaryDirectory() as logs:
-        path = processes.scratch("data")
-        processes.call(functools.partial(work.look, path=path))
-        processes.take(path)
+        processes.share(work.look)
 
         def start(number, slot):
             configuration, seed, kind = jobs[number]

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import functools
 import shlex
@@ -65,54 +66,57 @@ def _described(search):
 
 
 def _search(recipe, settings, search, run, strategy, dtype, data_dir):
-    from recipes.tuning import Place, RecipeHyperModel, Tuner
+    from recipes.tuning import Place, RecipeHyperModel, Tuner, work
+    from recipes.tuning.processes import Processes
     from recipes.tuning.progress import Progress
 
     place = Place(strategy, dtype, data_dir)
-    hypermodel = RecipeHyperModel(
-        recipe, search.space, settings, _facts(recipe, settings, search, run, place), data_dir
-    )
+    hypermodel = RecipeHyperModel(recipe, search.space, settings, data_dir=data_dir)
     objective = hypermodel.objective(search.metric)
-    oracle = _oracle(hypermodel, objective, search, run)
-    tuner = Tuner(
-        hypermodel,
-        oracle,
-        workers=search.workers,
-        place=place,
-        directory=run.directory.parent,
-        project_name=run.directory.name,
-        watch=Progress(search.workers, objective),
-    )
-    tuner.search()
-    return _ranked(tuner, hypermodel, objective)
+    with Processes(work.Shared(hypermodel, place), strategy, recipe.DTYPE) as processes:
+        hypermodel.facts = _facts(hypermodel, search, run, processes)
+        oracle = _oracle(hypermodel, objective, search, run)
+        tuner = Tuner(
+            hypermodel,
+            oracle,
+            workers=search.workers,
+            place=place,
+            directory=run.directory.parent,
+            project_name=run.directory.name,
+            watch=Progress(search.workers, objective),
+            processes=processes,
+        )
+        with contextlib.closing(oracle) if hasattr(oracle, "close") else contextlib.nullcontext():
+            tuner.search()
+            return _ranked(tuner, hypermodel, objective)
 
 
-def _facts(recipe, settings, search, run, place):
+def _facts(hypermodel, search, run, processes):
     """What has to be known before the space can be declared; measured once, and kept in the run directory."""
+    from recipes.tuning import work
+
+    updates = processes.share(work.look)["updates"]
     known = read_json(run.directory / "facts.json")
     if known is None:
-        known = _measured(recipe, settings, search, place)
+        epochs = hypermodel.settings.epochs
+        shortest = rungs_of(epochs)[0] if search.tuner == "hyperband" else epochs
+        known = {"rates": _tested_rates(hypermodel, processes), "updates": max(updates * shortest // epochs, 1)}
         run.write_json("facts.json", known)
     return Facts(**known)
 
 
-def _measured(recipe, settings, search, place):
-    from recipes.tuning import RecipeHyperModel, work
-    from recipes.tuning.processes import Processes
+def _tested_rates(hypermodel, processes):
+    """The lowest and the highest rate of each optimizer that is searched, if nothing says what they are."""
+    from recipes.tuning import work
 
-    space = parse_space(search.space, recipe)
-    hypermodel = RecipeHyperModel(recipe, search.space, settings, data_dir=place.data_dir)
-    with Processes(work.Shared(hypermodel, place), place.strategy, recipe.DTYPE) as processes:
-        path = processes.scratch("data")
-        updates = processes.call(functools.partial(work.look, path=path))["updates"]
-        processes.take(path)
-        rates = {}
-        for optimizer in optimizers_of(space, settings) if space.get("learning_rate", "") is None else ():
-            found = processes.call(functools.partial(work.test_rates, optimizer=optimizer))
-            rates[optimizer] = [_rounded(found["low"]), _rounded(found["high"])]
-            print(f"Range test of {optimizer}: learning rates from {rates[optimizer][0]:g} to {rates[optimizer][1]:g}.")
-    shortest = rungs_of(settings.epochs)[0] if search.tuner == "hyperband" else settings.epochs
-    return {"rates": rates, "updates": max(updates * shortest // settings.epochs, 1)}
+    rates = {}
+    if hypermodel.space.get("learning_rate", "given") is not None:
+        return rates
+    for optimizer in optimizers_of(hypermodel.space, hypermodel.settings):
+        found = processes.call(functools.partial(work.test_rates, optimizer=optimizer))
+        rates[optimizer] = [_rounded(found["low"]), _rounded(found["high"])]
+        print(f"Range test of {optimizer}: learning rates from {rates[optimizer][0]:g} to {rates[optimizer][1]:g}.")
+    return rates
 
 
 def _rounded(rate):

@@ -29,8 +29,8 @@ def rates(trials, metric, direction):
             [row["settings"]["learning_rate"] for row in mine],
             [row["score"] for row in mine],
             [20 + 80 * row["epochs"] / longest for row in mine],
-            COLOURS[i % len(COLOURS)],
-            MARKS[i % len(MARKS)],
+            color=COLOURS[i % len(COLOURS)],
+            marker=MARKS[i % len(MARKS)],
             alpha=0.75,
             label=family,
         )

@@ -36,7 +36,6 @@ def active(space, values):
     hps = keras_tuner.HyperParameters()
     hps.values = dict(values)
     for hp in space.space:
-        hps.merge([hp])
         if hp.name in values and hps.is_active(hp):
             yield hp
 
@@ -64,7 +63,6 @@ def drawn(space, seeds, others, choose):
 def _drawn(space, numbers, choose):
     hps = keras_tuner.HyperParameters()
     for hp, number in zip(space.space, numbers, strict=False):
-        hps.merge([hp])
         if hps.is_active(hp):
             hps.values[hp.name] = choose(hp, number)
     return hps.values
@@ -89,9 +87,7 @@ def by_tpe(study, seed):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(
-            seed=seed, multivariate=True, group=True, constant_liar=True, warn_independent_sampling=False
-        )
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
     trial = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING)
     together = sampler.sample_relative(study, trial, sampler.infer_relative_search_space(study, trial))
 

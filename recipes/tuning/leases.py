@@ -11,8 +11,9 @@ import sqlalchemy
 from optuna.storages._rdb import models
 from sqlalchemy import orm
 
-from recipes.errors import WorldError, one_line
+from recipes.errors import CommandError, WorldError, one_line
 
+TRIES = 5  # to make the tables, while others do
 PAUSE = 1.0  # seconds between tries while the database does not answer
 TABLES = sqlalchemy.MetaData()
 LEASES = sqlalchemy.Table(
@@ -37,6 +38,7 @@ class Leases:
         seconds: float > 0, how long a lease lasts.
 
     Raises:
+        CommandError: the URL is none.
         WorldError: the database cannot be reached.
 
     Attributes:
@@ -48,15 +50,16 @@ class Leases:
         self.seconds, self.lost, self._tokens, self._owner = seconds, set(), {}, owner()
         self.is_sqlite = url.startswith("sqlite")
         url = _with_driver(url)
+        options = {"connect_args": {"timeout": 60}} if self.is_sqlite else {"pool_pre_ping": True}
         try:
-            options = {"connect_args": {"timeout": 60}} if self.is_sqlite else {"pool_pre_ping": True}
-            self.storage = optuna.storages.RDBStorage(url, options)
+            self.storage = _with_tables(url, options)
             self._engine = sqlalchemy.create_engine(url, **options)
-            if self.is_sqlite:
-                _lock_at_begin(self._engine)
-            TABLES.create_all(self._engine)
+        except sqlalchemy.exc.ArgumentError as error:
+            raise CommandError(f"--storage {_without_password(url)}: {one_line(error)}") from error
         except (sqlalchemy.exc.SQLAlchemyError, ImportError, optuna.exceptions.OptunaError) as error:
             raise WorldError(f"--storage {_without_password(url)}: {one_line(error)}") from error
+        if self.is_sqlite:
+            _lock_at_begin(self._engine)
         self._ended = threading.Event()
         threading.Thread(target=self._renew, name="leases", daemon=True).start()
 
@@ -157,6 +160,24 @@ class Leases:
             renewed = LEASES.update().where(mine).values(expires=self._now(session) + self.seconds)
             if session.execute(renewed).rowcount == 0 and self._tokens.get(trial) == token:
                 self.lost.add(trial)
+
+
+def _with_tables(url, options):
+    """Optuna's storage, with our table beside its own. Several processes may be making them."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for attempt in reversed(range(TRIES)):
+        try:
+            storage = optuna.storages.RDBStorage(url, options)
+            TABLES.create_all(storage.engine)
+            return storage
+        except (
+            sqlalchemy.exc.IntegrityError,
+            sqlalchemy.exc.ProgrammingError,
+            sqlalchemy.exc.OperationalError,
+        ) as error:
+            if attempt == 0 or not any(word in str(error) for word in ("already exists", "UNIQUE", "unique", "locked")):
+                raise
+            time.sleep(PAUSE)
 
 
 def _lock_at_begin(engine):

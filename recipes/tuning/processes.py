@@ -1,3 +1,4 @@
+import functools
 import json
 import multiprocessing
 import os
@@ -80,20 +81,26 @@ class Processes:
         Raises:
             WorldError: it failed.
         """
-        self.start(CALL, function, self.scratch("output.txt"), sorted(os.sched_getaffinity(0)))
+        self.start(CALL, function, self._scratch("output.txt"), sorted(os.sched_getaffinity(0)))
         while not (ended := self.ended(timeout=60)):
             pass
         if ended[0].error is not None:
             raise WorldError(ended[0].error)
         return ended[0].answer
 
-    def scratch(self, name):
-        """Path of a file that is there until these are closed."""
-        return os.path.join(self._answers.name, name)
+    def share(self, look):
+        """Let all trials from here on share data that are loaded once.
 
-    def take(self, path):
-        """Let all trials from here on share the data in a file, as `recipes.tuning.work.Shared.take` does."""
+        Args:
+            look: function as `recipes.tuning.work.look`.
+
+        Returns:
+            What it returns.
+        """
+        path = self._scratch("data")
+        found = self.call(functools.partial(look, path=path))
         self._send(Take(path))
+        return found
 
     def kill(self, number):
         """End a trial now; it is among the ended ones then."""
@@ -129,8 +136,12 @@ class Processes:
         except (EOFError, ConnectionError) as error:
             raise WorldError(GONE) from error
 
+    def _scratch(self, name):
+        """Path of a file that is there until these are closed."""
+        return os.path.join(self._answers.name, name)
+
     def _answer(self, number):
-        return self.scratch(f"{number}.json")
+        return self._scratch(f"{number}.json")
 
     def _result(self, ended, status):
         path = pathlib.Path(self._answer(ended))

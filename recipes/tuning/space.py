@@ -23,7 +23,7 @@ from recipes.schedules import SCHEDULES
 
 FIXED = ("data", "epochs", "seed", "train_images", "validation_split", "early_stopping", "keep", "loss")
 ADAPTIVE_RATES, RATES = (1e-4, 1e-2), (1e-3, 1.0)  # between which rates lie that no test has found
-LIKE_SGD = ("sgd", "rmsprop_without")  # optimizers of Keras whose rates are those of descent
+DESCENT = "batch_gd"  # the optimizer of a recipe that has no other
 DIGITS = 4  # significant ones of a number, so that it can be written on a command line and is the same then
 
 
@@ -186,7 +186,7 @@ def _check_texts(space, settings, name, known):
 
 def optimizers_of(space, settings):
     """The optimizers that a search tries, as `--optimizer` takes them."""
-    return space["optimizer"].values if "optimizer" in space else (settings.optimizer,)
+    return space["optimizer"].values if "optimizer" in space else (getattr(settings, "optimizer", DESCENT),)
 
 
 def _with_momentum(space):
@@ -267,7 +267,7 @@ def _declare_rate(hp, axis, space, settings, facts):
                 rates[optimizer] = _one(hp, f"{optimizer}.learning_rate", bounds)
         else:
             rates[optimizer] = _one(hp, "learning_rate", bounds)
-    return rates[hp.get("optimizer") if several else settings.optimizer]
+    return rates[hp.get("optimizer")] if several else rates[optimizer]
 
 
 def _one(hp, name, axis):

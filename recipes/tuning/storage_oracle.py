@@ -280,7 +280,10 @@ class StorageOracle(keras_tuner.Oracle):
             others = [_plain(row["values"]) for row in rows]
             choose = at_random
             if self.sampler == "tpe":
-                choose = by_tpe(self._study, int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+                study = optuna.load_study(  # anew, since a study remembers its trials
+                    study_name=self._study.study_name, storage=self._leases.storage
+                )
+                choose = by_tpe(study, int(np.random.SeedSequence(seeds).generate_state(1)[0]))
             values = drawn(self.hyperparameters, seeds, others, choose)
         if values is None or self.rungs is None:
             return values
@@ -332,7 +335,8 @@ class StorageOracle(keras_tuner.Oracle):
         hyperparameters.values = dict(row["values"])
         trial = Trial(hyperparameters, row["trial_id"], row["status"], row.get("message"))
         trial.score = row["score"]
-        for name, value in (row.get("metrics") or {}).items():
+        metrics = {name: value for name, value in (row.get("metrics") or {}).items() if value is not None}
+        for name, value in metrics.items():
             direction = self.objective.direction if name == self.objective.name else None
             trial.metrics.register(name, direction=direction or "min")
             trial.metrics.update(name, value)

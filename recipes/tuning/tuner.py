@@ -41,6 +41,8 @@ class Tuner(BaseTuner):
         directory, project_name, overwrite: as KerasTuner's tuners have them.
         watch: object with methods `began(trial, slot, directory, epochs)`, `ended(trial, slot, seconds)` and `look()`,
             which is called while trials run.
+        processes: `recipes.tuning.processes.Processes` that are ready for this hypermodel; by default `search` starts
+            its own.
 
     Raises:
         WorldError: Keras cannot be started, or something cannot be sent to another process.
@@ -70,9 +72,10 @@ class Tuner(BaseTuner):
         project_name=None,
         overwrite=False,
         watch=None,
+        processes=None,
     ):
         self.workers, self.place, self.max_epochs = workers, place or Place(), max_epochs
-        self.watch = watch
+        self.watch, self._processes = watch, processes
         super().__init__(oracle, hypermodel, directory, project_name, overwrite)
         self.oracle.verbose = 0
 
@@ -87,17 +90,17 @@ class Tuner(BaseTuner):
         """
         if distributed.is_chief_oracle():
             return super().search(*arguments, **named_arguments)
-        self._begin(arguments, named_arguments)
-        dtype = self.hypermodel.recipe.DTYPE if self._is_recipe else None
-        with Processes(self._shared, self.place.strategy, dtype) as self._processes:
-            self._get_ready()
-            try:
-                self._run_all()
-            except RuntimeError as error:
-                raise WorldError(" ".join(str(error).split())) from error
-            finally:
-                self._processes = None
-        return None
+        self._begin()
+        try:
+            if self._processes is not None:
+                return self._run_all(self._processes)
+            dtype = self.hypermodel.recipe.DTYPE if self._is_recipe else None
+            shared = work.Shared(self.hypermodel, self.place, arguments, named_arguments)
+            with Processes(shared, self.place.strategy, dtype) as processes:
+                self._get_ready(processes)
+                return self._run_all(processes)
+        except RuntimeError as error:
+            raise WorldError(" ".join(str(error).split())) from error
 
     def save(self):
         """Keep what KerasTuner reloads a search by, unless the oracle does."""
@@ -139,25 +142,22 @@ class Tuner(BaseTuner):
         self.hypermodel.declare_hyperparameters(hp)
         self.oracle.update_space(hp)
 
-    def _begin(self, arguments, named_arguments):
-        self._shared = work.Shared(self.hypermodel, self.place, arguments, named_arguments)
+    def _begin(self):
         pathlib.Path(self.project_dir, "trials").mkdir(parents=True, exist_ok=True)
         if not distributed.has_chief_oracle():
             self.oracle.save()  # a search that is killed in its first trial is found again
             self.save()
 
-    def _get_ready(self):
+    def _get_ready(self, processes):
         """What all trials share: the recipe's data, or the space that a hypermodel declares when it builds."""
         if not self._is_recipe:
             explore = functools.partial(work.explore, config=self.oracle.get_space().get_config())
-            config = self._processes.call(explore)["space"]
+            config = processes.call(explore)["space"]
             self.oracle.update_space(keras_tuner.HyperParameters.from_config(config))
             return
-        path = self._processes.scratch("data")
-        self._processes.call(functools.partial(work.look, path=path))
-        self._processes.take(path)
+        processes.share(work.look)
 
-    def _run_all(self):
+    def _run_all(self, processes):
         slots, running, numbers = list(range(self.workers)), {}, itertools.count()
         while True:
             stopped = False
@@ -169,20 +169,20 @@ class Tuner(BaseTuner):
                 if not stopped:
                     number, slot = next(numbers), slots.pop(0)
                     running[number] = trial, slot, time.monotonic()
-                    self._start(number, trial, slot)
+                    self._start(processes, number, trial, slot)
             if stopped and not running:
                 return
-            self._wait(running, slots)
+            self._wait(processes, running, slots)
 
     def _tuner_of(self, slot):
         return self.tuner_id if self.workers == 1 else f"{self.tuner_id}-{slot}"
 
-    def _start(self, number, trial, slot):
+    def _start(self, processes, number, trial, slot):
         directory = self._directory(trial)
         directory.mkdir(parents=True, exist_ok=True)
         log = pathlib.Path(self.project_dir, "trials", f"{trial.trial_id}.txt")
         cores, gpus = cores_of(self.workers)[slot], gpus_of(self.workers)[slot]
-        self._processes.start(number, self._work(trial, directory), log, cores, gpus)
+        processes.start(number, self._work(trial, directory), log, cores, gpus)
         if self.watch is not None:
             epochs = self.hypermodel.settings_of(trial.hyperparameters).epochs if self._is_recipe else None
             self.watch.began(trial, slot, self.run_directory(trial), epochs)
@@ -201,13 +201,13 @@ class Tuner(BaseTuner):
             seed=self.oracle.seed,
         )
 
-    def _wait(self, running, slots):
+    def _wait(self, processes, running, slots):
         """Wait for a moment, and take in what has ended."""
         if self.watch is not None:
             self.watch.look()
         for number in [n for n, (trial, _, _) in running.items() if trial.trial_id in getattr(self.oracle, "lost", ())]:
-            self._processes.kill(number)
-        for ended in self._processes.ended(POLL):
+            processes.kill(number)
+        for ended in processes.ended(POLL):
             trial, slot, began = running.pop(ended.number)
             slots.append(slot)
             slots.sort()

@@ -59,7 +59,7 @@ def test_rates(shared, optimizer):
     """
     hypermodel = shared.hypermodel
     recipe, given = hypermodel.recipe, {"schedule": "constant"}
-    if optimizer is not None:
+    if hasattr(hypermodel.settings, "optimizer"):
         given |= {"optimizer": optimizer, "momentum": None}
     settings = dataclasses.replace(hypermodel.settings, **given)
     with (
@@ -69,7 +69,7 @@ def test_rates(shared, optimizer):
     ):
         warnings.simplefilter("ignore", UserWarning)  # of a test that finds nothing
         found = recipe.find_rates(settings, hypermodel.data)
-    low, high = found or default_rates(getattr(settings, "optimizer", "batch_gd"))
+    low, high = found or default_rates(optimizer)
     return {"low": low, "high": high}
 
 
