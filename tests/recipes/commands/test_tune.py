@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -21,7 +22,7 @@ from recipes.settings import resolve
 ROOT = pathlib.Path(__file__).parents[3]
 LINE = ("linear_regression", "--max-epochs", "16", "--space", "learning_rate=0.05:0.9,momentum=0.0|0.5|0.9")
 DIGITS = (
-    *("cifar10_cnn", "--data", "digits", "--train-images", "200", "--optimizer", "momentum"),
+    *("cifar10_cnn", "--data", "digits", "--train-images", "100", "--optimizer", "momentum"),
     *(
         "--gradient-accumulation-steps",
         "1",
@@ -70,18 +71,22 @@ def test_the_command_of_the_best_trains_with_its_settings():
 
 
 def test_a_search_that_is_killed_goes_on_and_ends_as_if_nothing_had_been(tmp_path, capsys):
-    options = ("--tuner", "hyperband", "--trials", "4", "--learning-rate", "0.1")
+    """In the middle of its second trial, which then goes on from the epoch that it had saved."""
+    options = ("--tuner", "random", "--trials", "2")
     assert tuned(capsys, tmp_path / "whole", *options, recipe=DIGITS)[0] == 0
-    killed, directory = 0, tmp_path / "killed"
-    while not (directory / "result.json").exists():
-        process = begun(directory, *options)
-        try:
-            process.wait(timeout=6 + 2 * killed)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            killed += 1
-    assert killed >= 1
+    directory = tmp_path / "killed"
+    process = begun(directory, *options)
+    state = directory / "trials" / "0001" / "state.npz"
+    while not state.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (directory / "trials" / "0001" / "result.json").exists()
+    saved = state.stat().st_mtime_ns
+    assert tuned(capsys, directory, *options, recipe=DIGITS)[0] == 0
+    assert "Going on after epoch" in (directory / "trials" / "0001.txt").read_text()
+    assert state.stat().st_mtime_ns > saved
     keep = ("trial", "status", "score", "schedule", "learning_rate", "epochs")
     assert [[row[name] for name in keep] for row in rows(directory)] == [
         [row[name] for name in keep] for row in rows(tmp_path / "whole")
@@ -90,19 +95,8 @@ def test_a_search_that_is_killed_goes_on_and_ends_as_if_nothing_had_been(tmp_pat
 
 def begun(directory, *options):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [
-        sys.executable,
-        "-m",
-        "recipes",
-        "tune",
-        *DIGITS,
-        "--run-dir",
-        str(directory),
-        "--strategy",
-        "cpu",
-        *options,
-    ]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "recipes", "tune", *DIGITS, "--run-dir", str(directory), "--strategy", "cpu"]
+    return subprocess.Popen([*command, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def test_more_trials_go_on_with_the_search(tmp_path, capsys):

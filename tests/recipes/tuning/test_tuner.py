@@ -41,12 +41,12 @@ def test_kerastuners_oracles_search_and_the_best_is_the_best(tmp_path, name):
 
 
 def test_kerastuners_hyperband_gets_schedules_that_end_with_each_budget(tmp_path):
-    settings = linear_regression.Settings(epochs=9, schedule="linear")
+    settings = linear_regression.Settings(epochs=4, schedule="linear")
     hypermodel = RecipeHyperModel(linear_regression, SPACE, settings)
-    tuner = tuner_of(tmp_path, keras_tuner.oracles.HyperbandOracle, hypermodel, oracle_options={"max_epochs": 9})
+    tuner = tuner_of(tmp_path, keras_tuner.oracles.HyperbandOracle, hypermodel, oracle_options={"max_epochs": 4})
     tuner.search()
     budgets = {trial.hyperparameters.values["tuner/epochs"] for trial in tuner.oracle.trials.values()}
-    assert budgets >= {3, 9}
+    assert budgets == {2, 4}
     for trial in tuner.oracle.trials.values():
         directory = tuner.run_directory(trial)
         config = json.loads((directory / "config.json").read_text())
@@ -55,10 +55,10 @@ def test_kerastuners_hyperband_gets_schedules_that_end_with_each_budget(tmp_path
 
 
 def test_the_same_seed_gives_the_same_trials_and_scores_with_one_worker_or_two(tmp_path):
-    one, again, two = (tuner_of(tmp_path / name, workers=workers) for name, workers in [("a", 1), ("b", 1), ("c", 2)])
-    for tuner in (one, again, two):
+    one, two = (tuner_of(tmp_path / str(workers), workers=workers) for workers in (1, 2))
+    for tuner in (one, two):
         tuner.search()
-    assert found(one) == found(again) == found(two)
+    assert found(one) == found(two)
 
 
 def test_what_was_searched_is_not_searched_again(tmp_path):
@@ -85,10 +85,10 @@ class Users(keras_tuner.HyperModel):
 
 def test_any_hypermodel_is_searched_by_its_last_epoch(tmp_path):
     x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
-    tuner = tuner_of(tmp_path, hypermodel=Users(), oracle_options={"max_trials": 6})
+    tuner = tuner_of(tmp_path, hypermodel=Users(), oracle_options={"max_trials": 4})
     tuner.search(x, x.sum(axis=1), epochs=2, validation_split=0.25, verbose=0)
     trials = tuner.oracle.trials.values()
-    assert [trial.status for trial in trials] == ["COMPLETED"] * 6
+    assert [trial.status for trial in trials] == ["COMPLETED"] * 4
     assert any("units" in trial.hyperparameters.values for trial in trials)
     model = tuner.get_best_models()[0]
     loss = model.evaluate(x[48:], x[48:].sum(axis=1), verbose=0)
