@@ -83,7 +83,7 @@ def _search(recipe, settings, search, run, strategy, dtype, data_dir):
             place=place,
             directory=run.directory.parent,
             project_name=run.directory.name,
-            watch=Progress(search.workers, objective),
+            watch=Progress(search.workers, objective, functools.partial(_own, hypermodel)),
             processes=processes,
         )
         with contextlib.closing(oracle) if hasattr(oracle, "close") else contextlib.nullcontext():
@@ -164,6 +164,12 @@ def _ranked(tuner, hypermodel, objective):
     return sorted(rows, key=rank)
 
 
+def _own(hypermodel, trial):
+    """What is a trial's own: its epochs, and the settings that are searched."""
+    settings = hypermodel.settings_of(trial.hyperparameters)
+    return {name: getattr(settings, name) for name in ("epochs", *hypermodel.space)}
+
+
 def _row(tuner, hypermodel, order, trial):
     values = trial.hyperparameters.values
     settings = hypermodel.settings_of(trial.hyperparameters)
@@ -180,7 +186,7 @@ def _row(tuner, hypermodel, order, trial):
         "score": trial.score if is_done else None,
         "seconds": result.get("training_seconds"),
         "settings": dataclasses.asdict(settings),
-        "searched": {name: getattr(settings, name) for name in hypermodel.space},
+        "searched": {name: value for name, value in _own(hypermodel, trial).items() if name != "epochs"},
         "message": trial.message,
     }
 

@@ -9,10 +9,11 @@ class Progress:
     Args:
         workers: int, trials at a time.
         objective: `keras_tuner.Objective`.
+        describe: function of a trial that gives a dict of what is its own.
     """
 
-    def __init__(self, workers, objective):
-        self.objective, self._best = objective, None
+    def __init__(self, workers, objective, describe):
+        self.objective, self.describe, self._best = objective, describe, None
         self._bars, self._tables = [None] * workers, [None] * workers
 
     def began(self, trial, slot, directory, epochs):
@@ -47,7 +48,7 @@ class Progress:
             f"{self.objective.name} {trial.score:.4g}" if trial.status == "COMPLETED" else f"failed: {trial.message}"
         )
         best = "" if self._best is None else f" (best {self._best:.4g})"
-        values = ", ".join(f"{name}={_short(v)}" for name, v in trial.hyperparameters.values.items() if v is not None)
+        values = ", ".join(f"{name} {_short(v)}" for name, v in self.describe(trial).items() if v is not None)
         tqdm.write(f"trial {trial.trial_id}: {score}{best}, {seconds:.1f} s; {values}")
 
     def _keep(self, trial):
