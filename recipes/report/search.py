@@ -3,7 +3,7 @@
 Colours are those of Okabe and Ito, which colour-blind people can tell apart; marks differ too.
 """
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#555555", "#000000")
 MARKS = "osD^vP*X"
 SHOWN = 5  # schedules drawn
 POINTS = 200  # of each
@@ -41,30 +41,37 @@ def rates(trials, metric, direction):
             failed, [bottom] * len(failed), "x", color="0.4", transform=axes.get_xaxis_transform(), label="failed"
         )
     axes.set(xscale="log", xlabel="highest learning rate", ylabel=metric)
+    _plain_rates(axes)
     _scale(axes, [row["score"] for row in _completed(trials)], direction)
-    _legend(axes)
+    legend = _legend(axes)
+    for handle in legend.legend_handles[: len(families)]:
+        handle.set_sizes([30])
     return figure
 
 
 def progress(trials, metric, direction):
-    """Draw the score of each trial of the longest budget, and the best so far, against the epochs trained until then.
+    """Draw the score of each trial by its budget, and the best so far, against the epochs trained until then.
+
+    The best so far is what the search would return: the best of the longest budget that has been trained.
 
     Args, returns: as `rates`.
     """
     figure, axes = _figure()
-    longest = max(row["epochs"] for row in trials)
-    cost, points, best = 0, [], []
+    cost, best, points = 0, [], {}
     for row in sorted(trials, key=lambda row: row["order"]):
         cost += row["cost"]
-        if row["status"] == "COMPLETED" and row["epochs"] == longest:
-            better = max if direction == "max" else min
-            points.append((cost, row["score"]))
-            best.append((cost, row["score"] if not best else better(best[-1][1], row["score"])))
-    axes.plot(*zip(*points, strict=True), "o", color=COLOURS[0], alpha=0.5, label=f"trials of {longest} epochs")
-    best.append((cost, best[-1][1]))
-    axes.step(*zip(*best, strict=True), where="post", color=COLOURS[4], label="best so far")
+        if row["status"] != "COMPLETED":
+            continue
+        points.setdefault(row["epochs"], []).append((cost, row["score"]))
+        longest = points[max(points)]
+        better = max if direction == "max" else min
+        best.append((cost, better(score for _, score in longest)))
+    for i, epochs in enumerate(sorted(points)):
+        label = f"{epochs} epochs"
+        axes.plot(*zip(*points[epochs], strict=True), MARKS[i % len(MARKS)], color=COLOURS[i], alpha=0.6, label=label)
+    axes.step(*zip(*best, strict=True), where="post", color=COLOURS[4], label="best of the longest so far")
     axes.set(xlabel="epochs trained in all", ylabel=metric, xlim=(0, None))
-    _scale(axes, [score for _, score in points], direction)
+    _scale(axes, [score for each in points.values() for _, score in each], direction)
     _legend(axes)
     return figure
 
@@ -88,19 +95,21 @@ def schedules(trials, metric, direction):
             float(ops.convert_to_numpy(rate(min(int(share * updates), updates - 1)))) if callable(rate) else rate
             for share in shares
         ]
-        label = f"{row['score']:.4g}: {row['settings']['schedule']}"
+        label = f"{row['score']:.4g} after {row['epochs']} epochs: {row['settings']['schedule']}"
         axes.plot(100 * shares, values, color=COLOURS[i % len(COLOURS)], lw=2.5 if i == 0 else 1.2, label=label)
     axes.set(xlabel="updates, %", ylabel="learning rate", ylim=(0, None))
-    axes.legend(frameon=False, fontsize=7, title=metric, title_fontsize=8)
+    axes.legend(fontsize=7, framealpha=0.7, title=metric, title_fontsize=8)
     return figure
 
 
 def _best(trials, direction):
-    """The best trials of the longest budget, one of each configuration."""
-    done = _completed(trials)
-    longest = max(row["epochs"] for row in done)
+    """The best trial of each of the best configurations: those that were trained longest come first."""
     sign = -1 if direction == "max" else 1
-    return sorted((row for row in done if row["epochs"] == longest), key=lambda row: sign * row["score"])[:SHOWN]
+    ranked = sorted(_completed(trials), key=lambda row: (-row["epochs"], sign * row["score"]))
+    of_each = {}
+    for row in ranked:
+        of_each.setdefault(row["configuration"], row)
+    return list(of_each.values())[:SHOWN]
 
 
 def _completed(trials):
@@ -127,5 +136,14 @@ def _scale(axes, scores, direction):
         axes.set(yscale="log")
 
 
+def _plain_rates(axes):
+    """Rates as 0.02 and 0.5 at the ticks, which powers of ten are not enough for."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def _legend(axes):
-    axes.legend(frameon=False, fontsize=8)
+    return axes.legend(fontsize=8, framealpha=0.7)

@@ -32,15 +32,18 @@ def test_scores_stand_over_their_rates_by_family_and_failures_at_the_bottom():
 @pytest.mark.parametrize(("direction", "best"), [("max", [0.7, 0.9, 0.9, 0.9]), ("min", [0.7, 0.7, 0.7, 0.7])])
 def test_the_best_so_far_is_that_of_the_longest_budget_at_what_it_cost(direction, best):
     (axes,) = search.progress(TRIALS, "score", direction).axes
-    trials, steps = axes.get_lines()
-    assert [list(trials.get_xdata()), list(trials.get_ydata())] == [[8, 16, 34], [0.7, 0.9, 0.8]]
-    assert [list(steps.get_xdata()), list(steps.get_ydata())] == [[8, 16, 34, 34], best]
+    short, long, steps = axes.get_lines()
+    assert [list(short.get_xdata()), list(short.get_ydata())] == [[26], [0.5]]
+    assert [list(long.get_xdata()), list(long.get_ydata())] == [[8, 16, 34], [0.7, 0.9, 0.8]]
+    assert [list(steps.get_xdata()), list(steps.get_ydata())] == [[8, 16, 26, 34], best]
 
 
 def test_the_best_schedules_are_drawn_as_they_are():
     (axes,) = search.schedules(TRIALS, "val_accuracy", "max").axes
     lines = axes.get_lines()
-    assert [line.get_label() for line in lines] == ["0.9: linear:end=0.1", "0.8: cosine", "0.7: cosine"]
+    families = [line.get_label().partition(": ")[2] for line in lines]
+    assert families == ["linear:end=0.1", "cosine", "cosine", "cosine"]
+    assert lines[3].get_label() == "0.5 after 2 epochs: cosine"
     linear = lines[0].get_ydata()
     assert linear[0] == pytest.approx(0.3)
     assert linear[-1] == pytest.approx(0.03, rel=0.02)
