@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 # JAX and torch, without TensorFlow
 OTHERS = .venv-others
 
-.PHONY: run test lint bench bench-cifar exactness
+.PHONY: run test lint bench bench-cifar bench-search exactness
 
 run: $(VENV)/ready  ## train a CNN on the whole training set behind every update
 	$(BIN)/python -m recipes train cifar10_cnn --data digits
@@ -26,6 +26,12 @@ bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch and of an u
 
 bench-cifar: $(VENV)/ready-bench $(OTHERS)/ready  ## the fast CIFAR-10 recipe beside torch, an hour; DATA_DIR=DIR of tensorflow-datasets
 	$(BIN)/python -m benchmarks.cifar10 $(OTHERS)/bin/python $(if $(DATA_DIR),--data-dir $(DATA_DIR))
+
+bench-search: $(VENV)/ready-bench  ## searches: what a trial costs, and algorithms replayed on tables of trainings; hours, can be interrupted
+	$(BIN)/python -m benchmarks.tuning_cost
+	$(BIN)/python -m benchmarks.tuning_table digits
+	$(BIN)/python -m benchmarks.tuning_table cifar10 $(if $(DATA_DIR),--data-dir $(DATA_DIR))
+	$(BIN)/python -m benchmarks.tuning_replay
 
 exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on every backend
 	$(BIN)/python -m benchmarks.exactness $(OTHERS)/bin/python
