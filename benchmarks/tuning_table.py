@@ -29,7 +29,7 @@ import keras_tuner
 
 from callbacks.write_whole import write_whole
 from recipes import cifar10_cnn
-from recipes.errors import WorldError
+from recipes.errors import CommandError
 from recipes.tables import table as as_text
 from recipes.tuning import Facts, Place, RecipeHyperModel, work
 from recipes.tuning.distributions import at_random, drawn
@@ -80,7 +80,7 @@ def train_ours(shared, values, seed):
                 with open(pathlib.Path(directory, f"epochs-{epochs}", "metrics.csv"), newline="") as file:
                     best = max(float(line["val_accuracy"]) for line in csv.DictReader(file))
                 row |= {"trained_epochs": trained["trained_epochs"], "score": trained["val_accuracy"], "best": best}
-            except WorldError:  # it diverged
+            except CommandError:  # it diverged
                 row |= {"trained_epochs": epochs, "score": CHANCE, "best": CHANCE}
             rows.append(row)
     return {"rows": rows}

@@ -147,8 +147,10 @@ def _work(start, shared):
 
     try:
         answer = {"answer": pickle.loads(start.work)(shared)}
-    except (CommandError, WorldError) as error:
+    except CommandError as error:
         answer = {"error": str(error)}
+    except (WorldError, OSError) as error:  # the trial's settings are not to blame
+        answer = {"error": one_line(error), "of_the_world": True}
     except Exception as error:
         traceback.print_exc()
         answer = {"error": f"{type(error).__name__}: {one_line(error)}"}

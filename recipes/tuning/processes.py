@@ -18,11 +18,15 @@ GONE = "the process that trials are started from has ended; the same command goe
 
 
 class Ended(typing.NamedTuple):
-    """A trial that has ended: its number, and what its work returned or, in one line, why it did not."""
+    """A trial that has ended: its number, and what its work returned or, in one line, why it did not.
+
+    `of_the_world` says that any other trial would end like that too: the disk is full, or the images are not there.
+    """
 
     number: int
     answer: dict | None
     error: str | None = None
+    of_the_world: bool = False
 
 
 class Processes:
@@ -149,7 +153,7 @@ class Processes:
             return Ended(ended, None, f"its process ended with {_in_words(status)}")
         answer = json.loads(path.read_text())
         path.unlink()
-        return Ended(ended, answer.get("answer"), answer.get("error"))
+        return Ended(ended, answer.get("answer"), answer.get("error"), answer.get("of_the_world", False))
 
 
 def dumps(thing):

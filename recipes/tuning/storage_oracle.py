@@ -91,7 +91,7 @@ class StorageOracle(keras_tuner.Oracle):
         seed=0,
         hyperparameters=None,
         lease_seconds=60.0,
-        max_attempts=3,
+        max_attempts=10,
         max_consecutive_failed_trials=3,
         about=None,
     ):
@@ -162,6 +162,17 @@ class StorageOracle(keras_tuner.Oracle):
         self._leases.forget(number)
         if message is not None:
             self._check_failures()
+
+    def release(self, trial_id):
+        """Leave a trial that has not ended to the next worker that asks."""
+        number = self._numbers[trial_id]
+
+        def work(session):
+            if self._leases.is_mine(session, number):
+                self._leases.end(session, number)
+
+        self._transact(work)
+        self._leases.forget(number)
 
     def get_trial(self, trial_id):
         return self.trials[trial_id]

@@ -6,7 +6,7 @@ import shutil
 
 from recipes import dtypes
 from recipes.commands.train import computing, devices_for, recipe_name, settled_dtype
-from recipes.errors import WorldError
+from recipes.errors import CommandError
 from recipes.run import Run
 from recipes.schedules import shared_updates
 from recipes.training import DIVERGED
@@ -48,8 +48,8 @@ def train_trial(recipe, settings, directory, place, max_epochs=None, data=None):
         many of the epochs this trial made itself.
 
     Raises:
-        WorldError: training diverged, or an objective is not finite.
-        CommandError: the settings do not fit together.
+        CommandError: the settings do not fit together, training diverged, or an objective is not finite.
+        WorldError: no settings can be trained here and now: the disk is full, or the images are not there.
     """
     extra = {**computing(recipe, settings, place.strategy, place.dtype), "judged_on": "validation"}
     name = recipe_name(recipe)
@@ -103,8 +103,8 @@ def _train(recipe, settings, run, data, state, made):
 
 def _checked(recipe, result):
     if result["outcome"] == DIVERGED:
-        raise WorldError(f"training diverged within {result['updates']} updates")
+        raise CommandError(f"training diverged within {result['updates']} updates")
     strange = next((name for name in recipe.OBJECTIVES if result[name] is None), None)  # of what JSON does not have
     if strange is not None:
-        raise WorldError(f"{strange} is not finite")
+        raise CommandError(f"{strange} is not finite")
     return result

@@ -209,12 +209,21 @@ class Tuner(BaseTuner):
             processes.kill(number)
         for ended in processes.ended(POLL):
             trial, slot, began = running.pop(ended.number)
+            if ended.of_the_world:
+                self._give_up([trial, *(each for each, _, _ in running.values())])
+                raise WorldError(f"trial {trial.trial_id}: {ended.error}")
             slots.append(slot)
             slots.sort()
             self._take_in(trial, ended)
             if self.watch is not None:
                 self.watch.ended(trial, slot, time.monotonic() - began)
             self.on_trial_end(trial)
+
+    def _give_up(self, trials):
+        """Leave trials to whoever goes on with the search."""
+        for trial in trials:
+            if hasattr(self.oracle, "release"):
+                self.oracle.release(trial.trial_id)
 
     def _take_in(self, trial, ended):
         """Give the oracle what a trial has come to. Errors are final; a process that died may be tried again."""

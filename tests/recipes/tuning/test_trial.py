@@ -7,7 +7,7 @@ import pytest
 
 from callbacks.exact_resume import read_state
 from recipes import cifar10_cnn
-from recipes.errors import WorldError
+from recipes.errors import CommandError
 from recipes.tuning.trial import Place, train_trial
 
 SETTINGS = cifar10_cnn.Settings(
@@ -68,5 +68,5 @@ def test_the_score_is_that_of_the_last_epoch_after_averaging(tmp_path):
 
 def test_a_training_that_diverges_is_no_result(tmp_path):
     wild = dataclasses.replace(SETTINGS, learning_rate=1e30, clipping="none")
-    with pytest.raises(WorldError, match="diverged"):
+    with pytest.raises(CommandError, match="diverged"):
         train_trial(cifar10_cnn, wild, tmp_path, Place("cpu"))

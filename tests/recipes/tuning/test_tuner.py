@@ -9,7 +9,7 @@ import pytest
 
 from recipes import linear_regression
 from recipes.errors import WorldError
-from recipes.tuning import Place, RecipeHyperModel, Tuner
+from recipes.tuning import Place, RecipeHyperModel, StorageOracle, Tuner
 
 SETTINGS = linear_regression.Settings(epochs=20)
 SPACE = "learning_rate=0.05:0.9,momentum=0.0|0.5|0.9"
@@ -148,3 +148,32 @@ def test_kerastuners_own_tuner_takes_a_recipe_too(tmp_path):
     assert sorted(score for _, score in found(ours).values()) == pytest.approx(
         sorted(trial.score for trial in tuner.oracle.trials.values()), rel=1e-9
     )
+
+
+class NeedsRoom(Users):
+    def __init__(self, full):
+        super().__init__()
+        self.full = full
+
+    def fit(self, hp, model, *args, **kwargs):
+        if self.full.exists():
+            raise OSError(28, "No space left on device")
+        return super().fit(hp, model, *args, **kwargs)
+
+
+def test_a_full_disk_is_one_line_and_the_trial_is_trained_when_there_is_room(tmp_path):
+    full, x = tmp_path / "full", np.ones((8, 3), "float32")
+    full.touch()
+    oracle = StorageOracle(f"sqlite:///{tmp_path / 'db'}", keras_tuner.Objective("val_loss", "min"), 2)
+    for attempt in range(2):
+        tuner = Tuner(NeedsRoom(full), oracle, directory=tmp_path, project_name="search", place=Place("cpu"))
+        data = {"epochs": 1, "validation_split": 0.5, "verbose": 0}
+        if attempt == 0:
+            with pytest.raises(WorldError, match=r"trial 0000: .*No space left on device"):
+                tuner.search(x, x[:, 0], **data)
+            assert [trial.status for trial in oracle.trials.values()] == ["RUNNING"]
+            full.unlink()
+        else:
+            tuner.search(x, x[:, 0], **data)
+    assert [trial.status for trial in oracle.trials.values()] == ["COMPLETED"] * 2
+    oracle.close()
