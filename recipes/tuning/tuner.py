@@ -75,7 +75,7 @@ class Tuner(BaseTuner):
         processes=None,
     ):
         self.workers, self.place, self.max_epochs = workers, place or Place(), max_epochs
-        self.watch, self._processes = watch, processes
+        self.watch, self._processes, self._seed = watch, processes, oracle.seed
         super().__init__(oracle, hypermodel, directory, project_name, overwrite)
         self.oracle.verbose = 0
 
@@ -198,7 +198,7 @@ class Tuner(BaseTuner):
             config=hp.get_config(),
             directory=directory,
             objective=self.oracle.objective.name,
-            seed=self.oracle.seed,
+            seed=self._seed,
         )
 
     def _wait(self, processes, running, slots):
