@@ -14,7 +14,7 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import orm
 
-from recipes.tuning.distributions import at_random, by_tpe, distributions_of, drawn
+from recipes.tuning.distributions import at_random, by_tpe, drawn, params_of
 from recipes.tuning.halving import COMPLETED, FACTOR, FAILED, RUNNING, STOP, WAIT, Seen, Step, next_step
 from recipes.tuning.leases import Leases
 
@@ -106,9 +106,9 @@ class StorageOracle(keras_tuner.Oracle):
         self._mutex = threading.RLock()
         self._metrics, self._numbers = {}, {}  # by trial id: what it reported; Optuna's id
         self._leases = Leases(storage, lease_seconds)
-        direction = "maximize" if self.objective.direction == "max" else "minimize"
+        self._direction = "maximize" if self.objective.direction == "max" else "minimize"
         self._study = optuna.create_study(
-            storage=self._leases.storage, study_name=study, direction=direction, load_if_exists=True
+            storage=self._leases.storage, study_name=study, direction=self._direction, load_if_exists=True
         )
         self._agree(about or {})
 
@@ -264,10 +264,10 @@ class StorageOracle(keras_tuner.Oracle):
                 self._leases.claim(session, row["number"], token)
                 return row, token
         step = self._next(rows, self.max_trials)
-        values = self._values(step, rows) if isinstance(step, Step) else None
+        values = self._values(session, step, rows) if isinstance(step, Step) else None
         if isinstance(step, Step) and values is None:  # the space is exhausted
             step = self._next(rows, len({row["step"].configuration for row in rows}))
-            values = self._values(step, rows) if isinstance(step, Step) else None
+            values = self._values(session, step, rows) if isinstance(step, Step) else None
         if values is None:
             return step, None
         row = self._add(session, step, values)
@@ -281,7 +281,7 @@ class StorageOracle(keras_tuner.Oracle):
             seen.append(Seen(row["step"], row["status"], score))
         return next_step(seen, count, len(self.rungs or (1,)), self.factor)
 
-    def _values(self, step, rows):
+    def _values(self, session, step, rows):
         """Hyperparameters of a step: those of its configuration, or new ones; None if there are no new ones."""
         below = next((row for row in rows if row["step"] == Step(step.configuration, step.rung - 1)), None)
         if below is not None:
@@ -289,26 +289,32 @@ class StorageOracle(keras_tuner.Oracle):
         else:
             seeds = [self.seed, step.configuration]
             others = [_plain(row["values"]) for row in rows]
-            choose = at_random
+            begin = at_random
             if self.sampler == "tpe":
-                study = optuna.load_study(  # anew, since a study remembers its trials
-                    study_name=self._study.study_name, storage=self._leases.storage
-                )
-                choose = by_tpe(study, int(np.random.SeedSequence(seeds).generate_state(1)[0]))
-            values = drawn(self.hyperparameters, seeds, others, choose)
+                begin = by_tpe(self._frozen(session), self._direction, _seed_of(seeds))
+            values = drawn(self.hyperparameters, seeds, others, begin)
         if values is None or self.rungs is None:
             return values
         return {**values, "tuner/epochs": self.rungs[step.rung], "tuner/round": step.rung}
 
+    def _frozen(self, session):
+        """What Optuna's samplers learn from: the trials of the study that were completed or are running."""
+        trials = session.query(models.TrialModel).filter_by(study_id=self._study._study_id)
+        trials = trials.filter(models.TrialModel.state.in_((TrialState.RUNNING, TrialState.COMPLETE)))
+        parts = ("values", "params", "user_attributes", "system_attributes", "intermediate_values")
+        whole = (orm.selectinload(getattr(models.TrialModel, part)) for part in parts)
+        build = self._leases.storage._build_frozen_trial_from_trial_model
+        return [build(trial) for trial in trials.options(*whole).order_by(models.TrialModel.number)]
+
     def _add(self, session, step, values):
         """A new trial in Optuna's own tables."""
         trial_id = f"{step.configuration:04d}" + ("" if self.rungs is None else f"-{step.rung}")
-        wanted = distributions_of(self.hyperparameters, values)
+        params, distributions = params_of(self.hyperparameters, values)
         attributes = {"trial_id": trial_id, "step": [step.configuration, step.rung], "values": values}
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
-            params={name: values[name] for name in wanted},
-            distributions=wanted,
+            params=params,
+            distributions=distributions,
             user_attrs=attributes,
         )
         trial = self._leases.storage._get_prepared_new_trial(self._study._study_id, template, session)
@@ -356,6 +362,10 @@ class StorageOracle(keras_tuner.Oracle):
 
 def _plain(values):
     return {name: value for name, value in values.items() if not name.startswith("tuner/")}
+
+
+def _seed_of(numbers):
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _json(value):

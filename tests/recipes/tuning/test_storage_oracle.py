@@ -105,6 +105,23 @@ def test_tpe_finds_more_than_chance(tmp_path):
     assert np.median(best["tpe"]) > np.median(best["random"]) + 0.03
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_steps_are_those_of_keras_tuner_on_every_scale(tmp_path, sampler):
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", 8, 128, step=2, sampling="log")
+    hp.Int("depth", 1, 6, step=2)
+    hp.Float("rate", 1e-5, 1e-2, step=10, sampling="log")
+    hp.Float("rest", 0.0, 0.3, step=0.1)
+    hp.Float("late", 0.1, 0.9, sampling="reverse_log")
+    oracle = StorageOracle(f"sqlite:///{tmp_path / 'db'}", SCORE, 25, hyperparameters=hp, sampler=sampler)
+    while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
+        for each in hp.space:
+            value = trial.hyperparameters.values[each.name]
+            assert value in list(each.values) or (each.step is None and 0.1 <= value <= 0.9)
+        finish(oracle, trial, trial.hyperparameters.values["late"])
+    assert len(oracle.trials) == 25
+
+
 def test_halving_promotes_as_its_rule_says(storage):
     oracle, seen = oracle_of(storage, 16, rungs=(2, 8, 32)), []
     while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
