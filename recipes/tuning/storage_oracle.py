@@ -1,4 +1,4 @@
-import datetime
+import dataclasses
 import functools
 import json
 import math
@@ -7,22 +7,21 @@ import threading
 import time
 
 import keras_tuner
-import numpy as np
 import optuna
+from keras_tuner.src.engine.objective import MultiObjective
 from keras_tuner.src.engine.trial import Trial
-from optuna.storages._rdb import models
-from optuna.trial import TrialState
-from sqlalchemy import orm
 
-from recipes.tuning.distributions import at_random, by_tpe, drawn, params_of
-from recipes.tuning.halving import COMPLETED, FACTOR, FAILED, RUNNING, STOP, WAIT, Seen, Step, next_step
-from recipes.tuning.leases import Leases
+from recipes.errors import WorldError, one_line
+from recipes.tuning.agreement import agree, described, space_in
+from recipes.tuning.database import Database
+from recipes.tuning.distributions import params_of
+from recipes.tuning.halving import COMPLETED, FACTOR, FAILED, RUNNING, STOP, WAIT
+from recipes.tuning.leases import TABLES, Leases
+from recipes.tuning.plan import DIRECTIONS, Plan
+from recipes.tuning.rows import Rows
 
 IDLE, STOPPED = "IDLE", "STOPPED"
 PAUSE = 0.2  # seconds before a tuner that found nothing to do asks again
-ABOUT = "keras-descent"  # the attribute of the study that says what is searched
-STATES = {TrialState.RUNNING: RUNNING, TrialState.COMPLETE: COMPLETED, TrialState.FAIL: FAILED}
-SAMPLERS = ("random", "tpe")
 
 
 class StorageOracle(keras_tuner.Oracle):
@@ -35,7 +34,8 @@ class StorageOracle(keras_tuner.Oracle):
 
     Nobody is the chief: each worker makes the same decisions from the same rows. A worker that dies stops renewing its
     leases, and its trials are taken over as they are, so that each is completed once. On the same host that is at once,
-    elsewhere when the lease ends. optuna-dashboard and `optuna.load_study` show the study.
+    elsewhere when the lease ends. optuna-dashboard and `optuna.load_study` show the study; trials that others add to it
+    are left alone.
 
     Args:
         storage: URL of the database, as SQLAlchemy has it: `sqlite:///FILE` on one machine, `postgresql://…` for many.
@@ -54,8 +54,9 @@ class StorageOracle(keras_tuner.Oracle):
         about: dict for JSON, of what else all machines have to agree on.
 
     Raises:
-        ValueError: the study is of another search.
-        WorldError: the database cannot be reached.
+        ValueError: the study is of another search, or an argument cannot be.
+        CommandError: the URL is of no database that there can be.
+        WorldError: the database cannot be reached, or the study was deleted.
 
     Attributes:
         lost: set of trial ids that another worker has taken over; end them.
@@ -95,72 +96,79 @@ class StorageOracle(keras_tuner.Oracle):
         max_consecutive_failed_trials=3,
         about=None,
     ):
-        if sampler not in SAMPLERS:
-            raise ValueError(f"StorageOracle: `sampler` must be one of {SAMPLERS}. Received: sampler={sampler!r}")
         super().__init__(
             objective, max_trials, hyperparameters, max_consecutive_failed_trials=max_consecutive_failed_trials
         )
-        self.seed, self.sampler, self.rungs, self.factor = seed, sampler, rungs, factor
-        self.max_attempts = max_attempts
+        self.seed, self.max_attempts = seed, max_attempts
+        rungs = None if rungs is None else tuple(rungs)
+        self._plan = Plan(self.objective.direction, max_trials, sampler, rungs, factor, seed)
         self.verbose = 0
+        if isinstance(self.objective, MultiObjective):
+            raise ValueError("StorageOracle: `objective` must be a single one")
+        if not lease_seconds > 0 or not max_attempts > 0:
+            raise ValueError("StorageOracle: `lease_seconds` and `max_attempts` must be > 0")
         self._mutex = threading.RLock()
         self._metrics, self._numbers = {}, {}  # by trial id: what it reported; Optuna's id
-        self._leases = Leases(storage, lease_seconds)
-        self._direction = "maximize" if self.objective.direction == "max" else "minimize"
-        self._study = optuna.create_study(
-            storage=self._leases.storage, study_name=study, direction=self._direction, load_if_exists=True
-        )
-        self._agree(about or {})
+        self._ongoing = {}  # trial ids by tuner
+        self._database = Database(storage, TABLES)
+        self._name, self._rows = study, self._study(study)
+        self._agree({**self._asked(), "about": about or {}})
+        self._is_space_agreed = hyperparameters is not None
+        if self._is_space_agreed:
+            self._agree(described(self.hyperparameters))
+        self._leases = Leases(self._database, lease_seconds)
 
     @property
     def lost(self):
-        return {trial for trial, number in self._numbers.items() if number in self._leases.lost}
+        return {trial for trial, number in list(self._numbers.items()) if number in self._leases.lost}
 
     @property
     def trials(self):
         """All trials, from the database, by their ids."""
-        rows = self._transact(self._rows)
-        return {row["trial_id"]: self._trial(row) for row in rows}
+        return {row["trial_id"]: self._trial(row) for row in self._transact(self._rows.all)}
 
     @trials.setter
     def trials(self, trials):
         pass  # of KerasTuner's constructor
 
     def create_trial(self, tuner_id):
-        """Claim what is to be trained next; "IDLE" if that is not known yet, "STOPPED" if there is no more."""
+        """Claim what is to be trained next; "IDLE" if that is not known yet, "STOPPED" if there is no more.
+
+        A tuner that asks again before its trial has ended is given that one, as by KerasTuner.
+        """
         with self._mutex:
-            work = functools.partial(self._claim, token=secrets.token_hex(16))
-            row, token = self._transact(work)
-        if row in (WAIT, STOP):
-            if row == WAIT:
-                time.sleep(PAUSE)
-            return Trial(self.get_space(), trial_id="", status=IDLE if row == WAIT else STOPPED)
-        self._numbers[row["trial_id"]] = row["number"]
-        self._leases.hold(row["number"], token)
-        return self._trial(row)
+            trial = self._ongoing_trial(tuner_id) or self._claimed(tuner_id)
+        if trial.status == IDLE:
+            time.sleep(PAUSE)
+        return trial
 
     def update_trial(self, trial_id, metrics, step=0):
-        """Keep the metrics of a trial until it ends."""
+        """Keep the metrics of a trial until it ends; what is reported last counts."""
         self._check_objective_found(metrics)
-        self._metrics[trial_id] = {name: float(value) for name, value in metrics.items()}
+        new = {name: float(value) for name, value in metrics.items()}
+        self._metrics[trial_id] = {**self._metrics.get(trial_id, {}), **new}
         return self.get_trial(trial_id)
 
     def end_trial(self, trial):
-        """Write down what became of a trial, if it is still this worker's.
+        """Write down what became of a trial, if it is still this worker's; otherwise it is in `lost`.
 
         Raises:
             RuntimeError: too many trials in a row have failed.
         """
         number = self._numbers.get(trial.trial_id)
-        metrics = self._metrics.pop(trial.trial_id, {})
+        token = self._leases.token(number)
+        if token is None:  # ended before
+            return
+        metrics = self._metrics.get(trial.trial_id, {})
         score = metrics.get(self.objective.name, math.nan)
         message = None
         if trial.status != COMPLETED or not math.isfinite(score):
             message = trial.message or f"{self.objective.name} is {score}"
         with self._mutex:
-            self._transact(functools.partial(self._end, number=number, metrics=metrics, message=message))
-        self._leases.forget(number)
-        if message is not None:
+            end = functools.partial(self._end, number=number, token=token, metrics=metrics, message=message)
+            is_mine = self._transact(end)
+            self._forget(trial.trial_id, is_lost=not is_mine)
+        if is_mine and message is not None:
             self._check_failures()
 
     def release(self, trial_id):
@@ -171,180 +179,139 @@ class StorageOracle(keras_tuner.Oracle):
             if self._leases.is_mine(session, number):
                 self._leases.end(session, number)
 
-        self._transact(work)
-        self._leases.forget(number)
+        with self._mutex:
+            self._transact(work)
+            self._forget(trial_id)
 
     def get_trial(self, trial_id):
-        return self.trials[trial_id]
+        rows = {row["trial_id"]: row for row in self._transact(self._rows.all)}
+        return self._trial(rows[trial_id])
 
     def get_best_trials(self, num_trials=1):
         """The best of the highest rung first, then those of the one below; what failed or runs last."""
 
         def rank(trial):
             done = trial.status == COMPLETED
-            score = self._sign * trial.score if done else -math.inf
+            score = self._plan.sign * trial.score if done else -math.inf
             return not done, -trial.hyperparameters.values.get("tuner/round", 0), -score
 
         return sorted(self.trials.values(), key=rank)[:num_trials]
 
     def remaining_trials(self):
-        return self.max_trials - len({row["step"].configuration for row in self._transact(self._rows)})
+        return self.max_trials - len({row["step"].configuration for row in self._transact(self._rows.all)})
 
     def save(self):
         """Nothing: everything is in the database."""
 
     def reload(self):
-        """Nothing: everything is in the database."""
+        """Take the space from the database, since a tuner of KerasTuner that is reloaded does not declare it again."""
+        space = self._transact(lambda session: space_in(session, self._rows.study))
+        if space is not None:
+            self.update_space(space)
 
     def close(self):
-        """Close the connections; leases end by themselves."""
+        """Close the connections. Trials that have not ended are taken over when this process or their lease ends."""
         self._leases.close()
-
-    @property
-    def _sign(self):
-        return 1 if self.objective.direction == "max" else -1
+        self._database.close()
 
     def _transact(self, work):
-        return self._leases.transact(self._study._study_id, work)
+        return self._database.transact(self._rows.study, work)
 
-    def _agree(self, about):
-        """Write down what is searched, or raise a ValueError if the study is of something else."""
-        mine = {
-            "objective": [self.objective.name, self.objective.direction],
-            "sampler": self.sampler,
-            "rungs": None if self.rungs is None else list(self.rungs),
-            "seed": self.seed,
-            "space": self.hyperparameters.get_config()["space"],
-            **about,
+    def _study(self, name):
+        """The rows of the study, which is made if it is not there."""
+        wanted = DIRECTIONS[self.objective.direction]
+        try:
+            study = optuna.create_study(
+                storage=self._database.storage, study_name=name, direction=wanted, load_if_exists=True
+            )
+            found = [each.name.lower() for each in study.directions]
+        except optuna.exceptions.StorageInternalError as error:
+            raise WorldError(f"the database of the search: {one_line(error.__cause__ or error)}") from error
+        if found != [wanted]:
+            raise ValueError(f"the study '{name}' is of another search: it would {' and '.join(found)}, not {wanted}")
+        return Rows(self._database.storage, study._study_id)
+
+    def _asked(self):
+        """What decides the trials, but for how many there are."""
+        plan = dataclasses.asdict(self._plan)
+        return {"objective": [self.objective.name, plan.pop("direction")]} | {
+            n: plan[n] for n in plan if n != "max_trials"
         }
-        mine = json.loads(json.dumps(mine))
 
-        def work(session):
-            study = models.StudyModel.find_or_raise_by_id(self._study._study_id, session)
-            found = models.StudyUserAttributeModel.find_by_study_and_key(study, ABOUT, session)
-            if found is None:
-                values = {"study_id": study.study_id, "key": ABOUT, "value_json": json.dumps(mine)}
-                session.add(models.StudyUserAttributeModel(**values))
-                return mine
-            return json.loads(found.value_json)
+    def _agree(self, mine):
+        """Write down what is searched, or raise a ValueError if the study is of something else."""
+        difference = self._transact(lambda session: agree(session, self._rows.study, mine))
+        if difference is not None:
+            name, theirs, ours = difference
+            raise ValueError(
+                f"the study '{self._name}' is of another search: {name} is {_short(theirs)} there and {_short(ours)} "
+                "here; give another name"
+            )
 
-        theirs = self._transact(work)
-        for name in mine:
-            if mine[name] != theirs.get(name):
-                raise ValueError(
-                    f"the study '{self._study.study_name}' is of another search: {name} is "
-                    f"{_short(theirs.get(name))} there and {_short(mine[name])} here; give another name"
-                )
+    def _ongoing_trial(self, tuner_id):
+        """The trial that a tuner has not ended; None if there is none, or another worker has it."""
+        trial_id = self._ongoing.get(tuner_id)
+        if trial_id is None or trial_id in self.lost:
+            return None
+        trial = self.get_trial(trial_id)
+        return trial if trial.status == RUNNING else None
 
-    def _rows(self, session):
-        """What the database knows of each trial of this search, as dicts."""
-        trials = session.query(models.TrialModel).filter_by(study_id=self._study._study_id)
-        found = []
-        whole = (orm.selectinload(getattr(models.TrialModel, name)) for name in ("user_attributes", "values"))
-        for trial in trials.options(*whole).order_by(models.TrialModel.number):
-            attributes = {each.key: json.loads(each.value_json) for each in trial.user_attributes}
-            if "step" not in attributes:
-                continue  # of somebody else
-            value = trial.values[0].value if trial.values else None
-            row = {"number": trial.trial_id, "status": STATES.get(trial.state, FAILED), "score": value}
-            found.append({**attributes, **row, "step": Step(*attributes["step"]), "ended": trial.datetime_complete})
-        return found
+    def _claimed(self, tuner_id):
+        if not self._is_space_agreed:  # it was declared since
+            self._agree(described(self.hyperparameters))
+            self._is_space_agreed = True
+        row, token = self._transact(functools.partial(self._claim, token=secrets.token_hex(16)))
+        if row in (WAIT, STOP):
+            return Trial(self.get_space(), trial_id="", status=IDLE if row == WAIT else STOPPED)
+        self._numbers[row["trial_id"]], self._ongoing[tuner_id] = row["number"], row["trial_id"]
+        self._metrics.pop(row["trial_id"], None)
+        self._leases.hold(row["number"], token)
+        return self._trial(row)
+
+    def _forget(self, trial_id, is_lost=False):
+        self._leases.forget(self._numbers[trial_id], is_lost)
+        self._metrics.pop(trial_id, None)
+        self._ongoing = {tuner: trial for tuner, trial in self._ongoing.items() if trial != trial_id}
 
     def _claim(self, session, token):
         """Claim a trial: `(its row, token)`, or `("wait" or "stop", None)`."""
-        rows = self._rows(session)
+        rows = self._rows.all(session)
         mine = self._leases.claimed(session, token)  # of an attempt whose answer was lost
         if mine is not None:
             return next(row for row in rows if row["number"] == mine), token
         for row in rows:
             if row["status"] == RUNNING and self._leases.free(session, row["number"]):
                 if self._leases.attempts(session, row["number"]) >= self.max_attempts:
-                    self._close(session, row["number"], {}, f"its worker was lost {self.max_attempts} times")
+                    message = f"its worker was lost {self.max_attempts} times"
+                    self._rows.close(session, row["number"], None, {}, message)
+                    self._leases.end(session, row["number"])
                     return self._claim(session, token)
                 self._leases.claim(session, row["number"], token)
                 return row, token
-        step = self._next(rows, self.max_trials)
-        values = self._values(session, step, rows) if isinstance(step, Step) else None
-        if isinstance(step, Step) and values is None:  # the space is exhausted
-            step = self._next(rows, len({row["step"].configuration for row in rows}))
-            values = self._values(session, step, rows) if isinstance(step, Step) else None
+        step, values = self._plan.next(rows, self.hyperparameters, functools.partial(self._rows.frozen, session))
         if values is None:
             return step, None
-        row = self._add(session, step, values)
+        params = params_of(self.hyperparameters, values)
+        row = self._rows.add(session, self._plan.trial_id(step), step, values, *params)
         self._leases.claim(session, row["number"], token)
         return row, token
 
-    def _next(self, rows, count):
-        seen = []
-        for row in rows:
-            score = None if row["score"] is None else self._sign * row["score"]
-            seen.append(Seen(row["step"], row["status"], score))
-        return next_step(seen, count, len(self.rungs or (1,)), self.factor)
-
-    def _values(self, session, step, rows):
-        """Hyperparameters of a step: those of its configuration, or new ones; None if there are no new ones."""
-        below = next((row for row in rows if row["step"] == Step(step.configuration, step.rung - 1)), None)
-        if below is not None:
-            values = {**below["values"], "tuner/trial_id": below["trial_id"]}
-        else:
-            seeds = [self.seed, step.configuration]
-            others = [_plain(row["values"]) for row in rows]
-            begin = at_random
-            if self.sampler == "tpe":
-                begin = by_tpe(self._frozen(session), self._direction, _seed_of(seeds))
-            values = drawn(self.hyperparameters, seeds, others, begin)
-        if values is None or self.rungs is None:
-            return values
-        return {**values, "tuner/epochs": self.rungs[step.rung], "tuner/round": step.rung}
-
-    def _frozen(self, session):
-        """What Optuna's samplers learn from: the trials of the study that were completed or are running."""
-        trials = session.query(models.TrialModel).filter_by(study_id=self._study._study_id)
-        trials = trials.filter(models.TrialModel.state.in_((TrialState.RUNNING, TrialState.COMPLETE)))
-        parts = ("values", "params", "user_attributes", "system_attributes", "intermediate_values")
-        whole = (orm.selectinload(getattr(models.TrialModel, part)) for part in parts)
-        build = self._leases.storage._build_frozen_trial_from_trial_model
-        return [build(trial) for trial in trials.options(*whole).order_by(models.TrialModel.number)]
-
-    def _add(self, session, step, values):
-        """A new trial in Optuna's own tables."""
-        trial_id = f"{step.configuration:04d}" + ("" if self.rungs is None else f"-{step.rung}")
-        params, distributions = params_of(self.hyperparameters, values)
-        attributes = {"trial_id": trial_id, "step": [step.configuration, step.rung], "values": values}
-        template = optuna.trial.create_trial(
-            state=TrialState.RUNNING,
-            params=params,
-            distributions=distributions,
-            user_attrs=attributes,
-        )
-        trial = self._leases.storage._get_prepared_new_trial(self._study._study_id, template, session)
-        row = {**attributes, "step": step, "number": trial.trial_id, "status": RUNNING, "score": None}
-        session.flush()
-        return row
-
-    def _end(self, session, number, metrics, message):
-        if number is not None and self._leases.is_mine(session, number):
-            self._close(session, number, metrics, message)
-
-    def _close(self, session, number, metrics, message):
-        trial = session.get(models.TrialModel, number)
-        storage = self._leases.storage
-        attributes = {"metrics": metrics} | ({} if message is None else {"message": message})
-        for key, value in attributes.items():
-            storage._set_trial_attr_without_commit(session, models.TrialUserAttributeModel, number, key, _json(value))
-        if message is None:
-            storage._set_trial_value_without_commit(session, trial, 0, metrics[self.objective.name])
-        trial.state = TrialState.COMPLETE if message is None else TrialState.FAIL
-        trial.datetime_complete = datetime.datetime.now()
+    def _end(self, session, number, token, metrics, message):
+        """Whether a result was taken, now or in an attempt whose answer was lost."""
+        if not self._leases.is_mine(session, number):
+            return self._rows.is_closed_with(session, number, token)
+        self._rows.close(session, number, metrics.get(self.objective.name), metrics, message, token)
         self._leases.end(session, number)
+        return True
 
     def _check_failures(self):
-        rows = [row for row in self._transact(self._rows) if row["status"] != RUNNING]
+        rows = [row for row in self._transact(self._rows.all) if row["status"] != RUNNING]
         last = sorted(rows, key=lambda row: row["ended"])[-self.max_consecutive_failed_trials :]
         if len(last) == self.max_consecutive_failed_trials and all(row["status"] == FAILED for row in last):
+            said = [line.strip() for line in str(last[-1].get("message")).splitlines() if line.strip()]
             raise RuntimeError(
-                f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed_trials}.\n"
-                + str(last[-1].get("message"))
+                f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed_trials}: "
+                + said[-1]  # of a traceback the error
             )
 
     def _trial(self, row):
@@ -352,27 +319,13 @@ class StorageOracle(keras_tuner.Oracle):
         hyperparameters.values = dict(row["values"])
         trial = Trial(hyperparameters, row["trial_id"], row["status"], row.get("message"))
         trial.score = row["score"]
-        metrics = {name: value for name, value in (row.get("metrics") or {}).items() if value is not None}
+        metrics = row.get("metrics") or self._metrics.get(row["trial_id"], {})
         for name, value in metrics.items():
-            direction = self.objective.direction if name == self.objective.name else None
-            trial.metrics.register(name, direction=direction or "min")
-            trial.metrics.update(name, value)
+            if value is not None and math.isfinite(value):
+                direction = self.objective.direction if name == self.objective.name else None
+                trial.metrics.register(name, direction=direction or "min")
+                trial.metrics.update(name, value)
         return trial
-
-
-def _plain(values):
-    return {name: value for name, value in values.items() if not name.startswith("tuner/")}
-
-
-def _seed_of(numbers):
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def _json(value):
-    """The same with None for what JSON does not have."""
-    if isinstance(value, dict):
-        return {name: _json(each) for name, each in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _short(value):

@@ -1,0 +1,72 @@
+"""What all who search in one study have to agree on: kept in the study, compared with what each was asked for."""
+
+import json
+
+import keras_tuner
+from optuna.storages._rdb import models
+
+KEY = "keras-descent"  # the attribute of the study
+PARTS = ("about", "hyperparameters")  # of it, whose names say enough
+
+
+def described(space):
+    """A space as dicts for JSON: `space`, its names, and `hyperparameters`, what each is.
+
+    Args:
+        space: `keras_tuner.HyperParameters`.
+    """
+    each = {}
+    for index, item in enumerate(space.get_config()["space"]):
+        name = item["config"]["name"]
+        each[name if name not in each else f"{name} ({index})"] = {"kind": item["class_name"], **item["config"]}
+    return {"space": list(each), "hyperparameters": each}
+
+
+def space_in(session, study):
+    """The space that a study is of; None if it does not say yet.
+
+    Args:
+        session: `sqlalchemy.orm.Session`.
+        study: int, Optuna's id.
+    """
+    model = models.StudyModel.find_or_raise_by_id(study, session)
+    found = models.StudyUserAttributeModel.find_by_study_and_key(model, KEY, session)
+    each = None if found is None else json.loads(found.value_json).get("hyperparameters")
+    if each is None:
+        return None
+    items = [{"class_name": item.pop("kind"), "config": item} for item in each.values()]
+    return keras_tuner.HyperParameters.from_config({"space": items, "values": {}})
+
+
+def agree(session, study, mine):
+    """Write down what the study does not say yet, and compare the rest.
+
+    Args:
+        session: `sqlalchemy.orm.Session`, of a transaction in which the study is locked.
+        study: int, Optuna's id.
+        mine: dict for JSON.
+
+    Returns:
+        `(name, theirs, mine)` of the first that differs, or None.
+    """
+    mine = json.loads(json.dumps(mine))
+    model = models.StudyModel.find_or_raise_by_id(study, session)
+    found = models.StudyUserAttributeModel.find_by_study_and_key(model, KEY, session)
+    if found is None:
+        found = models.StudyUserAttributeModel(study_id=study, key=KEY, value_json="{}")
+        session.add(found)
+    theirs = json.loads(found.value_json)
+    found.value_json = json.dumps({**mine, **theirs})
+    return _difference(
+        {name: theirs[name] for name in mine if name in theirs}, {n: mine[n] for n in mine if n in theirs}
+    )
+
+
+def _difference(theirs, mine, path=()):
+    if theirs == mine:
+        return None
+    if not isinstance(theirs, dict) or not isinstance(mine, dict):
+        return " of ".join(reversed([name for name in path if name not in PARTS])), theirs, mine
+    differing = (name for name in {**mine, **theirs} if theirs.get(name) != mine.get(name))
+    name = next(differing)
+    return _difference(theirs.get(name), mine.get(name), (*path, name))

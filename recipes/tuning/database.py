@@ -1,0 +1,178 @@
+import contextlib
+import sys
+import time
+
+import optuna
+import sqlalchemy
+from optuna.storages._rdb import models
+from sqlalchemy import orm
+
+from recipes.errors import CommandError, WorldError, one_line
+
+TRIES = 5  # to make the tables, while others do
+PAUSE = 1.0  # seconds between tries while the database does not answer
+STALL = 60  # seconds that a transaction may do nothing: a machine that froze or lost its power holds the study's lock
+KINDS = ("sqlite", "postgresql")
+NETWORK = {  # so that a server that is gone without a word is an error, not silence; libpq's own names
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
+class Database:
+    """A database with Optuna's tables and our own, whose transactions outlive its outages.
+
+    Args:
+        url: as SQLAlchemy has it, of SQLite or PostgreSQL.
+        tables: `sqlalchemy.MetaData`, of our own tables.
+
+    Raises:
+        CommandError: the URL is none, or of another kind of database.
+        WorldError: the database cannot be reached.
+
+    Attributes:
+        storage: `optuna.storages.RDBStorage`.
+        engine: `sqlalchemy.Engine`, of `session`.
+        since: float, when the database came back after it had not answered here, by its clock; 0 if it always did.
+    """
+
+    def __init__(self, url, tables):
+        self.since, self._is_away = 0.0, False
+        made = _parsed(url)
+        self.is_sqlite = made.get_backend_name() == "sqlite"
+        url = made.render_as_string(hide_password=False)
+        options = {"connect_args": _arguments(made)}
+        try:
+            self.storage = _with_tables(url, options, tables)
+            self.engine = sqlalchemy.create_engine(
+                url, **options, **({} if self.is_sqlite else {"pool_pre_ping": True})
+            )
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
+            raise WorldError(f"--storage {made.render_as_string()}: {one_line(error)}") from error
+        if self.is_sqlite:
+            _lock_at_begin(self.engine)
+
+    @contextlib.contextmanager
+    def session(self):
+        """A transaction; it is undone where an exception leaves it."""
+        try:
+            with orm.Session(self.engine) as session, session.begin():
+                if not self.is_sqlite:
+                    session.execute(sqlalchemy.text(f"SET LOCAL idle_in_transaction_session_timeout = '{STALL}s'"))
+                if self._is_away:
+                    self.since, self._is_away = self.now(session), False
+                yield session
+        except sqlalchemy.exc.DBAPIError as error:
+            self._is_away = self._is_away or self._may_pass(error)
+            raise
+
+    def transact(self, study, work):
+        """Call `work(session)` in one transaction of which there is one at a time in a study, until it is done.
+
+        While the database does not answer it is tried again, so `work` has to find out what an attempt whose answer
+        was lost has left behind.
+
+        Args:
+            study: int, Optuna's id.
+            work: function of a `sqlalchemy.orm.Session`.
+
+        Raises:
+            WorldError: the database answers that it cannot, or the study is not there any more.
+        """
+        told = False
+        while True:
+            try:
+                with self.session() as session:
+                    _lock(study, session)
+                    return work(session)
+            except sqlalchemy.exc.DBAPIError as error:
+                if not self._may_pass(error):
+                    raise WorldError(f"the database of the search: {one_line(error.orig)}") from error
+            if not told:
+                print("The database does not answer; trying again.", file=sys.stderr, flush=True)
+                told = True
+            time.sleep(PAUSE)
+
+    def now(self, session):
+        """Seconds since 1970 by the clock that all who use the database share."""
+        if self.is_sqlite:
+            return time.time()
+        return float(session.execute(sqlalchemy.text("SELECT extract(epoch FROM clock_timestamp())")).scalar())
+
+    def close(self):
+        """Close the connections."""
+        self.engine.dispose()
+        self.storage.engine.dispose()
+
+    def _may_pass(self, error):
+        """Whether an error is of the connection or of a lock, not of what was asked."""
+        if self.is_sqlite:
+            return "locked" in str(error.orig)
+        return error.connection_invalidated or isinstance(error, sqlalchemy.exc.OperationalError)
+
+
+def _lock(study, session):
+    try:
+        models.StudyModel.find_or_raise_by_id(study, session, for_update=True)
+    except KeyError:
+        raise WorldError("the study of the search is not in the database any more") from None
+
+
+def _parsed(url):
+    """A URL, of PostgreSQL with the driver that is installed with this package."""
+    try:
+        made = sqlalchemy.make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        raise CommandError(f"--storage: {one_line(error)}") from error  # without the URL, which may have a password
+    if made.drivername in ("postgresql", "postgres"):
+        made = made.set(drivername="postgresql+psycopg")
+    if made.get_backend_name() not in KINDS:
+        raise CommandError(f"--storage {made.render_as_string()}: a database is one of {', '.join(KINDS)}")
+    if made.get_backend_name() == "sqlite" and made.database in (None, "", ":memory:"):
+        raise CommandError("--storage: SQLite needs a file, sqlite:///FILE")
+    return made
+
+
+def _arguments(url):
+    """What the driver is told beside the URL, unless the URL says it."""
+    if url.get_backend_name() == "sqlite":
+        return {"timeout": 60}
+    if url.get_driver_name() not in ("psycopg", "psycopg2"):
+        return {}
+    return {name: value for name, value in NETWORK.items() if name not in url.query}
+
+
+def _with_tables(url, options, tables):
+    """Optuna's storage, with our tables beside its own. Several processes may be making them."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for attempt in reversed(range(TRIES)):
+        try:
+            storage = optuna.storages.RDBStorage(
+                url.replace("{", "{{").replace("}", "}}"),  # it formats them
+                {**options, "poolclass": sqlalchemy.pool.NullPool},  # a server has not many connections to give
+            )
+            tables.create_all(storage.engine)
+            return storage
+        except (
+            sqlalchemy.exc.IntegrityError,
+            sqlalchemy.exc.ProgrammingError,
+            sqlalchemy.exc.OperationalError,
+        ) as error:
+            if attempt == 0 or not any(word in str(error) for word in ("already exists", "UNIQUE", "unique", "locked")):
+                raise
+            time.sleep(PAUSE)
+
+
+def _lock_at_begin(engine):
+    """Let SQLite's transactions take the lock when they begin, not at their first write."""
+
+    @sqlalchemy.event.listens_for(engine, "connect")
+    def connect(connection, record):
+        connection.isolation_level = None  # or Python's driver would begin by itself
+
+    @sqlalchemy.event.listens_for(engine, "begin")
+    def begin(connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,39 @@
+"""Who holds a lease: this process, so that other processes of the machine can find out whether it lives."""
+
+import os
+import pathlib
+import socket
+
+
+def owner():
+    """This process in one line: host, boot, process namespace, pid, start."""
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id")
+    where = f"{socket.gethostname()} {boot.read_text().strip() if boot.exists() else ''} {_namespace()}"
+    return f"{where} {os.getpid()} {_start_of(os.getpid())}"
+
+
+def is_dead(other):
+    """Whether a process of this machine has ended; False for those of others.
+
+    Args:
+        other: str, of `owner`.
+    """
+    *where, pid, start = other.split(" ")
+    return where == owner().split(" ")[:-2] and start != "" and _start_of(int(pid)) != start
+
+
+def _namespace():
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _start_of(pid):
+    """When a process began, in ticks since boot; nothing if there is none, or no /proc."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    state, *rest = text.rpartition(")")[2].split()
+    return "" if state in "ZX" else rest[18]  # a zombie has ended

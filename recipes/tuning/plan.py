@@ -1,0 +1,100 @@
+import dataclasses
+
+import numpy as np
+
+from recipes.tuning.distributions import at_random, by_tpe, drawn
+from recipes.tuning.halving import FACTOR, Seen, Step, next_step
+
+SAMPLERS = ("random", "tpe")
+DIRECTIONS = {"max": "maximize", "min": "minimize"}  # KerasTuner's and Optuna's
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a search tries: decided from the rows of its trials alone, so that all who see the same decide the same.
+
+    Args:
+        direction: "max" or "min".
+        max_trials, sampler, rungs, factor, seed: as `StorageOracle` has them.
+
+    Raises:
+        ValueError: one of them cannot be.
+    """
+
+    direction: str
+    max_trials: int
+    sampler: str = "random"
+    rungs: tuple | None = None
+    factor: int = FACTOR
+    seed: int = 0
+
+    def __post_init__(self):
+        rungs = (1,) if self.rungs is None else self.rungs
+        wrong = {
+            "sampler": (f"one of {SAMPLERS}", self.sampler not in SAMPLERS),
+            "max_trials": ("an int >= 1", not isinstance(self.max_trials, int) or self.max_trials < 1),
+            "rungs": ("epochs that ascend, from 1", list(rungs) != sorted(set(rungs)) or min(rungs, default=0) < 1),
+            "factor": ("an int >= 2", not isinstance(self.factor, int) or self.factor < 2),
+        }
+        for name, (wanted, is_wrong) in wrong.items():
+            if is_wrong:
+                value = getattr(self, name)
+                raise ValueError(f"StorageOracle: `{name}` must be {wanted}. Received: {name}={value!r}")
+
+    @property
+    def sign(self):
+        """1 if a higher score is better, otherwise -1."""
+        return 1 if self.direction == "max" else -1
+
+    def next(self, rows, space, frozen):
+        """What to train next.
+
+        Args:
+            rows: list of dicts, as `Rows.all` has them.
+            space: `keras_tuner.HyperParameters`.
+            frozen: function without arguments, that gives the trials as Optuna has them.
+
+        Returns:
+            `(Step, values)`, or `("wait" or "stop", None)`.
+        """
+        step = self._step(rows, self.max_trials)
+        values = self._values(step, rows, space, frozen)
+        if isinstance(step, Step) and values is None:  # the space is exhausted
+            step = self._step(rows, len({row["step"].configuration for row in rows}))
+            values = self._values(step, rows, space, frozen)
+        return step, values
+
+    def trial_id(self, step):
+        """The id of the trial of a `Step`."""
+        return f"{step.configuration:04d}" + ("" if self.rungs is None else f"-{step.rung}")
+
+    def _step(self, rows, count):
+        seen = []
+        for row in rows:
+            score = None if row["score"] is None else self.sign * row["score"]
+            seen.append(Seen(row["step"], row["status"], score))
+        return next_step(seen, count, len(self.rungs or (1,)), self.factor)
+
+    def _values(self, step, rows, space, frozen):
+        """Hyperparameters of a step: those of its configuration, or new ones; None if there are no new ones."""
+        if not isinstance(step, Step):
+            return None
+        below = next((row for row in rows if row["step"] == Step(step.configuration, step.rung - 1)), None)
+        if below is not None:
+            values = {**below["values"], "tuner/trial_id": below["trial_id"]}
+        else:
+            values = self._new(step.configuration, [_plain(row["values"]) for row in rows], space, frozen)
+        if values is None or self.rungs is None:
+            return values
+        return {**values, "tuner/epochs": self.rungs[step.rung], "tuner/round": step.rung}
+
+    def _new(self, configuration, others, space, frozen):
+        seeds, begin = [self.seed, configuration], at_random
+        if self.sampler == "tpe":
+            seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
+            begin = by_tpe(frozen(), DIRECTIONS[self.direction], seed)
+        return drawn(space, seeds, others, begin)
+
+
+def _plain(values):
+    return {name: value for name, value in values.items() if not name.startswith("tuner/")}

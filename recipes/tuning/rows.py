@@ -1,0 +1,94 @@
+import datetime
+import json
+import math
+
+import optuna
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy import orm
+
+from recipes.tuning.halving import COMPLETED, FAILED, RUNNING, Step
+
+STATES = {TrialState.RUNNING: RUNNING, TrialState.COMPLETE: COMPLETED, TrialState.FAIL: FAILED}
+TOKEN = "keras-descent:token"  # the attribute of a trial that says which lease its result came with
+
+
+class Rows:
+    """Our trials of a study in Optuna's own tables, read and written in the transactions of others.
+
+    Args:
+        storage: `optuna.storages.RDBStorage`.
+        study: int, Optuna's id.
+    """
+
+    def __init__(self, storage, study):
+        self.study, self._storage = study, storage
+
+    def all(self, session):
+        """What the database knows of each trial, as dicts. Those that somebody else made are left alone."""
+        found = []
+        for trial in self._trials(session, "user_attributes", "values"):
+            attributes = {each.key: json.loads(each.value_json) for each in trial.user_attributes}
+            if "step" not in attributes:
+                continue
+            score = trial.values[0].value if trial.values else None
+            row = {"number": trial.trial_id, "status": STATES.get(trial.state, FAILED), "score": score}
+            found.append({**attributes, **row, "step": Step(*attributes["step"]), "ended": trial.datetime_complete})
+        return found
+
+    def frozen(self, session):
+        """What Optuna's samplers learn from: the trials that were completed or are running."""
+        parts = ("values", "params", "user_attributes", "system_attributes", "intermediate_values")
+        wanted = (TrialState.RUNNING, TrialState.COMPLETE)
+        build = self._storage._build_frozen_trial_from_trial_model
+        return [build(trial) for trial in self._trials(session, *parts) if trial.state in wanted]
+
+    def add(self, session, trial_id, step, values, params, distributions):
+        """A new trial that is running: its row."""
+        attributes = {"trial_id": trial_id, "step": [step.configuration, step.rung], "values": values}
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING, params=params, distributions=distributions, user_attrs=attributes
+        )
+        trial = self._storage._get_prepared_new_trial(self.study, template, session)
+        session.flush()
+        return {**attributes, "step": step, "number": trial.trial_id, "status": RUNNING, "score": None}
+
+    def close(self, session, number, score, metrics, message, token=None):
+        """Write down what a trial has come to.
+
+        Args:
+            session: `sqlalchemy.orm.Session`.
+            number: int, Optuna's id of the trial.
+            score: float; of no account where there is a message.
+            metrics: dict of floats.
+            message: str, why it failed; None if it did not.
+            token: str, of the lease that the result came with.
+        """
+        trial = session.get(models.TrialModel, number)
+        attributes = {"metrics": _json(metrics)} | ({} if message is None else {"message": message})
+        for key, value in attributes.items():
+            self._set(session, models.TrialUserAttributeModel, number, key, value)
+        self._set(session, models.TrialSystemAttributeModel, number, TOKEN, token)
+        if message is None:
+            self._storage._set_trial_value_without_commit(session, trial, 0, score)
+        trial.state = TrialState.COMPLETE if message is None else TrialState.FAIL
+        trial.datetime_complete = datetime.datetime.now()
+
+    def is_closed_with(self, session, number, token):
+        """Whether the result of a trial came with the lease that had this token."""
+        query = session.query(models.TrialSystemAttributeModel).filter_by(trial_id=number, key=TOKEN)
+        found = query.one_or_none()
+        return found is not None and json.loads(found.value_json) == token
+
+    def _trials(self, session, *parts):
+        whole = (orm.selectinload(getattr(models.TrialModel, part)) for part in parts)
+        trials = session.query(models.TrialModel).filter_by(study_id=self.study)
+        return trials.options(*whole).order_by(models.TrialModel.number)
+
+    def _set(self, session, model, number, key, value):
+        self._storage._set_trial_attr_without_commit(session, model, number, key, value)
+
+
+def _json(metrics):
+    """The same with None for what JSON does not have."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
