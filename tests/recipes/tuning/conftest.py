@@ -4,6 +4,15 @@ import pytest
 
 from recipes.tuning.processes import Processes
 from tests.recipes.tuning.databases import PostgreSQL, why_no_postgresql
+from tests.recipes.tuning.searches import OPEN
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    """Every oracle of a test is closed at its end."""
+    yield
+    while OPEN:
+        OPEN.pop().close()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,153 @@
+"""Whose a trial is."""
+
+import contextlib
+import gc
+import sqlite3
+import time
+
+import sqlalchemy
+
+from recipes.tuning import StorageOracle
+from tests.recipes.tuning.searches import SCORE, finish, oracle_of, space
+
+
+def test_a_result_counts_only_with_the_token_of_the_lease(storage):
+    slow = oracle_of(storage, 1, lease_seconds=0.4)
+    quick = oracle_of(storage, 1, lease_seconds=60.0)
+    trial = slow.create_trial("tuner0")
+    slow._leases._ended.set()  # it renews no more, as if its machine slept
+    time.sleep(0.6)
+    again = quick.create_trial("tuner1")
+    assert again.trial_id == trial.trial_id
+    assert again.hyperparameters.values == trial.hyperparameters.values
+    finish(slow, trial, 0.1)
+    assert quick.get_trial(trial.trial_id).status == "RUNNING"
+    finish(quick, again, 0.2)
+    assert [(each.status, each.score) for each in slow.trials.values()] == [("COMPLETED", 0.2)]
+    assert (slow.lost, quick.lost) == ({trial.trial_id}, set())
+
+
+def test_who_has_lost_a_lease_is_told(storage):
+    slow, quick = oracle_of(storage, 1, lease_seconds=1.0), oracle_of(storage, 1)
+    trial = slow.create_trial("tuner0")
+    with quick._database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE keras_descent_leases SET expires = 0")
+    assert quick.create_trial("tuner1").trial_id == trial.trial_id
+    deadline = time.monotonic() + 5
+    while not slow.lost and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert slow.lost == {trial.trial_id}
+
+
+def test_leases_are_renewed_while_a_trial_runs(storage):
+    oracle, other = oracle_of(storage, 1, lease_seconds=0.8), oracle_of(storage, 1)
+    oracle.create_trial("tuner0")
+    for _ in range(4):
+        time.sleep(0.4)
+        assert other.create_trial("tuner1").status == "IDLE"
+
+
+def expire(oracle):
+    """End all leases, which are another machine's from here on."""
+    with oracle._database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE keras_descent_leases SET expires = 0, owner = 'another host 1 1'")
+
+
+def test_a_trial_whose_lease_has_ended_is_taken_over_and_one_that_was_lost_too_often_fails(storage):
+    oracle = oracle_of(storage, 1, max_attempts=2)
+    first = oracle.create_trial("tuner0")
+    for expected in ("RUNNING", "STOPPED"):
+        expire(oracle)
+        assert oracle_of(storage, 1, max_attempts=2).create_trial("tuner1").status == expected
+    assert oracle.get_trial(first.trial_id).status == "FAILED"
+    assert oracle.get_trial(first.trial_id).message == "its worker was lost 2 times"
+
+
+def test_workers_of_one_process_do_not_take_trials_from_each_other(storage):
+    oracle = oracle_of(storage, 1)
+    oracle.create_trial("tuner0")
+    expire(oracle)
+    assert oracle.create_trial("tuner1").status == "IDLE"
+
+
+def test_a_worker_that_ends_by_itself_was_not_lost(storage):
+    oracle, other = oracle_of(storage, 1, max_attempts=1), oracle_of(storage, 1, max_attempts=1)
+    trial = oracle.create_trial("tuner0")
+    oracle.close()
+    expire(other)
+    assert other.create_trial("tuner0").trial_id == trial.trial_id
+
+
+def test_an_oracle_that_nobody_refers_to_renews_no_more(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'db'}"
+    first = StorageOracle(storage, SCORE, 1, hyperparameters=space(), seed=5, lease_seconds=0.4)
+    trial_id = first.create_trial("tuner0").trial_id
+    ended = first._leases._ended
+    assert not ended.is_set()
+    del first
+    gc.collect()
+    time.sleep(0.6)
+    assert oracle_of(storage, 1).create_trial("tuner0").trial_id == trial_id
+
+
+def test_leases_that_ended_in_an_outage_can_still_be_renewed_after_it(storage, monkeypatch):
+    oracle, other = oracle_of(storage, 1), oracle_of(storage, 1)
+    oracle.create_trial("tuner0")
+    expire(oracle)
+    other._database._is_away = True  # as after an error of the connection
+    assert other.create_trial("tuner0").status == "IDLE"
+    monkeypatch.setattr("recipes.tuning.leases.GRACE", 0.0)
+    assert other.create_trial("tuner0").status == "RUNNING"
+
+
+def test_an_answer_that_is_lost_is_asked_for_again(storage, monkeypatch, capsys):
+    """The connection breaks when a claim, and then a result, has been committed: neither happens twice."""
+    monkeypatch.setattr("recipes.tuning.database.PAUSE", 0.01)
+    oracle = oracle_of(storage, 2)
+    session, breaks = oracle._database.session, []
+
+    @contextlib.contextmanager
+    def broken():
+        with session() as made:
+            yield made
+        if breaks:
+            breaks.pop()
+            raise sqlalchemy.exc.OperationalError("COMMIT", {}, sqlite3.OperationalError("locked, or so"))
+
+    monkeypatch.setattr(oracle._database, "session", broken)
+    breaks.append("claim")
+    trial = oracle.create_trial("tuner0")
+    oracle.update_trial(trial.trial_id, {"score": 0.5})
+    trial.status = "COMPLETED"
+    breaks.append("result")
+    oracle.end_trial(trial)
+    assert not breaks
+    assert [(each.trial_id, each.score) for each in oracle.trials.values()] == [(trial.trial_id, 0.5)]
+    assert not oracle.lost
+    assert capsys.readouterr().err == "The database does not answer; trying again.\n" * 2
+
+
+def test_renewing_outlives_errors_and_tries_again_soon(tmp_path, monkeypatch):
+    oracle = oracle_of(f"sqlite:///{tmp_path / 'db'}", 1, lease_seconds=0.8)
+    oracle.create_trial("tuner0")
+    calls, renew = [], type(oracle._leases).renew
+
+    def fails_twice(leases):
+        calls.append(time.monotonic())
+        if len(calls) <= 2:
+            raise OSError("no route to host")
+        renew(leases)
+
+    monkeypatch.setattr(type(oracle._leases), "renew", fails_twice)
+    other = oracle_of(f"sqlite:///{tmp_path / 'db'}", 1)
+    time.sleep(1.5)
+    assert len(calls) > 3
+    assert other.create_trial("tuner0").status == "IDLE"
+
+
+def test_a_running_trial_that_has_no_lease_is_claimed(storage):
+    oracle = oracle_of(storage, 1)
+    trial = oracle.create_trial("tuner0")
+    with oracle._database.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM keras_descent_leases")
+    assert oracle_of(storage, 1).create_trial("tuner1").trial_id == trial.trial_id
