@@ -34,16 +34,17 @@ class Run:
         directory: by default the newest under runs/RECIPE that has the same settings and is not done, or else
             runs/RECIPE/DATE-TIME.
         extra: dict of what else decides the result, kept in config.json.
+        patience: float, seconds to wait for another process that is at work in the directory, such as one that ends.
 
     Raises:
         CommandError: the directory has a run with other settings.
         WorldError: it has something else, or cannot be read.
     """
 
-    def __init__(self, recipe, settings, directory=None, extra=None):
+    def __init__(self, recipe, settings, directory=None, extra=None, patience=0.0):
         self.settings = settings
         self.config = {"recipe": recipe, **dataclasses.asdict(settings), **(extra or {})}
-        self._lock = None
+        self._lock, self._patience = None, patience
         self.directory = pathlib.Path(directory) if directory else self._unfinished() or self._fresh()
         self._check(self._recorded())
 
@@ -225,7 +226,7 @@ class Run:
             return
         lock = filelock.FileLock(self.directory / ".lock")
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=self._patience)
         except filelock.Timeout as error:
             raise WorldError(f"another process is at work in {self.directory}") from error
         except OSError as error:

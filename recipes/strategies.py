@@ -2,7 +2,7 @@
 
 | name | TensorFlow | JAX | torch |
 |---|---|---|---|
-| cpu | OneDeviceStrategy | the processor | the processor |
+| cpu | the processor; beside GPUs OneDeviceStrategy | the processor | the processor |
 | gpu | OneDeviceStrategy | the first GPU | the first GPU |
 | mirrored | MirroredStrategy on all GPUs | keras.distribution.DataParallel | - |
 | mirrored:N | the same on N of them, or on N parts of the processor where there is no GPU | the same | - |
@@ -137,6 +137,8 @@ def _on_tensorflow(name, count):
     if name in ("auto", "mirrored"):
         name, chosen = "mirrored", _chosen(gpus or cpus, count)
         return Strategy(_full(name, count), chosen, lambda: tf.distribute.MirroredStrategy(list(chosen)).scope())
+    if name == "cpu" and not gpus:  # there alone, and a strategy's iterators crash in a process under load (2.21)
+        return Strategy("cpu", cpus[:1])
     device = cpus[0] if name == "cpu" else _first_gpu(gpus, cpus)
     return Strategy(name, (device,), lambda: tf.distribute.OneDeviceStrategy(device).scope())
 

@@ -12,6 +12,7 @@ from recipes.schedules import shared_updates
 from recipes.training import DIVERGED
 
 STATE = "state.npz"
+PATIENCE = 15.0  # seconds in which the process of a trial that was taken over ends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +63,10 @@ def train_trial(recipe, settings, directory, place, max_epochs=None, data=None):
             made, state = 0, None
             shared = shared_epochs(recipe, settings, data) if settings != longest else 0
             if shared:
-                with Run(name, longest, place_of(directory, longest, max_epochs), extra) as trunk:
+                with Run(name, longest, place_of(directory, longest, max_epochs), extra, PATIENCE) as trunk:
                     made = _train_until(recipe, longest, trunk, data, shared)
                     state = trunk.directory / STATE if trunk.epochs_done() == shared else None
-            with Run(name, settings, place_of(directory, settings, max_epochs), extra) as run:
+            with Run(name, settings, place_of(directory, settings, max_epochs), extra, PATIENCE) as run:
                 if run.result is None:
                     run.finish(_train(recipe, settings, run, data, state, made))
                 return _checked(recipe, run.result)

@@ -210,6 +210,8 @@ class Tuner(BaseTuner):
         for ended in processes.ended(POLL):
             trial, slot, began = running.pop(ended.number)
             if ended.of_the_world:
+                for number in running:
+                    processes.kill(number)
                 self._give_up([trial, *(each for each, _, _ in running.values())])
                 raise WorldError(f"trial {trial.trial_id}: {ended.error}")
             slots.append(slot)

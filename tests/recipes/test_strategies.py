@@ -35,7 +35,7 @@ def test_what_is_no_strategy(text, said):
     ("name", "cls", "replicas"),
     [
         ("auto", "_DefaultDistributionStrategy", 1),
-        ("cpu", "OneDeviceStrategy", 1),
+        ("cpu", "_DefaultDistributionStrategy", 1),
         ("mirrored", "MirroredStrategy", 2),
         ("mirrored:2", "MirroredStrategy", 2),
     ],
