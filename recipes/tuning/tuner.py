@@ -243,6 +243,3 @@ class Tuner(BaseTuner):
         else:
             trial.status, trial.score = COMPLETED, metrics[objective]
             self.oracle.update_trial(trial.trial_id, metrics)
-
-    def run_trial(self, trial, *arguments, **named_arguments):
-        raise NotImplementedError("Tuner.search trains trials in processes of their own")
