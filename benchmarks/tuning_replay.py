@@ -13,6 +13,7 @@ seeds of its training for the longest budget.
     python -m benchmarks.tuning_replay           # a minute; no training
 """
 
+import collections
 import csv
 import functools
 import json
@@ -39,8 +40,9 @@ class Table:
     """
 
     def __init__(self, rows):
-        self.ours, self.stock = {}, {}
+        self.ours, self.stock, self.family = {}, {}, {}
         for row in rows:
+            self.family[int(row["configuration"])] = row["schedule"]
             key = int(row["configuration"]), int(row["seed"])
             of = self.ours if row["kind"] == "ours" else self.stock
             scores = float(row["score"]), float(row["best"]), int(row["trained_epochs"])
@@ -68,16 +70,23 @@ def random_search(table, order, seeds):
 
 def ours(table, order, seeds):
     """The same of our halving."""
-    seen, cost, best, trace = [], 0, (-1, -1.0), []
+    cost, best, trace = 0, (-1, -1.0), []
+    for rung, configuration, score, trained in halved(table, order, seeds):
+        cost += trained
+        if (rung, score) > best:
+            best = rung, score
+            trace.append((cost, configuration))
+    return trace
+
+
+def halved(table, order, seeds):
+    """The trials of our halving, one after the other: rung, configuration, score and epochs trained."""
+    seen = []
     while (step := next_step(seen, len(order), len(table.budgets))) != STOP:
         configuration = order[step.configuration]
         score, _, trained = table.ours[configuration, seeds[configuration]][str(table.budgets[step.rung])]
         seen.append(Seen(step, COMPLETED, score))
-        cost += trained
-        if (step.rung, score) > best:
-            best = step.rung, score
-            trace.append((cost, configuration))
-    return trace
+        yield step.rung, configuration, score, trained
 
 
 def stock(table, order, seeds):
@@ -142,15 +151,19 @@ def cost_of(table, trace, quality):
     return reached
 
 
+def drawn(table, number):
+    """The order of the configurations in a replay, and the seed of each."""
+    rng = np.random.default_rng(number)
+    order = rng.permutation(table.configurations).tolist()
+    seeds = rng.choice(table.seeds, len(table.configurations)).tolist()
+    return order, dict(zip(table.configurations, seeds, strict=True))
+
+
 def replayed(table, replays=REPLAYS):
     """Traces of each algorithm, a list by name."""
     traces = {"random": [], "ours": [], "stock": []}
     for number in range(replays):
-        rng = np.random.default_rng(number)
-        order = rng.permutation(table.configurations).tolist()
-        seeds = dict(
-            zip(table.configurations, rng.choice(table.seeds, len(table.configurations)).tolist(), strict=True)
-        )
+        order, seeds = drawn(table, number)
         for name, algorithm in (("random", random_search), ("ours", ours), ("stock", stock)):
             traces[name].append(algorithm(table, order, seeds))
     return traces
@@ -171,7 +184,7 @@ def compared(table, traces):
         "median_cost_to_reach_it": {name: _finite(cost / whole) for name, cost in costs.items()},
         "points_above_stock": {f"{share:.2f}": at("stock", share * whole) for share in SHARES},
         "points_above_random": {f"{share:.2f}": at("random", share * whole) for share in SHARES},
-        "saved_by_going_on": _saved(table),
+        "saved_by_going_on": _saved(table, len(traces["ours"])),
     }
 
 
@@ -185,10 +198,15 @@ def _difference(table, traces, other, cost):
     return {"mean": float(points.mean()), "low": float(low), "high": float(high)}
 
 
-def _saved(table):
-    """Share of the epochs of all budgets that need not be trained since a schedule goes on."""
-    trained = sum(sum(row[2] for row in each.values()) for each in table.ours.values())
-    return 1 - trained / (sum(table.budgets) * len(table.ours))
+def _saved(table, replays):
+    """Share of the epochs of our halving that need not be trained since a schedule goes on: of all, by family."""
+    trained, whole = collections.Counter(), collections.Counter()
+    for number in range(replays):
+        for rung, configuration, _, epochs in halved(table, *drawn(table, number)):
+            for name in ("all", table.family[configuration]):
+                trained[name] += epochs
+                whole[name] += table.budgets[rung]
+    return {name: 1 - trained[name] / whole[name] for name in sorted(whole)}
 
 
 def _finite(value):

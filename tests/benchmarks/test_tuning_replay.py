@@ -12,7 +12,7 @@ def table_of(ours, stock, trained=lambda epochs: epochs, configurations=40):
     """Scores as functions of the configuration and of the budget or the way to it."""
     rows = []
     for c in range(configurations):
-        common = {"configuration": c, "seed": 0}
+        common = {"configuration": c, "seed": 0, "schedule": "constant" if c % 2 else "cosine"}
         for epochs in BUDGETS:
             score = {"score": ours(c, epochs), "best": ours(c, epochs), "trained_epochs": trained(epochs)}
             rows.append({**common, "kind": "ours", "way": str(epochs), "epochs": epochs, **score})
@@ -54,9 +54,14 @@ def test_going_on_costs_what_was_trained():
     table = table_of(rank, rank, trained={2: 2, 8: 6, 32: 24}.get)
     trace = tuning_replay.ours(table, ORDER[::-1], SEEDS)
     assert trace[-1][0] == 16 * 2 + 4 * 6 + 24
-    assert tuning_replay.compared(table, tuning_replay.replayed(table, 3))["saved_by_going_on"] == pytest.approx(
-        10 / 42
-    )
+
+
+def test_what_going_on_saves_is_a_share_of_what_the_search_trains():
+    """All are alike, so that ten are trained at 8 epochs and two at 32, whatever their order."""
+    table = table_of(lambda c, budget: 0.5, rank, trained={2: 2, 8: 6, 32: 24}.get)
+    saved = tuning_replay.compared(table, tuning_replay.replayed(table, 3))["saved_by_going_on"]
+    assert saved["all"] == pytest.approx((10 * 2 + 2 * 8) / (40 * 2 + 10 * 8 + 2 * 32))
+    assert sorted(saved) == ["all", "constant", "cosine"]
 
 
 def test_stock_hyperband_is_keras_tuners_with_its_first_bracket_and_its_continued_trials():
