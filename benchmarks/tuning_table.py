@@ -9,8 +9,8 @@ with two seeds and three budgets:
             epoch
 
 `stock` has a row for each way to a budget: `2`, `2>8`, `2>8>32`, `8`, `8>32` (`32` is that of ours, by its best epoch).
-Each training is a process of its own with one thread; a row is written when it is there, and what is there is not
-trained again, so that it can be interrupted.
+All `ours` of a configuration and seed are a process of its own with one thread, and so are all `stock`; their rows are
+written when they are there, and what is there is not trained again, so that it can be interrupted.
 
     python -m benchmarks.tuning_table digits                       # half an hour on two cores
     python -m benchmarks.tuning_table cifar10 --data-dir DIR       # 10,000 images, some hours
@@ -21,6 +21,7 @@ import csv
 import dataclasses
 import functools
 import itertools
+import json
 import pathlib
 import tempfile
 
@@ -66,13 +67,19 @@ def settings_of(hypermodel, values, seed, epochs):
     return dataclasses.replace(hypermodel.settings_of(hp), seed=seed, epochs=epochs)
 
 
+def described(hypermodel, values):
+    """What a configuration has of its own, in all of its trainings, as JSON."""
+    settings = settings_of(hypermodel, values, seed=0, epochs=hypermodel.settings.epochs)
+    return json.dumps({name: getattr(settings, name) for name in hypermodel.space})
+
+
 def train_ours(shared, values, seed):
     """Rows of all budgets, each from scratch as a search trains them."""
     budgets, rows = BUDGETS[shared.hypermodel.settings.data], []
     with tempfile.TemporaryDirectory() as directory:
         for epochs in budgets:
             settings = settings_of(shared.hypermodel, values, seed, epochs)
-            row = {"kind": "ours", "way": str(epochs), "epochs": epochs, "settings": settings.schedule}
+            row = {"kind": "ours", "way": str(epochs), "epochs": epochs}
             try:
                 trained = train_trial(
                     cifar10_cnn, settings, directory, shared.place, budgets[-1], shared.hypermodel.data
@@ -107,7 +114,7 @@ def _way(shared, settings, budgets):
         score, best, weights = _trained(model, settings, shared.hypermodel.data, done, epochs)
         way = ">".join(map(str, budgets[: number + 1]))
         row = {"kind": "stock", "way": way, "epochs": epochs, "trained_epochs": epochs - done, "score": score}
-        rows.append({**row, "best": best, "settings": settings.schedule})
+        rows.append({**row, "best": best})
         done = epochs
     return rows
 
@@ -156,7 +163,8 @@ def main():
     hypermodel = hypermodel_of(asked.data, asked.data_dir)
     values = configurations(hypermodel)
     table = RESULTS / f"tuning_table_{asked.data}.csv"
-    there = written(table)
+    settings = [described(hypermodel, each) for each in values]
+    there = written(table, settings)
     kinds = {"ours": train_ours, "stock": train_stock}
     jobs = [job for job in itertools.product(range(asked.configurations), range(SEEDS), kinds) if job not in there]
     shared = work.Shared(hypermodel, Place("cpu", "float32", asked.data_dir))
@@ -177,7 +185,8 @@ def main():
                 if ended.error is not None:
                     raise SystemExit(f"{jobs[ended.number]}: {ended.error}")
                 configuration, seed, _ = jobs[ended.number]
-                about = {"configuration": configuration, "schedule": values[configuration]["schedule"], "seed": seed}
+                about = {"configuration": configuration, "schedule": values[configuration]["schedule"]}
+                about |= {"settings": settings[configuration], "seed": seed}
                 add(table, [{**about, **row} for row in ended.answer["rows"]])
                 print(f"{ended.number + 1} of {len(jobs)}", flush=True)
                 slot = slots.pop(ended.number)
@@ -187,21 +196,36 @@ def main():
                     start(number, slot)
 
 
-def written(table):
-    """The trainings that a table has: (configuration, seed, kind)."""
+def written(table, settings):
+    """The trainings that a table has: a set of (configuration, seed, kind).
+
+    Args:
+        table: `pathlib.Path`.
+        settings: list of str, as `described` gives them, by configuration.
+
+    Raises:
+        SystemExit: it is of other configurations, whose rows would stand among these.
+    """
+    there = set()
+    for row in rows_of(table):
+        configuration = int(row["configuration"])
+        if row["settings"] != settings[configuration]:
+            raise SystemExit(f"{table}: configuration {configuration} was {row['settings']}; move the table away")
+        there.add((configuration, int(row["seed"]), row["kind"]))
+    return there
+
+
+def rows_of(table):
+    """The rows of a table as dicts of str; none if it is not there."""
     if not table.exists():
-        return set()
+        return []
     with open(table, newline="") as file:
-        return {(int(row["configuration"]), int(row["seed"]), row["kind"]) for row in csv.DictReader(file)}
+        return list(csv.DictReader(file))
 
 
 def add(table, rows):
     """Add the rows of one training; the file is written whole."""
-    there = []
-    if table.exists():
-        with open(table, newline="") as file:
-            there = list(csv.DictReader(file))
-    write_whole(table, lambda part: part.write_text(as_text([*there, *rows])))
+    write_whole(table, lambda part: part.write_text(as_text([*rows_of(table), *rows])))
 
 
 if __name__ == "__main__":
