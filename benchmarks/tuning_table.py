@@ -12,7 +12,7 @@ with two seeds and three budgets:
 All `ours` of a configuration and seed are a process of its own with one thread, and so are all `stock`; their rows are
 written when they are there, and what is there is not trained again, so that it can be interrupted.
 
-    python -m benchmarks.tuning_table digits                       # half an hour on two cores
+    python -m benchmarks.tuning_table digits                       # an hour on two cores, not measured
     python -m benchmarks.tuning_table cifar10 --data-dir DIR       # 10,000 images, some hours
 """
 
