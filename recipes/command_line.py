@@ -293,7 +293,8 @@ def _tune(asked):
 
     epochs = {} if asked.max_epochs is None else {"epochs": asked.max_epochs}
     settings = resolve(asked.recipe, {**_given(asked), **epochs}, asked.preset)
-    space = tuple(asked.space or SEARCHED)
+    known = {field.name for field in dataclasses.fields(asked.recipe.Settings)}
+    space = tuple(asked.space or (name for name in SEARCHED if name in known))
     search = Search(asked.tuner, asked.trials, space, asked.metric, asked.storage, asked.study, asked.workers)
     asked.advice = "; the same command goes on with the search"
     places = {name: getattr(asked, name) for name in ("strategy", "dtype", "data_dir")}

@@ -150,7 +150,7 @@ def test_a_recipe_that_raises_ends_the_search_in_one_line(tmp_path, capsys):
 
 
 def test_bounds_of_rates_come_from_a_range_test_that_is_made_once(tmp_path, capsys):
-    recipe = ("linear_regression", "--max-epochs", "8", "--space", "learning_rate")
+    recipe = ("linear_regression", "--max-epochs", "8")  # whose space is then the usual one, as far as it has it
     status, out, error = tuned(capsys, tmp_path, "--tuner", "random", "--trials", "3", recipe=recipe)
     assert status == 0, error
     assert "Range test" in out
