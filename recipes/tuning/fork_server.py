@@ -38,6 +38,7 @@ def main(descriptor):
         search.send({"ready": True})
         with contextlib.suppress(EOFError, ConnectionError):  # the search has ended, and its trials with this process
             _serve(search, shared)
+        os._exit(0)  # at once, and the trials with it: the exit of Python takes a second in which they would go on
 
 
 def _prepare(setup):
