@@ -33,8 +33,8 @@ from recipes import cifar10_cnn
 from recipes.errors import CommandError
 from recipes.tables import table as as_text
 from recipes.tuning import Facts, Place, RecipeHyperModel, work
-from recipes.tuning.distributions import at_random, drawn
 from recipes.tuning.processes import Processes, cores_of
+from recipes.tuning.samplers import at_random
 from recipes.tuning.trial import train_trial
 
 CONFIGURATIONS, SEEDS = 40, 2
@@ -58,7 +58,7 @@ def configurations(hypermodel):
     """The values of each configuration; number k depends on k alone."""
     space = keras_tuner.HyperParameters()
     hypermodel.declare_hyperparameters(space)
-    return [drawn(space, [0, number], [], at_random) for number in range(CONFIGURATIONS)]
+    return [at_random(space, [], [0, number]) for number in range(CONFIGURATIONS)]
 
 
 def settings_of(hypermodel, values, seed, epochs):

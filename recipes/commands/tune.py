@@ -13,7 +13,6 @@ from recipes.settings import resolve
 from recipes.tables import table
 from recipes.tuning.halving import rungs_of
 from recipes.tuning.hparams import write_hparams
-from recipes.tuning.search import OF_KERAS_TUNER
 from recipes.tuning.space import Facts, check, optimizers_of, parse_space
 
 HELD_OUT = 0.1  # of the training part, where the recipe holds out nothing
@@ -86,7 +85,7 @@ def _search(recipe, settings, search, run, strategy, dtype, data_dir):
             watch=Progress(search.workers, objective, functools.partial(_own, hypermodel)),
             processes=processes,
         )
-        with contextlib.closing(oracle) if hasattr(oracle, "close") else contextlib.nullcontext():
+        with contextlib.closing(oracle):
             tuner.search()
             return _ranked(tuner, hypermodel, objective)
 
@@ -126,15 +125,10 @@ def _rounded(rate):
 def _oracle(hypermodel, objective, search, run):
     import keras_tuner
 
+    from recipes.tuning import StorageOracle
+
     hp = keras_tuner.HyperParameters()
     hypermodel.declare_hyperparameters(hp)
-    seed = hypermodel.settings.seed
-    if search.tuner in OF_KERAS_TUNER:
-        from recipes.tuning import keras_tuner_oracles
-
-        made = {"grid": keras_tuner_oracles.GridSearch, "bayesian": keras_tuner_oracles.BayesianOptimization}
-        return made[search.tuner](objective=objective, max_trials=search.trials, hyperparameters=hp, seed=seed or 2**31)
-    from recipes.tuning import StorageOracle
 
     epochs = hypermodel.settings.epochs
     try:
@@ -143,9 +137,9 @@ def _oracle(hypermodel, objective, search, run):
             objective,
             search.trials,
             study=search.study or hypermodel.name,
-            sampler="tpe" if search.tuner == "tpe" else "random",
+            sampler="random" if search.tuner == "hyperband" else search.tuner,
             rungs=rungs_of(epochs) if search.tuner == "hyperband" else None,
-            seed=seed,
+            seed=hypermodel.settings.seed,
             hyperparameters=hp,
             about={name: value for name, value in run.config.items() if name not in ("strategy", "trials")},
         )

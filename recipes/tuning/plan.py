@@ -1,12 +1,7 @@
 import dataclasses
 
-import numpy as np
-
-from recipes.tuning.distributions import at_random, by_tpe, drawn
 from recipes.tuning.halving import FACTOR, Seen, Step, next_step
-
-SAMPLERS = ("random", "tpe")
-DIRECTIONS = {"max": "maximize", "min": "minimize"}  # KerasTuner's and Optuna's
+from recipes.tuning.samplers import SAMPLERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +26,7 @@ class Plan:
     def __post_init__(self):
         rungs = (1,) if self.rungs is None else self.rungs
         wrong = {
-            "sampler": (f"one of {SAMPLERS}", self.sampler not in SAMPLERS),
+            "sampler": (f"one of {', '.join(SAMPLERS)}", self.sampler not in SAMPLERS),
             "max_trials": ("an int >= 1", not isinstance(self.max_trials, int) or self.max_trials < 1),
             "rungs": ("epochs that ascend, from 1", list(rungs) != sorted(set(rungs)) or min(rungs, default=0) < 1),
             "factor": ("an int >= 2", not isinstance(self.factor, int) or self.factor < 2),
@@ -83,18 +78,9 @@ class Plan:
         if below is not None:
             values = {**below["values"], "tuner/trial_id": below["trial_id"]}
         else:
-            values = self._new(step.configuration, [_plain(row["values"]) for row in rows], space, frozen)
+            first = [row for row in rows if row["step"].rung == 0]
+            sample = SAMPLERS[self.sampler]
+            values = sample(space, first, [self.seed, step.configuration], self.direction, frozen)
         if values is None or self.rungs is None:
             return values
         return {**values, "tuner/epochs": self.rungs[step.rung], "tuner/round": step.rung}
-
-    def _new(self, configuration, others, space, frozen):
-        seeds, begin = [self.seed, configuration], at_random
-        if self.sampler == "tpe":
-            seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
-            begin = by_tpe(frozen(), DIRECTIONS[self.direction], seed)
-        return drawn(space, seeds, others, begin)
-
-
-def _plain(values):
-    return {name: value for name, value in values.items() if not name.startswith("tuner/")}

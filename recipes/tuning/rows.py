@@ -10,6 +10,7 @@ from sqlalchemy import orm
 from recipes.tuning.halving import COMPLETED, FAILED, RUNNING, Step
 
 STATES = {TrialState.RUNNING: RUNNING, TrialState.COMPLETE: COMPLETED, TrialState.FAIL: FAILED}
+LEARNED_FROM = (TrialState.RUNNING, TrialState.COMPLETE)
 TOKEN = "keras-descent:token"  # the attribute of a trial that says which lease its result came with
 
 
@@ -37,11 +38,11 @@ class Rows:
         return found
 
     def frozen(self, session):
-        """What Optuna's samplers learn from: the trials that were completed or are running."""
+        """What Optuna's samplers learn from: our trials of the first rung that were completed or are running."""
         parts = ("values", "params", "user_attributes", "system_attributes", "intermediate_values")
-        wanted = (TrialState.RUNNING, TrialState.COMPLETE)
         build = self._storage._build_frozen_trial_from_trial_model
-        return [build(trial) for trial in self._trials(session, *parts) if trial.state in wanted]
+        found = (build(trial) for trial in self._trials(session, *parts) if trial.state in LEARNED_FROM)
+        return [trial for trial in found if trial.user_attrs.get("step", (0, -1))[1] == 0]
 
     def add(self, session, trial_id, step, values, params, distributions):
         """A new trial that is running: its row."""

@@ -4,7 +4,6 @@ from recipes.errors import CommandError
 from recipes.nearest import unknown
 
 TUNERS = ("random", "grid", "bayesian", "hyperband", "tpe")
-OF_KERAS_TUNER = ("grid", "bayesian")  # whose state is in files of one machine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +35,3 @@ class Search:
             raise CommandError(f"--trials must lie in 1 to 2147483647; it is {self.trials}")
         if not 0 < self.workers <= 1024:
             raise CommandError(f"--workers must lie in 1 to 1024; it is {self.workers}")
-        if self.storage is not None and self.tuner in OF_KERAS_TUNER:
-            several = ", ".join(name for name in TUNERS if name not in OF_KERAS_TUNER)
-            raise CommandError(f"--storage: {self.tuner} searches on one machine; on many: {several}")

@@ -17,8 +17,9 @@ from recipes.tuning.database import Database
 from recipes.tuning.distributions import params_of
 from recipes.tuning.halving import COMPLETED, FACTOR, FAILED, RUNNING, STOP, WAIT
 from recipes.tuning.leases import TABLES, Leases
-from recipes.tuning.plan import DIRECTIONS, Plan
+from recipes.tuning.plan import Plan
 from recipes.tuning.rows import Rows
+from recipes.tuning.samplers import DIRECTIONS
 
 IDLE, STOPPED = "IDLE", "STOPPED"
 PAUSE = 0.2  # seconds before a tuner that found nothing to do asks again
@@ -42,11 +43,12 @@ class StorageOracle(keras_tuner.Oracle):
         objective: as KerasTuner has it, a single one.
         max_trials: int, configurations to try.
         study: str, name of the study.
-        sampler: "random", or "tpe": where the completed trials were good.
+        sampler: "random"; "grid": every combination; "tpe" (Optuna's) or "bayesian" (KerasTuner's): where the trials
+            of the first rung were good.
         rungs: tuple of ints, epochs of each rung of successive halving, ascending; None for no halving. Trials then
             have "tuner/epochs", "tuner/round" and "tuner/trial_id" (of the same configuration, one rung below).
         factor: int >= 2, one of how many is trained on.
-        seed: int; configuration k derives from it and k alone, or with "tpe" also from the trials before.
+        seed: int; configuration k derives from it and k alone, with "tpe" and "bayesian" also from what came before.
         hyperparameters: `keras_tuner.HyperParameters`, the space.
         lease_seconds: float > 0, after which a worker that is not heard of counts as lost.
         max_attempts: int, workers that a trial may lose before it fails.

@@ -117,7 +117,6 @@ WRONG = {
     ("--metric", "val_accuracy"): "no metric 'val_accuracy'; there are: distance",
     ("--space", ""): "--space",
     ("--space", "learning_rat"): "did you mean learning_rate",
-    ("--tuner", "grid", "--storage", "sqlite:///x.db"): "grid searches on one machine",
     ("--storage", "nonsense"): "--storage",
     ("--max-epochs", "0"): "--epochs",
 }

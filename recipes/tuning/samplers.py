@@ -1,0 +1,183 @@
+"""What a search tries next, as functions of the trials that there are: all who see the same choose the same.
+
+Each takes
+
+    space       `keras_tuner.HyperParameters`
+    rows        list of dicts, as `Rows.all` has them, of the first trial of each configuration
+    seeds       list of ints, that the values derive from: the search's seed and the configuration's number
+    direction   "max" or "min"
+    frozen      function without arguments, that gives the same trials as Optuna has them
+
+and returns the values of a configuration that is not among them, as a dict; None if there is none.
+"""
+
+import functools
+import math
+import warnings
+
+import keras_tuner
+import numpy as np
+
+from recipes.tuning.distributions import distribution
+from recipes.tuning.halving import COMPLETED, FAILED
+
+TRIES = 20  # to draw what no configuration has
+INITIAL = 10  # configurations drawn at random before a model of the scores is made, as in Optuna's TPE
+CANDIDATES = 500  # of each kind that a Gaussian process is asked about
+DIRECTIONS = {"max": "maximize", "min": "minimize"}  # KerasTuner's and Optuna's
+
+
+def at_random(space, rows, seeds, direction=None, frozen=None):
+    """KerasTuner's own draws."""
+    return drawn(space, [own(row) for row in rows], seeds, lambda: lambda hp, seed: hp.random_sample(seed))
+
+
+def on_a_grid(space, rows, seeds, direction=None, frozen=None):
+    """Every combination, one after the other, in the order of KerasTuner's `GridSearchOracle`."""
+    oracle = keras_tuner.oracles.GridSearchOracle(hyperparameters=space.copy())
+    if rows:
+        return oracle._get_next_combination(own(max(rows, key=lambda row: row["step"].configuration)))
+    return _values_by(space, lambda hp, place: hp.default)
+
+
+def by_tpe(space, rows, seeds, direction, frozen):
+    """Where the trials were good, by Optuna's tree-structured Parzen estimator.
+
+    They are added to a study in memory, since Optuna's sampler writes into the study that it samples for.
+
+    Reference:
+        Bergstra et al., Algorithms for Hyper-Parameter Optimization, 2011.
+    """
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(
+            n_startup_trials=INITIAL, seed=_one_seed(seeds), multivariate=True, group=True, constant_liar=True
+        )
+    study = optuna.create_study(direction=DIRECTIONS[direction], sampler=sampler)
+    study.add_trials(frozen())
+    return drawn(space, [own(row) for row in rows], seeds, lambda: functools.partial(_suggested, study.ask()))
+
+
+def by_gaussian_process(space, rows, seeds, direction, frozen=None):
+    """Where a Gaussian process expects the largest improvement; a trial that runs counts as the worst so far.
+
+    ```python
+    z = (best - mean) / deviation                              # of a score that is to be low, or its negative
+    improvement = deviation * (z * norm.cdf(z) + norm.pdf(z))
+    ```
+
+    Kernel and noise are those of KerasTuner's `BayesianOptimizationOracle`, which needs seconds for a trial, since it
+    descends from 50 points by numerical gradients. Here the candidates are 500 draws and 500 near the best, and a
+    hyperparameter that is not active in two of them does not tell one from the other.
+
+    Reference:
+        Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, 2012, arXiv:1206.2944.
+    """
+    from scipy.stats import norm
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import Matern
+
+    sign = -1 if direction == "max" else 1
+    known = {row["trial_id"]: sign * row["score"] for row in rows if row["status"] == COMPLETED}
+    if len(known) < INITIAL:
+        return at_random(space, rows, seeds)
+    learned = [row for row in rows if row["status"] != FAILED]
+    x = np.array([_place(space, own(row)) for row in learned])
+    y = np.array([known.get(row["trial_id"], max(known.values())) for row in learned])
+    rng = np.random.default_rng(seeds)
+    process = GaussianProcessRegressor(
+        Matern(nu=2.5), alpha=1e-4, normalize_y=True, n_restarts_optimizer=2, random_state=_one_seed(seeds)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a length of the kernel is at the end of its range
+        process.fit(x, y)
+    near = x[y.argmin()] + 0.1 * rng.standard_normal((CANDIDATES, x.shape[1]))
+    points = np.concatenate([rng.random((CANDIDATES, x.shape[1])), np.clip(near, 0, np.nextafter(1, 0))])
+    candidates = [_values_by(space, lambda hp, place, at=at: _value(hp, at[place])) for at in points]
+    mean, deviation = process.predict(np.array([_place(space, each) for each in candidates]), return_std=True)
+    z = (min(known.values()) - mean) / deviation
+    improvement = deviation * (z * norm.cdf(z) + norm.pdf(z))
+    others = [own(row) for row in rows]
+    ranked = (candidates[index] for index in np.argsort(-improvement, kind="stable"))
+    return next((values for values in ranked if values not in others), None)
+
+
+SAMPLERS = {"random": at_random, "grid": on_a_grid, "tpe": by_tpe, "bayesian": by_gaussian_process}
+
+
+def own(row):
+    """The values of a trial that are its configuration's, without KerasTuner's notes on its budget."""
+    return {name: value for name, value in row["values"].items() if not name.startswith("tuner/")}
+
+
+def drawn(space, others, seeds, begin):
+    """Values that no other configuration has.
+
+    Args:
+        space: `keras_tuner.HyperParameters`.
+        others: list of dicts, the values of other configurations.
+        seeds: list of ints, that the values derive from.
+        begin: function without arguments, called for each try; it gives a function of a hyperparameter and a seed that
+            chooses its value.
+
+    Returns:
+        A dict; None if nothing new was drawn.
+    """
+    for attempt in range(TRIES):
+        sequence = np.random.SeedSequence([*seeds, attempt])
+        numbers = sequence.generate_state(len(space.space) + 1).tolist()
+        values = _values_by(space, functools.partial(_with_number, begin(), numbers))
+        if values not in others:
+            return values
+    return None
+
+
+def _with_number(choose, numbers, hp, place):
+    return choose(hp, numbers[place])
+
+
+def _values_by(space, choose):
+    """Values of what is active: `choose` is asked for each, with its place in the space."""
+    hps = keras_tuner.HyperParameters()
+    for place, hp in enumerate(space.space):
+        if hps.is_active(hp):
+            hps.values[hp.name] = choose(hp, place)
+    return hps.values
+
+
+def _one_seed(seeds):
+    return int(np.random.SeedSequence(seeds).generate_state(1)[0])
+
+
+def _suggested(trial, hp, seed):
+    wanted = distribution(hp)
+    if wanted is None:
+        return hp.value
+    if not hasattr(wanted, "low"):
+        return trial.suggest_categorical(hp.name, wanted.choices)
+    suggest = trial.suggest_int if type(hp).__name__ == "Int" else trial.suggest_float
+    value = suggest(hp.name, wanted.low, wanted.high, step=wanted.step, log=wanted.log)
+    is_exact = hp.step is None or (isinstance(value, int) and hp.sampling == "linear")
+    return value if is_exact else _on_steps(hp, value)
+
+
+def _on_steps(hp, value):
+    """The nearest that KerasTuner knows, whose steps are factors on a log scale."""
+    scale = math.log if hp.sampling == "log" else float
+    nearest = min(hp.values, key=lambda each: abs(scale(each) - scale(value)))
+    return type(value)(nearest)
+
+
+def _place(space, values):
+    """The values as a point of the unit cube, in which what is not active is at its default."""
+    return [_share(hp, values.get(hp.name, hp.default)) for hp in space.space]
+
+
+def _share(hp, value):
+    return 0.0 if isinstance(hp, keras_tuner.engine.hyperparameters.Fixed) else hp.value_to_prob(value)
+
+
+def _value(hp, share):
+    return hp.value if isinstance(hp, keras_tuner.engine.hyperparameters.Fixed) else hp.prob_to_value(share)
