@@ -298,7 +298,7 @@ def _tune(asked):
     search = Search(asked.tuner, asked.trials, space, asked.metric, asked.storage, asked.study, asked.workers)
     asked.advice = "; the same command goes on with the search"
     places = {name: getattr(asked, name) for name in ("strategy", "dtype", "data_dir")}
-    report(asked.recipe, settings, search, *tune(asked.recipe, settings, search, asked.run_dir, **places))
+    report(asked.recipe, settings, search, *tune(asked.recipe, settings, search, asked.run_dir, **places), **places)
 
 
 def _train(asked):

@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import functools
+import os
 import shlex
 
 from recipes import strategies
@@ -8,7 +9,7 @@ from recipes.commands.keras_session import start_keras
 from recipes.commands.train import computing, recipe_name
 from recipes.errors import CommandError, WorldError, one_line
 from recipes.nearest import unknown
-from recipes.run import Run, read_json
+from recipes.run import Run
 from recipes.settings import resolve
 from recipes.tables import table
 from recipes.tuning.halving import rungs_of
@@ -40,6 +41,10 @@ def tune(recipe, settings, search, run_dir=None, *, strategy="auto", dtype=None,
         raise CommandError(f"--metric: {unknown('metric', search.metric, recipe.OBJECTIVES)}")
     if strategies.is_one_of_several():
         raise CommandError("KERAS_DISTRIBUTION_… is for `train`; many machines search with the same --storage")
+    if "KERASTUNER_ORACLE_IP" in os.environ:
+        raise CommandError(
+            "KERASTUNER_… is for `recipes.tuning.Tuner`; here many machines search with the same --storage"
+        )
     extra = {**computing(recipe, settings, strategy, dtype), **_described(search)}
     with Run(recipe_name(recipe), settings, run_dir, extra) as run:
         if run.is_raised:
@@ -72,36 +77,49 @@ def _search(recipe, settings, search, run, strategy, dtype, data_dir):
     place = Place(strategy, dtype, data_dir)
     hypermodel = RecipeHyperModel(recipe, search.space, settings, data_dir=data_dir)
     objective = hypermodel.objective(search.metric)
-    with Processes(work.Shared(hypermodel, place), strategy, recipe.DTYPE) as processes:
-        hypermodel.facts = _facts(hypermodel, search, run, processes)
-        oracle = _oracle(hypermodel, objective, search, run)
-        tuner = Tuner(
-            hypermodel,
-            oracle,
-            workers=search.workers,
-            place=place,
-            directory=run.directory.parent,
-            project_name=run.directory.name,
-            watch=Progress(search.workers, objective, functools.partial(_own, hypermodel)),
-            processes=processes,
-        )
-        with contextlib.closing(oracle):
+    with contextlib.closing(_oracle(hypermodel, objective, search, run)) as oracle:
+        with Processes(work.Shared(hypermodel, place), strategy, recipe.DTYPE) as processes:
+            updates = processes.share(work.look)["updates"]
+            facts = functools.partial(_facts, hypermodel, search, processes, updates)
+            hypermodel.facts = Facts(**oracle.recall("space", facts))
+            _declare(hypermodel, oracle)
+            progress = Progress(search.workers, objective, hypermodel.given)
+            where = run.directory.resolve()
+            tuner = Tuner(
+                hypermodel,
+                oracle,
+                workers=search.workers,
+                place=place,
+                directory=where.parent,
+                project_name=where.name,
+                watch=progress,
+                processes=processes,
+            )
             tuner.search()
-            return _ranked(tuner, hypermodel, objective)
+        return _ranked(hypermodel, oracle)
 
 
-def _facts(hypermodel, search, run, processes):
-    """What has to be known before the space can be declared; measured once, and kept in the run directory."""
-    from recipes.tuning import work
+def _facts(hypermodel, search, processes, updates):
+    """What has to be known before the space can be declared: measured once, by the first machine of the search."""
+    epochs = hypermodel.settings.epochs
+    shortest = rungs_of(epochs)[0] if search.tuner == "hyperband" else epochs
+    return {"rates": _tested_rates(hypermodel, processes), "updates": max(updates * shortest // epochs, 1)}
 
-    updates = processes.share(work.look)["updates"]
-    known = read_json(run.directory / "facts.json")
-    if known is None:
-        epochs = hypermodel.settings.epochs
-        shortest = rungs_of(epochs)[0] if search.tuner == "hyperband" else epochs
-        known = {"rates": _tested_rates(hypermodel, processes), "updates": max(updates * shortest // epochs, 1)}
-        run.write_json("facts.json", known)
-    return Facts(**known)
+
+def _declare(hypermodel, oracle):
+    hp = oracle.get_space()
+    hypermodel.declare_hyperparameters(hp)
+    oracle.update_space(hp)
+    with _of_another_search():
+        oracle.agree()
+
+
+@contextlib.contextmanager
+def _of_another_search():
+    try:
+        yield
+    except ValueError as error:
+        raise CommandError(one_line(error)) from error
 
 
 def _tested_rates(hypermodel, processes):
@@ -123,15 +141,10 @@ def _rounded(rate):
 
 
 def _oracle(hypermodel, objective, search, run):
-    import keras_tuner
-
     from recipes.tuning import StorageOracle
 
-    hp = keras_tuner.HyperParameters()
-    hypermodel.declare_hyperparameters(hp)
-
     epochs = hypermodel.settings.epochs
-    try:
+    with _of_another_search():
         return StorageOracle(
             search.storage or f"sqlite:///{(run.directory / 'search.db').absolute()}",
             objective,
@@ -140,17 +153,14 @@ def _oracle(hypermodel, objective, search, run):
             sampler="random" if search.tuner == "hyperband" else search.tuner,
             rungs=rungs_of(epochs) if search.tuner == "hyperband" else None,
             seed=hypermodel.settings.seed,
-            hyperparameters=hp,
             about={name: value for name, value in run.config.items() if name not in ("strategy", "trials")},
         )
-    except ValueError as error:
-        raise CommandError(one_line(error)) from error
 
 
-def _ranked(tuner, hypermodel, objective):
+def _ranked(hypermodel, oracle):
     """All trials that have ended as dicts, the best first."""
-    rows = [_row(tuner, hypermodel, order, trial) for order, trial in enumerate(tuner.oracle.trials.values())]
-    sign = 1 if objective.direction == "min" else -1
+    rows = [_row(hypermodel, order, trial) for order, trial in enumerate(oracle.trials.values())]
+    sign = 1 if oracle.objective.direction == "min" else -1
 
     def rank(row):
         return (row["score"] is None, -row["rung"], sign * (row["score"] or 0))
@@ -158,39 +168,35 @@ def _ranked(tuner, hypermodel, objective):
     return sorted(rows, key=rank)
 
 
-def _own(hypermodel, trial):
-    """What is a trial's own: its epochs, and the settings that are searched."""
-    settings = hypermodel.settings_of(trial.hyperparameters)
-    return {name: getattr(settings, name) for name in ("epochs", *hypermodel.space)}
-
-
-def _row(tuner, hypermodel, order, trial):
-    values = trial.hyperparameters.values
-    settings = hypermodel.settings_of(trial.hyperparameters)
-    result = read_json(tuner.run_directory(trial) / "result.json") or {}
-    is_done = trial.status == "COMPLETED"
+def _row(hypermodel, order, trial):
+    """A trial as a dict: all of it is in the database, since other machines may have trained it."""
+    values, searched = trial.hyperparameters.values, hypermodel.given(trial.hyperparameters)
+    epochs = values.get("tuner/epochs", hypermodel.settings.epochs)
+    metrics = {name: trial.metrics.get_best_value(name) for name in trial.metrics.metrics}
     return {
         "trial": trial.trial_id,
         "order": order,
         "configuration": int(trial.trial_id.partition("-")[0]),
         "rung": values.get("tuner/round", 0),
-        "epochs": settings.epochs,
-        "cost": result.get("trained_epochs", settings.epochs),
+        "epochs": epochs,
+        "updates": metrics.get("updates"),
+        "cost": metrics.get("trained_epochs", epochs),
         "status": trial.status,
-        "score": trial.score if is_done else None,
-        "seconds": result.get("training_seconds"),
-        "settings": dataclasses.asdict(settings),
-        "searched": {name: value for name, value in _own(hypermodel, trial).items() if name != "epochs"},
+        "score": trial.score if trial.status == "COMPLETED" else None,
+        "seconds": metrics.get("training_seconds"),
+        "settings": {**dataclasses.asdict(hypermodel.settings), **searched, "epochs": epochs},
+        "searched": searched,
         "message": trial.message,
     }
 
 
-def report(recipe, settings, search, trials, run):
+def report(recipe, settings, search, trials, run, **places):
     """Print the best trials, and leave tables and pictures in the run directory.
 
     Args:
         recipe, settings, search: as for `tune`.
         trials, run: what it returns.
+        places: dict of `strategy`, `dtype` and `data_dir`, as they were given to it.
 
     Raises:
         WorldError: no trial was completed.
@@ -202,7 +208,7 @@ def report(recipe, settings, search, trials, run):
     metric = search.metric or next(iter(recipe.OBJECTIVES))
     print(f"\n{len(done)} trials of {len({row['configuration'] for row in trials})} configurations. The best:\n")
     _print_table(done[:10], metric)
-    print(f"\nThe best as a run:\n\n    {_command(recipe, settings, done[0])}\n")
+    print(f"\nThe best as a run:\n\n    {_command(recipe, settings, done[0], places)}\n")
     write_hparams(run.directory / "tensorboard", done, metric)
     for name, figure in _pictures(trials, metric, recipe).items():
         run.write(name, figure.savefig)
@@ -241,20 +247,34 @@ def _pictures(trials, metric, recipe):
     }
 
 
-def _command(recipe, settings, best):
+def _command(recipe, settings, best, places):
     """The command that trains the best, on all images if the search alone held some out."""
     found = recipe.Settings(**best["settings"])
     if hasattr(settings, "validation_split"):
         found = dataclasses.replace(found, validation_split=settings.validation_split)
-    return command_of(recipe, found)
+    given = {name: value for name, value in places.items() if value not in (None, "auto")}
+    return " ".join([command_of(recipe, found), *(_option(name, value) for name, value in given.items())])
 
 
 def command_of(recipe, settings):
     """The `train` command that has these settings."""
-    plain = resolve(recipe, {"variant": settings.variant})
-    options = []
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if value != getattr(plain, field.name) or field.name == "variant":
-            options += [f"--{field.name.replace('_', '-')}", shlex.quote(str(value))]
-    return " ".join(["python -m recipes train", recipe_name(recipe), *options])
+    preset, given = next(_ways_to(recipe, settings))
+    options = {"variant": settings.variant} | ({} if preset is None else {"preset": preset}) | given
+    return " ".join(["python -m recipes train", recipe_name(recipe), *map(_option, options, options.values())])
+
+
+def _ways_to(recipe, settings):
+    """`(preset, options)` that give these settings; None cannot be written."""
+    wanted = dataclasses.asdict(settings)
+    optimizer = {"optimizer": wanted["optimizer"]} if "optimizer" in wanted else {}  # what of a preset is another's
+    for preset in (None, *recipe.PRESETS):
+        with contextlib.suppress(CommandError):  # of a preset that does not go with the optimizer
+            plain = dataclasses.asdict(resolve(recipe, {"variant": settings.variant, **optimizer}, preset))
+            given = {name: value for name, value in wanted.items() if value != plain[name]}
+            if None not in given.values():
+                yield preset, optimizer | given
+    yield None, {name: value for name, value in wanted.items() if value is not None}
+
+
+def _option(name, value):
+    return f"--{name.replace('_', '-')} {shlex.quote(str(value))}"

@@ -87,9 +87,9 @@ def schedules(trials, metric, direction):
     from recipes.schedules import make_schedule
 
     figure, axes = _figure()
-    updates = 1000
     shares = np.linspace(0, 1, POINTS)
     for i, row in enumerate(_best(trials, direction)):
+        updates = int(row["updates"])
         rate = make_schedule(row["settings"]["schedule"], row["settings"]["learning_rate"], updates)
         values = [
             float(ops.convert_to_numpy(rate(min(int(share * updates), updates - 1)))) if callable(rate) else rate

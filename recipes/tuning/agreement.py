@@ -6,6 +6,7 @@ import keras_tuner
 from optuna.storages._rdb import models
 
 KEY = "keras-descent"  # the attribute of the study
+FACTS = "facts"  # its part about what was found out, not asked for
 PARTS = ("about", "hyperparameters")  # of it, whose names say enough
 
 
@@ -50,16 +51,41 @@ def agree(session, study, mine):
         `(name, theirs, mine)` of the first that differs, or None.
     """
     mine = json.loads(json.dumps(mine))
-    model = models.StudyModel.find_or_raise_by_id(study, session)
-    found = models.StudyUserAttributeModel.find_by_study_and_key(model, KEY, session)
-    if found is None:
-        found = models.StudyUserAttributeModel(study_id=study, key=KEY, value_json="{}")
-        session.add(found)
+    found = _attribute(session, study)
     theirs = json.loads(found.value_json)
     found.value_json = json.dumps({**mine, **theirs})
     return _difference(
         {name: theirs[name] for name in mine if name in theirs}, {n: mine[n] for n in mine if n in theirs}
     )
+
+
+def first_found(session, study, name, mine=None):
+    """What the first who looked found, which all go by; `mine` becomes that if nobody has looked.
+
+    Args:
+        session, study: as for `agree`.
+        name: str, of what was looked at.
+        mine: something for JSON; None to look only.
+
+    Returns:
+        What was found; None if nothing was.
+    """
+    found = _attribute(session, study)
+    said = json.loads(found.value_json)
+    facts = said.setdefault(FACTS, {})
+    if name not in facts and mine is not None:
+        facts[name] = mine
+        found.value_json = json.dumps(said)
+    return facts.get(name)
+
+
+def _attribute(session, study):
+    model = models.StudyModel.find_or_raise_by_id(study, session)
+    found = models.StudyUserAttributeModel.find_by_study_and_key(model, KEY, session)
+    if found is None:
+        found = models.StudyUserAttributeModel(study_id=study, key=KEY, value_json="{}")
+        session.add(found)
+    return found
 
 
 def _difference(theirs, mine, path=()):

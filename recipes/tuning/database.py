@@ -13,6 +13,14 @@ TRIES = 5  # to make the tables, while others do
 PAUSE = 1.0  # seconds between tries while the database does not answer
 STALL = 60  # seconds that a transaction may do nothing: a machine that froze or lost its power holds the study's lock
 KINDS = ("sqlite", "postgresql")
+PASSING = (  # states of PostgreSQL that pass
+    "08",  # connection
+    "25P03",  # idle in a transaction for `STALL`
+    "40",  # undone for another transaction
+    "53300",  # too many connections
+    "55P03",  # lock not available
+    "57P",  # shutting down, starting, or a connection that was ended
+)
 NETWORK = {  # so that a server that is gone without a word is an error, not silence; libpq's own names
     "connect_timeout": 10,
     "keepalives_idle": 15,
@@ -111,7 +119,10 @@ class Database:
         """Whether an error is of the connection or of a lock, not of what was asked."""
         if self.is_sqlite:
             return "locked" in str(error.orig)
-        return error.connection_invalidated or isinstance(error, sqlalchemy.exc.OperationalError)
+        state = getattr(error.orig, "sqlstate", None)
+        if state is None:  # none of the server's
+            return error.connection_invalidated or isinstance(error, sqlalchemy.exc.OperationalError)
+        return state.startswith(PASSING)
 
 
 def _lock(study, session):

@@ -1,9 +1,11 @@
 """A process that has imported Keras and touched no device, of which each trial is a fork.
 
 Importing Keras takes seconds, a fork milliseconds; a trial that is a process of its own gives all of its memory back
-and crashes alone. `recipes.tuning.processes.Processes` starts this and speaks with it: it sends a `Setup`, is answered
-with {"ready": True} or {"error": …}, sends a `Start`, a `Kill` or a `Take` each, and is told {"ended": number,
-"status": …} of each trial. Trials end with this process, and it ends with the one that started it.
+and crashes alone. `recipes.tuning.processes.Processes` starts this and speaks with it as `recipes.tuning.requests` has
+it: it sends a `Setup`, is answered with `Ready` or `Refused`, sends a `Start`, a `Kill` or a `Take` each, and is told
+of each trial that has `Ended`. Trials end with this process, and it ends with the one that started it.
+
+What a fork answers, and what it leaves for all, is kept in memory, so that no disk has to have room for it.
 """
 
 import contextlib
@@ -16,11 +18,19 @@ import pickle
 import signal
 import sys
 import traceback
+import typing
 import warnings
 
-from recipes.tuning.requests import Start, Take
+from recipes.tuning.requests import Ended, Ready, Refused, Start, Take
 
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+
+
+class Fork(typing.NamedTuple):
+    """A trial that runs: its number, and the file in memory that its answer goes to."""
+
+    number: int
+    answer: int
 
 
 def main(descriptor):
@@ -33,9 +43,9 @@ def main(descriptor):
         try:
             shared = _prepare(search.recv())
         except Exception as error:
-            search.send({"error": str(error) or type(error).__name__})
+            search.send(Refused(str(error) or type(error).__name__))
             return
-        search.send({"ready": True})
+        search.send(Ready())
         with contextlib.suppress(EOFError, ConnectionError):  # the search has ended, and its trials with this process
             _serve(search, shared)
         os._exit(0)  # at once, and the trials with it: the exit of Python takes a second in which they would go on
@@ -60,60 +70,102 @@ def _serve(search, shared):
     woken, wake = os.pipe2(os.O_NONBLOCK)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    numbers = {}  # of trials, by process
+    forks = {}  # by process
     while True:
         ready = multiprocessing.connection.wait([search, woken])
         if woken in ready:
             os.read(woken, 4096)
-            _reap(numbers, search)
+            _reap(forks, search)
         if search in ready:
             request = search.recv()
             if isinstance(request, Start):
-                numbers[_fork(request, shared)] = request.number
+                answer = os.memfd_create("keras-descent-answer")
+                forks[_fork(request, shared, answer, (search.fileno(), woken, wake))] = Fork(request.number, answer)
             elif isinstance(request, Take):
-                shared.take(request.path)
+                shared.take()
             else:
-                _kill(numbers, request.number)
+                _kill(forks, request.number)
 
 
-def _kill(numbers, wanted):
-    for process, number in numbers.items():
-        if number == wanted:
+def _kill(forks, wanted):
+    for process, fork in forks.items():
+        if fork.number == wanted:
             os.kill(process, signal.SIGKILL)
 
 
-def _reap(numbers, search):
-    while numbers:
-        process, status = os.waitpid(-1, os.WNOHANG)
-        if process == 0:
-            return
-        search.send({"ended": numbers.pop(process), "status": os.waitstatus_to_exitcode(status)})
+def _reap(forks, search):
+    for process, fork in list(forks.items()):
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            del forks[process]
+            search.send(_ended(fork, os.waitstatus_to_exitcode(status)))
 
 
-def _fork(start, shared):
+def _ended(fork, status):
+    with open(fork.answer, "rb") as file:  # which it closes
+        file.seek(0)
+        try:
+            return Ended(fork.number, **json.loads(file.read()))
+        except ValueError:  # nothing, or half of it
+            how = f"signal {-status}" if status < 0 else f"status {status}"
+            return Ended(fork.number, None, f"its process ended with {how}", died=True)
+
+
+def _fork(start, shared, answer, others):
+    """The pid of a fork that does what a trial does, in which the files `others` are closed."""
+    server = os.getpid()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of JAX, whose threads have not begun
         process = os.fork()
     if process:
         return process
-    status = 1
     try:
-        _become(start)
-        _work(start, shared)
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        _become(server, others)
+        with open(answer, "w") as file:
+            file.write(_answer(start, shared))
+        os._exit(0)
+    finally:  # whatever happens, a fork does not go on as a server
+        os._exit(1)
 
 
-def _become(start):
-    """Make a fork a process of its own: signals, output, and what it may use."""
+def _become(server, others):
+    """Make a fork a process of its own that ends with the server."""
     ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != server:  # which ended before that
+        os._exit(1)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for each in others:
+        os.close(each)
+
+
+def _answer(start, shared):
+    """What a trial comes to: the fields of `Ended` but for its number, as JSON."""
+    from recipes.errors import CommandError, WorldError, one_line
+
+    try:
+        _use(start)
+        return json.dumps({"answer": pickle.loads(start.work)(shared)})
+    except CommandError as error:
+        return _error(str(error))
+    except (WorldError, OSError) as error:  # the trial's settings are not to blame
+        return _error(one_line(error), of_the_world=True)
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+        return _error(f"{type(error).__name__}: {one_line(error)}")
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # of a disk that is full
+                stream.flush()
+
+
+def _error(text, **more):
+    return json.dumps({"answer": None, "error": text, **more})
+
+
+def _use(start):
+    """Send output where it belongs, and use no more than the trial may."""
     log = os.open(start.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
@@ -139,23 +191,6 @@ def _use_threads(count):
         import torch
 
         torch.set_num_threads(count)
-
-
-def _work(start, shared):
-    """Do what a trial does; its answer is written whole or not at all."""
-    from callbacks.write_whole import write_whole
-    from recipes.errors import CommandError, WorldError, one_line
-
-    try:
-        answer = {"answer": pickle.loads(start.work)(shared)}
-    except CommandError as error:
-        answer = {"error": str(error)}
-    except (WorldError, OSError) as error:  # the trial's settings are not to blame
-        answer = {"error": one_line(error), "of_the_world": True}
-    except Exception as error:
-        traceback.print_exc()
-        answer = {"error": f"{type(error).__name__}: {one_line(error)}"}
-    write_whole(start.answer, lambda part: part.write_text(json.dumps(answer)))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def next_step(seen, count, rungs, factor=FACTOR):
     ```python
     of each rung but the last, from the top:  the best len(rung) // factor that are not yet in the next rung
     else:                                     a new configuration, if there are less than `count`
-    at the end:                               of each rung at least one
+    at the end:                               the best, until one has been trained for the longest
     ```
 
     A rung does not wait until it is full. A failed trial counts as the worst of its rung.
@@ -79,7 +79,7 @@ def next_step(seen, count, rungs, factor=FACTOR):
         Li et al., A System for Massively Parallel Hyperparameter Tuning, 2020, arXiv:1810.05934 (ASHA).
     """
     for rung in reversed(range(rungs - 1)):
-        best = _promoted(seen, rung, max(len(_ended(seen, rung)) // factor, 0))
+        best = _promoted(seen, rung, len(_ended(seen, rung)) // factor)
         if best is not None:
             return best
     taken = {each.step.configuration for each in seen if each.step.rung == 0}
@@ -88,9 +88,10 @@ def next_step(seen, count, rungs, factor=FACTOR):
         return Step(new)
     if any(each.status == RUNNING for each in seen):
         return WAIT
-    for rung in range(rungs - 1):
-        if not any(each.step.rung > rung for each in seen) and (best := _promoted(seen, rung, 1)) is not None:
-            return best
+    if not any(each.step.rung == rungs - 1 and each.status == COMPLETED for each in seen):
+        for rung in reversed(range(rungs - 1)):
+            if (best := _promoted(seen, rung, len(seen))) is not None:
+                return best
     return STOP
 
 

@@ -4,10 +4,12 @@ import weakref
 
 import sqlalchemy
 
-from recipes.tuning.database import PAUSE
+from recipes.tuning.database import NETWORK, PAUSE
 from recipes.tuning.owner import is_dead, owner
 
-GRACE = 5 * PAUSE  # seconds after an outage in which a lease that ended meanwhile can still be renewed
+# seconds after an outage in which a lease that ended meanwhile can still be renewed: some notice its end late
+GRACE = NETWORK["tcp_user_timeout"] / 1000 + NETWORK["connect_timeout"] + 5 * PAUSE
+NOBODY = ""  # token and owner of a lease that was given back
 TABLES = sqlalchemy.MetaData()
 LEASES = sqlalchemy.Table(
     "keras_descent_leases",
@@ -32,30 +34,29 @@ class Leases:
         seconds: float > 0, how long a lease lasts.
 
     Attributes:
-        lost: set of Optuna's trial ids whose lease another worker has.
+        lost: set of the tokens whose lease another worker has.
     """
 
     def __init__(self, database, seconds):
         self.seconds, self.lost, self._database = seconds, set(), database
-        self._tokens, self._owner, self._mutex = {}, owner(), threading.Lock()  # tokens: of what is held, by trial
+        self._held, self._owner, self._mutex = {}, owner(), threading.Lock()  # held: trials by token
         self._ended = threading.Event()
         renewing = (weakref.ref(self), self._ended, seconds / 4)
         threading.Thread(target=_renew_while_there, args=renewing, name="leases", daemon=True).start()
 
     def close(self):
-        """Renew no more. What is held is not counted as an attempt: its worker was not lost."""
+        """Give back what is held, and renew no more."""
         self._ended.set()
         with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError), self._database.session() as session:
-            for trial, token in self._held():
-                fewer = LEASES.update().where(_is(trial, token)).values(attempts=LEASES.c.attempts - 1)
-                session.execute(fewer)
+            for trial, token in self._in_order():
+                self.give_back(session, trial, token, is_attempt=False)
 
     def free(self, session, trial):
         """Whether nobody is at work on a trial: no lease, one that has ended, or one of a process that has."""
         row = session.execute(sqlalchemy.select(LEASES).where(LEASES.c.trial == trial)).first()
-        if row is None:
+        if row is None or row.owner == NOBODY:
             return True
-        if self._tokens.get(trial) == row.token:  # another thread of this process
+        if row.token in self._held:  # another thread of this process
             return False
         ends = max(row.expires, self._database.since + GRACE)
         return ends < self._database.now(session) or is_dead(row.owner)
@@ -80,41 +81,42 @@ class Leases:
     def hold(self, trial, token):
         """Renew a lease from here on."""
         with self._mutex:
-            self.lost.discard(trial)
-            self._tokens[trial] = token
+            self._held[token] = trial
 
-    def token(self, trial):
-        """The token of a trial that is held here; None if it is not."""
-        return self._tokens.get(trial)
-
-    def is_mine(self, session, trial):
-        """Whether the lease of a trial is still the one that was claimed here."""
-        token = session.execute(sqlalchemy.select(LEASES.c.token).where(LEASES.c.trial == trial)).scalar()
-        return token is not None and token == self._tokens.get(trial)
-
-    def end(self, session, trial):
-        """Give a lease back."""
-        session.execute(LEASES.delete().where(LEASES.c.trial == trial))
-
-    def forget(self, trial, is_lost=False):
+    def forget(self, token):
         """Renew a lease no more."""
         with self._mutex:
-            self._tokens.pop(trial, None)
-            (self.lost.add if is_lost else self.lost.discard)(trial)
+            self._held.pop(token, None)
+            self.lost.discard(token)
+
+    def is_mine(self, session, trial, token):
+        """Whether the lease of a trial is still the one with this token."""
+        return session.execute(sqlalchemy.select(LEASES.c.token).where(LEASES.c.trial == trial)).scalar() == token
+
+    def end(self, session, trial):
+        """End the lease of a trial that has ended."""
+        session.execute(LEASES.delete().where(LEASES.c.trial == trial))
+
+    def give_back(self, session, trial, token, is_attempt):
+        """Leave a trial to whoever asks next, which counts as an attempt at it or does not."""
+        attempts = LEASES.c.attempts - (0 if is_attempt else 1)
+        values = {"token": NOBODY, "owner": NOBODY, "expires": 0.0, "attempts": attempts}
+        session.execute(LEASES.update().where(_is(trial, token)).values(**values))
 
     def renew(self):
         """Renew what is held, and note what is not any more."""
         with self._database.session() as session:
             expires = self._database.now(session) + self.seconds
-            gone = [each for each in self._held() if not self._renew(session, *each, expires)]
+            gone = [token for trial, token in self._in_order() if not self._renew(session, trial, token, expires)]
         with self._mutex:
-            self.lost.update(trial for trial, token in gone if self._tokens.get(trial) == token)
+            self.lost.update(token for token in gone if token in self._held)
 
     def _renew(self, session, trial, token, expires):
         return session.execute(LEASES.update().where(_is(trial, token)).values(expires=expires)).rowcount > 0
 
-    def _held(self):
-        return sorted(self._tokens.items())  # in one order, since two who lock rows in two would wait for each other
+    def _in_order(self):
+        """`(trial, token)` of what is held, in one order: two who lock rows in two would wait for each other."""
+        return sorted((trial, token) for token, trial in list(self._held.items()))
 
 
 def _renew_while_there(reference, ended, seconds):

@@ -1,32 +1,16 @@
-import functools
-import json
 import multiprocessing
 import os
 import pathlib
 import subprocess
 import sys
-import tempfile
-import typing
 
 import cloudpickle
 
 from recipes.errors import WorldError
-from recipes.tuning.requests import Kill, Setup, Start, Take
+from recipes.tuning.requests import Kill, Refused, Setup, Start, Take
 
 CALL = -1  # number of what is no trial
 GONE = "the process that trials are started from has ended; the same command goes on"
-
-
-class Ended(typing.NamedTuple):
-    """A trial that has ended: its number, and what its work returned or, in one line, why it did not.
-
-    `of_the_world` says that any other trial would end like that too: the disk is full, or the images are not there.
-    """
-
-    number: int
-    answer: dict | None
-    error: str | None = None
-    of_the_world: bool = False
 
 
 class Processes:
@@ -43,7 +27,6 @@ class Processes:
 
     def __init__(self, shared=None, strategy="auto", dtype=None):
         setup = Setup([os.path.abspath(each) for each in sys.path], strategy, dtype, dumps(shared))
-        self._answers = tempfile.TemporaryDirectory(prefix="keras-descent-")
         self._connection, other = multiprocessing.Pipe()
         with other:
             self._server = subprocess.Popen(
@@ -56,9 +39,9 @@ class Processes:
             )
         self._send(setup)
         said = self._hear()
-        if "error" in said:
+        if isinstance(said, Refused):
             self.close()
-            raise WorldError(said["error"])
+            raise WorldError(said.error)
 
     def __enter__(self):
         return self
@@ -77,7 +60,7 @@ class Processes:
             gpus: strs, as CUDA_VISIBLE_DEVICES has them; None for whatever there is.
         """
         pathlib.Path(log).parent.mkdir(parents=True, exist_ok=True)
-        self._send(Start(number, dumps(work), os.fspath(log), self._answer(number), tuple(cores), gpus))
+        self._send(Start(number, dumps(work), os.path.abspath(log), tuple(cores), gpus))
 
     def call(self, function):
         """What a function of what is shared returns, called in a process of its own while no trial runs.
@@ -85,7 +68,7 @@ class Processes:
         Raises:
             WorldError: it failed.
         """
-        self.start(CALL, function, self._scratch("output.txt"), sorted(os.sched_getaffinity(0)))
+        self.start(CALL, function, os.devnull, sorted(os.sched_getaffinity(0)))
         while not (ended := self.ended(timeout=60)):
             pass
         if ended[0].error is not None:
@@ -101,9 +84,8 @@ class Processes:
         Returns:
             What it returns.
         """
-        path = self._scratch("data")
-        found = self.call(functools.partial(look, path=path))
-        self._send(Take(path))
+        found = self.call(look)
+        self._send(Take())
         return found
 
     def kill(self, number):
@@ -111,14 +93,14 @@ class Processes:
         self._send(Kill(number))
 
     def ended(self, timeout):
-        """Wait for at most `timeout` seconds, and give the trials that have ended since, as `Ended`.
+        """Wait for at most `timeout` seconds, and give the trials that have ended since, as `Ended` of `requests`.
 
         Raises:
             WorldError: the process that all are forks of has ended.
         """
         found = []
         while self._connection.poll(0 if found else timeout):
-            found.append(self._result(**self._hear()))
+            found.append(self._hear())
         return found
 
     def close(self):
@@ -126,7 +108,6 @@ class Processes:
         self._server.kill()
         self._server.wait()
         self._connection.close()
-        self._answers.cleanup()
 
     def _send(self, request):
         try:
@@ -139,21 +120,6 @@ class Processes:
             return self._connection.recv()
         except (EOFError, ConnectionError) as error:
             raise WorldError(GONE) from error
-
-    def _scratch(self, name):
-        """Path of a file that is there until these are closed."""
-        return os.path.join(self._answers.name, name)
-
-    def _answer(self, number):
-        return self._scratch(f"{number}.json")
-
-    def _result(self, ended, status):
-        path = pathlib.Path(self._answer(ended))
-        if not path.exists():
-            return Ended(ended, None, f"its process ended with {_in_words(status)}")
-        answer = json.loads(path.read_text())
-        path.unlink()
-        return Ended(ended, answer.get("answer"), answer.get("error"), answer.get("of_the_world", False))
 
 
 def dumps(thing):
@@ -169,10 +135,6 @@ def dumps(thing):
             f"trials are processes of their own, and {thing!r} cannot be sent to one: {error}; make what cannot be "
             "sent in `build` or `fit`"
         ) from error
-
-
-def _in_words(status):
-    return f"signal {-status}" if status < 0 else f"status {status}"
 
 
 def cores_of(workers):

@@ -9,7 +9,7 @@ class Progress:
     Args:
         workers: int, trials at a time.
         objective: `keras_tuner.Objective`.
-        describe: function of a trial that gives a dict of what is its own.
+        describe: function of `HyperParameters` that gives a dict of what is the trial's own.
     """
 
     def __init__(self, workers, objective, describe):
@@ -48,7 +48,9 @@ class Progress:
             f"{self.objective.name} {trial.score:.4g}" if trial.status == "COMPLETED" else f"failed: {trial.message}"
         )
         best = "" if self._best is None else f" (best {self._best:.4g})"
-        values = ", ".join(f"{name} {_short(v)}" for name, v in self.describe(trial).items() if v is not None)
+        values = ", ".join(
+            f"{name} {_short(v)}" for name, v in self.describe(trial.hyperparameters).items() if v is not None
+        )
         tqdm.write(f"trial {trial.trial_id}: {score}{best}, {seconds:.1f} s; {values}")
 
     def _keep(self, trial):

@@ -69,11 +69,18 @@ class RecipeHyperModel(keras_tuner.HyperModel):
     def declare_hyperparameters(self, hp):
         declare(self.space, hp, self.settings, self.facts)
 
+    def given(self, hp):
+        """The settings that a trial has instead, a dict; they need not fit together."""
+        return declare(self.space, hp, self.settings, self.facts)
+
     def settings_of(self, hp):
-        """The `Settings` of a trial."""
+        """The `Settings` of a trial.
+
+        Raises:
+            CommandError: they do not fit together.
+        """
         epochs = hp.values.get("tuner/epochs", self.settings.epochs)
-        given = declare(self.space, hp, self.settings, self.facts)
-        return dataclasses.replace(self.settings, **given, epochs=epochs)
+        return dataclasses.replace(self.settings, **self.given(hp), epochs=epochs)
 
     def objective(self, name=None):
         """The `keras_tuner.Objective` of a name; by default the recipe's first.

@@ -1,4 +1,4 @@
-"""What a search says to the process that its trials are forks of."""
+"""What a search and the process that its trials are forks of say to each other."""
 
 import typing
 
@@ -13,12 +13,11 @@ class Setup(typing.NamedTuple):
 
 
 class Start(typing.NamedTuple):
-    """A trial: its number, a pickle of what it does, where its output and its answer go, and what it may use."""
+    """A trial: its number, a pickle of what it does, where its output goes, and what it may use."""
 
     number: int
     work: bytes
     log: str
-    answer: str
     cores: tuple
     gpus: tuple | None
 
@@ -30,6 +29,28 @@ class Kill(typing.NamedTuple):
 
 
 class Take(typing.NamedTuple):
-    """The path of data that all trials share from here on."""
+    """What a fork has left for all trials is to be shared by them from here on."""
 
-    path: str
+
+class Ready(typing.NamedTuple):
+    """The process can fork."""
+
+
+class Refused(typing.NamedTuple):
+    """The process cannot begin, and why."""
+
+    error: str
+
+
+class Ended(typing.NamedTuple):
+    """A trial that has ended: its number, and what its work returned or, in one line, why it did not.
+
+    `of_the_world` says that any other trial would end like that too: the disk is full, or the images are not there.
+    `died` says that its process ended without an answer: a crash, a kill, no memory.
+    """
+
+    number: int
+    answer: dict | None
+    error: str | None = None
+    of_the_world: bool = False
+    died: bool = False

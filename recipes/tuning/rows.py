@@ -10,6 +10,7 @@ from sqlalchemy import orm
 from recipes.tuning.halving import COMPLETED, FAILED, RUNNING, Step
 
 STATES = {TrialState.RUNNING: RUNNING, TrialState.COMPLETE: COMPLETED, TrialState.FAIL: FAILED}
+CRASHES = "crashes"  # the attribute that counts them
 LEARNED_FROM = (TrialState.RUNNING, TrialState.COMPLETE)
 TOKEN = "keras-descent:token"  # the attribute of a trial that says which lease its result came with
 
@@ -34,7 +35,7 @@ class Rows:
                 continue
             score = trial.values[0].value if trial.values else None
             row = {"number": trial.trial_id, "status": STATES.get(trial.state, FAILED), "score": score}
-            found.append({**attributes, **row, "step": Step(*attributes["step"]), "ended": trial.datetime_complete})
+            found.append({**attributes, **row, "step": Step(*attributes["step"])})
         return found
 
     def frozen(self, session):
@@ -54,19 +55,27 @@ class Rows:
         session.flush()
         return {**attributes, "step": step, "number": trial.trial_id, "status": RUNNING, "score": None}
 
-    def close(self, session, number, score, metrics, message, token=None):
+    def crashed(self, session, number):
+        """Note that the process of a trial died; how often that was."""
+        trial = session.get(models.TrialModel, number)
+        found = next((json.loads(each.value_json) for each in trial.user_attributes if each.key == CRASHES), 0)
+        self._set(session, models.TrialUserAttributeModel, number, CRASHES, found + 1)
+        return found + 1
+
+    def close(self, session, number, ended, score, metrics, message, token=None):
         """Write down what a trial has come to.
 
         Args:
             session: `sqlalchemy.orm.Session`.
             number: int, Optuna's id of the trial.
+            ended: float, when, by the clock of the database; machines have clocks of their own.
             score: float; of no account where there is a message.
             metrics: dict of floats.
             message: str, why it failed; None if it did not.
             token: str, of the lease that the result came with.
         """
         trial = session.get(models.TrialModel, number)
-        attributes = {"metrics": _json(metrics)} | ({} if message is None else {"message": message})
+        attributes = {"metrics": _json(metrics), "ended": ended} | ({} if message is None else {"message": message})
         for key, value in attributes.items():
             self._set(session, models.TrialUserAttributeModel, number, key, value)
         self._set(session, models.TrialSystemAttributeModel, number, TOKEN, token)

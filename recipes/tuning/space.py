@@ -10,7 +10,9 @@
 Nothing here imports Keras: a wrong space is answered at once. `declare` works on any `HyperParameters`.
 """
 
+import contextlib
 import dataclasses
+import itertools
 import math
 import re
 import typing
@@ -36,12 +38,20 @@ class Between:
     log: bool = False
     whole: bool = False
 
+    @property
+    def ends(self):
+        return self.low, self.high
+
 
 @dataclasses.dataclass(frozen=True)
 class OneOf:
     """One of several values."""
 
     values: tuple
+
+    @property
+    def ends(self):
+        return self.values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +177,12 @@ def check(space, settings):
         space: as `parse_space` gives it.
         settings: what the search starts from, a recipe's `Settings`.
     """
+    if "momentum" in space and "optimizer" in space and not _with_momentum(space):
+        raise CommandError(f"--space momentum: none of {', '.join(space['optimizer'].values)} has one")
     for name, axis in space.items():
         if name in ("schedule", "clipping") or axis is None:
             continue
-        for value in axis.values if isinstance(axis, OneOf) else (axis.low, axis.high):
+        for value in axis.ends:
             with_others = {"momentum": None} if name == "optimizer" else {}
             others = {"optimizer": next(iter(_with_momentum(space)), None)} if name == "momentum" else {}
             dataclasses.replace(settings, **{name: value}, **with_others, **{k: v for k, v in others.items() if v})
@@ -182,6 +194,17 @@ def _check_texts(space, settings, name, known):
     for value in space[name].values if name in space else ():
         if value not in FAMILIES and value not in CLIPPINGS:
             dataclasses.replace(settings, **{name: value})
+
+
+def paces(space, settings):
+    """What a search may vary that decides how many updates there are, each combination as `Settings`."""
+    names = [name for name in ("optimizer", "gradient_accumulation_steps", "batch_size") if name in space]
+    for values in itertools.product(*(space[name].ends for name in names)):
+        given = dict(zip(names, values, strict=True))
+        if "optimizer" in given:
+            given["momentum"] = None
+        with contextlib.suppress(CommandError):  # two that do not fit together
+            yield dataclasses.replace(settings, **given)
 
 
 def optimizers_of(space, settings):

@@ -12,7 +12,7 @@ from keras_tuner.src.engine.objective import MultiObjective
 from keras_tuner.src.engine.trial import Trial
 
 from recipes.errors import WorldError, one_line
-from recipes.tuning.agreement import agree, described, space_in
+from recipes.tuning.agreement import agree, described, first_found, space_in
 from recipes.tuning.database import Database
 from recipes.tuning.distributions import params_of
 from recipes.tuning.halving import COMPLETED, FACTOR, FAILED, RUNNING, STOP, WAIT
@@ -21,7 +21,7 @@ from recipes.tuning.plan import Plan
 from recipes.tuning.rows import Rows
 from recipes.tuning.samplers import DIRECTIONS
 
-IDLE, STOPPED = "IDLE", "STOPPED"
+IDLE, INVALID, STOPPED = "IDLE", "INVALID", "STOPPED"
 PAUSE = 0.2  # seconds before a tuner that found nothing to do asks again
 
 
@@ -52,6 +52,7 @@ class StorageOracle(keras_tuner.Oracle):
         hyperparameters: `keras_tuner.HyperParameters`, the space.
         lease_seconds: float > 0, after which a worker that is not heard of counts as lost.
         max_attempts: int, workers that a trial may lose before it fails.
+        max_retries_per_trial: int, how often a trial is tried again after its process died ("INVALID").
         max_consecutive_failed_trials: int, after which the search ends with an error.
         about: dict for JSON, of what else all machines have to agree on.
 
@@ -59,9 +60,6 @@ class StorageOracle(keras_tuner.Oracle):
         ValueError: the study is of another search, or an argument cannot be.
         CommandError: the URL is of no database that there can be.
         WorldError: the database cannot be reached, or the study was deleted.
-
-    Attributes:
-        lost: set of trial ids that another worker has taken over; end them.
 
     Example:
 
@@ -95,11 +93,16 @@ class StorageOracle(keras_tuner.Oracle):
         hyperparameters=None,
         lease_seconds=60.0,
         max_attempts=10,
+        max_retries_per_trial=2,
         max_consecutive_failed_trials=3,
         about=None,
     ):
         super().__init__(
-            objective, max_trials, hyperparameters, max_consecutive_failed_trials=max_consecutive_failed_trials
+            objective,
+            max_trials,
+            hyperparameters,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
         self.seed, self.max_attempts = seed, max_attempts
         rungs = None if rungs is None else tuple(rungs)
@@ -110,19 +113,19 @@ class StorageOracle(keras_tuner.Oracle):
         if not lease_seconds > 0 or not max_attempts > 0:
             raise ValueError("StorageOracle: `lease_seconds` and `max_attempts` must be > 0")
         self._mutex = threading.RLock()
-        self._metrics, self._numbers = {}, {}  # by trial id: what it reported; Optuna's id
-        self._ongoing = {}  # trial ids by tuner
+        self._claims = {}  # by token
         self._database = Database(storage, TABLES)
         self._name, self._rows = study, self._study(study)
         self._agree({**self._asked(), "about": about or {}})
-        self._is_space_agreed = hyperparameters is not None
-        if self._is_space_agreed:
-            self._agree(described(self.hyperparameters))
+        self._is_space_agreed = False
+        if hyperparameters is not None:
+            self.agree()
         self._leases = Leases(self._database, lease_seconds)
 
     @property
-    def lost(self):
-        return {trial for trial, number in list(self._numbers.items()) if number in self._leases.lost}
+    def max_epochs(self):
+        """Epochs of the last rung; None without halving."""
+        return None if self._plan.rungs is None else self._plan.rungs[-1]
 
     @property
     def trials(self):
@@ -147,43 +150,71 @@ class StorageOracle(keras_tuner.Oracle):
     def update_trial(self, trial_id, metrics, step=0):
         """Keep the metrics of a trial until it ends; what is reported last counts."""
         self._check_objective_found(metrics)
-        new = {name: float(value) for name, value in metrics.items()}
-        self._metrics[trial_id] = {**self._metrics.get(trial_id, {}), **new}
+        claim = self._claims.get(self._token_of(trial_id))
+        if claim is not None:
+            claim.metrics.update({name: float(value) for name, value in metrics.items()})
         return self.get_trial(trial_id)
 
     def end_trial(self, trial):
-        """Write down what became of a trial, if it is still this worker's; otherwise it is in `lost`.
+        """Write down what became of a trial, unless it was ended before or another worker has it.
+
+        One that is "INVALID" is left to the next that asks, as often as `max_retries_per_trial` says.
 
         Raises:
             RuntimeError: too many trials in a row have failed.
         """
-        number = self._numbers.get(trial.trial_id)
-        token = self._leases.token(number)
-        if token is None:  # ended before
+        claim = self._claims.get(getattr(trial, "token", None))
+        if claim is None:
             return
-        metrics = self._metrics.get(trial.trial_id, {})
-        score = metrics.get(self.objective.name, math.nan)
+        score = claim.metrics.get(self.objective.name, math.nan)
         message = None
         if trial.status != COMPLETED or not math.isfinite(score):
             message = trial.message or f"{self.objective.name} is {score}"
         with self._mutex:
-            end = functools.partial(self._end, number=number, token=token, metrics=metrics, message=message)
-            is_mine = self._transact(end)
-            self._forget(trial.trial_id, is_lost=not is_mine)
-        if is_mine and message is not None:
+            end = functools.partial(self._end, claim=claim, message=message, may_retry=trial.status == INVALID)
+            has_failed = self._transact(end)
+            self._forget(claim)
+        if has_failed:
             self._check_failures()
 
-    def release(self, trial_id):
-        """Leave a trial that has not ended to the next worker that asks."""
-        number = self._numbers[trial_id]
-
-        def work(session):
-            if self._leases.is_mine(session, number):
-                self._leases.end(session, number)
-
+    def release(self, trial):
+        """Leave a trial that has not ended to the next worker that asks; that is no attempt at it."""
+        claim = self._claims.get(getattr(trial, "token", None))
+        if claim is None:
+            return
         with self._mutex:
-            self._transact(work)
-            self._forget(trial_id)
+            self._transact(functools.partial(self._leases.give_back, **claim.key, is_attempt=False))
+            self._forget(claim)
+
+    def is_lost(self, trial):
+        """Whether another worker has taken over a trial that was claimed here."""
+        return getattr(trial, "token", None) in self._leases.lost
+
+    def recall(self, name, make):
+        """What the first machine of the search found out, for those who have to go by the same.
+
+        Args:
+            name: str, of what is found out.
+            make: function without arguments that finds it out, something for JSON; called where nobody has yet.
+
+        Returns:
+            What was found first.
+        """
+        study = self._rows.study
+        known = self._transact(functools.partial(first_found, study=study, name=name))
+        if known is not None:
+            return known
+        mine = make()
+        return self._transact(functools.partial(first_found, study=study, name=name, mine=mine))
+
+    def agree(self):
+        """Compare the space, as it is declared now, with that of the study.
+
+        Raises:
+            ValueError: they differ.
+        """
+        self._agree(described(self.hyperparameters))
+        self._is_space_agreed = True
 
     def get_trial(self, trial_id):
         rows = {row["trial_id"]: row for row in self._transact(self._rows.all)}
@@ -252,28 +283,31 @@ class StorageOracle(keras_tuner.Oracle):
 
     def _ongoing_trial(self, tuner_id):
         """The trial that a tuner has not ended; None if there is none, or another worker has it."""
-        trial_id = self._ongoing.get(tuner_id)
-        if trial_id is None or trial_id in self.lost:
+        claim = next((each for each in self._claims.values() if each.tuner_id == tuner_id), None)
+        if claim is None or claim.token in self._leases.lost:
             return None
-        trial = self.get_trial(trial_id)
+        trial = self.get_trial(claim.trial_id)
         return trial if trial.status == RUNNING else None
 
     def _claimed(self, tuner_id):
         if not self._is_space_agreed:  # it was declared since
-            self._agree(described(self.hyperparameters))
-            self._is_space_agreed = True
+            self.agree()
         row, token = self._transact(functools.partial(self._claim, token=secrets.token_hex(16)))
         if row in (WAIT, STOP):
             return Trial(self.get_space(), trial_id="", status=IDLE if row == WAIT else STOPPED)
-        self._numbers[row["trial_id"]], self._ongoing[tuner_id] = row["number"], row["trial_id"]
-        self._metrics.pop(row["trial_id"], None)
+        for each in [each for each in self._claims.values() if each.tuner_id == tuner_id]:
+            self._forget(each)  # which it has lost
+        self._claims[token] = _Claim(token, row["number"], row["trial_id"], tuner_id)
         self._leases.hold(row["number"], token)
         return self._trial(row)
 
-    def _forget(self, trial_id, is_lost=False):
-        self._leases.forget(self._numbers[trial_id], is_lost)
-        self._metrics.pop(trial_id, None)
-        self._ongoing = {tuner: trial for tuner, trial in self._ongoing.items() if trial != trial_id}
+    def _token_of(self, trial_id):
+        """The token of the last claim of a trial here; None if it has ended, or was not claimed here."""
+        return next((each.token for each in reversed(self._claims.values()) if each.trial_id == trial_id), None)
+
+    def _forget(self, claim):
+        self._leases.forget(claim.token)
+        del self._claims[claim.token]
 
     def _claim(self, session, token):
         """Claim a trial: `(its row, token)`, or `("wait" or "stop", None)`."""
@@ -285,7 +319,7 @@ class StorageOracle(keras_tuner.Oracle):
             if row["status"] == RUNNING and self._leases.free(session, row["number"]):
                 if self._leases.attempts(session, row["number"]) >= self.max_attempts:
                     message = f"its worker was lost {self.max_attempts} times"
-                    self._rows.close(session, row["number"], None, {}, message)
+                    self._rows.close(session, row["number"], self._database.now(session), None, {}, message)
                     self._leases.end(session, row["number"])
                     return self._claim(session, token)
                 self._leases.claim(session, row["number"], token)
@@ -298,13 +332,18 @@ class StorageOracle(keras_tuner.Oracle):
         self._leases.claim(session, row["number"], token)
         return row, token
 
-    def _end(self, session, number, token, metrics, message):
-        """Whether a result was taken, now or in an attempt whose answer was lost."""
-        if not self._leases.is_mine(session, number):
-            return self._rows.is_closed_with(session, number, token)
-        self._rows.close(session, number, metrics.get(self.objective.name), metrics, message, token)
+    def _end(self, session, claim, message, may_retry):
+        """Whether a trial has failed with this result, now or in an attempt whose answer was lost."""
+        number = claim.number
+        if not self._leases.is_mine(session, **claim.key):
+            return message is not None and self._rows.is_closed_with(session, number, claim.token)
+        if may_retry and self._rows.crashed(session, number) <= self.max_retries_per_trial:
+            self._leases.give_back(session, **claim.key, is_attempt=True)
+            return False
+        now, score = self._database.now(session), claim.metrics.get(self.objective.name)
+        self._rows.close(session, number, now, score, claim.metrics, message, claim.token)
         self._leases.end(session, number)
-        return True
+        return message is not None
 
     def _check_failures(self):
         rows = [row for row in self._transact(self._rows.all) if row["status"] != RUNNING]
@@ -320,14 +359,31 @@ class StorageOracle(keras_tuner.Oracle):
         hyperparameters = self.get_space()
         hyperparameters.values = dict(row["values"])
         trial = Trial(hyperparameters, row["trial_id"], row["status"], row.get("message"))
-        trial.score = row["score"]
-        metrics = row.get("metrics") or self._metrics.get(row["trial_id"], {})
+        trial.score, trial.token = row["score"], self._token_of(row["trial_id"])
+        claim = self._claims.get(trial.token)
+        metrics = row.get("metrics") or (claim.metrics if claim else {})
         for name, value in metrics.items():
             if value is not None and math.isfinite(value):
                 direction = self.objective.direction if name == self.objective.name else None
                 trial.metrics.register(name, direction=direction or "min")
                 trial.metrics.update(name, value)
         return trial
+
+
+@dataclasses.dataclass
+class _Claim:
+    """What a worker of this process is at work on: `number` is Optuna's id of the trial."""
+
+    token: str
+    number: int
+    trial_id: str
+    tuner_id: str
+    metrics: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def key(self):
+        """The lease, as `Leases` takes it."""
+        return {"trial": self.number, "token": self.token}
 
 
 def _short(value):

@@ -1,13 +1,17 @@
+import contextlib
 import functools
 import itertools
 import math
 import pathlib
 import time
+import typing
 
 import keras_tuner
 from keras_tuner.src.distribute import utils as distributed
 from keras_tuner.src.engine.base_tuner import BaseTuner
+from keras_tuner.src.engine.stateful import Stateful
 
+from callbacks.write_whole import write_whole
 from recipes.errors import WorldError
 from recipes.tuning import work
 from recipes.tuning.processes import Processes, cores_of, gpus_of
@@ -37,7 +41,6 @@ class Tuner(BaseTuner):
         oracle: `keras_tuner.Oracle`.
         workers: int >= 1, trials at a time; cores and GPUs are shared out among them.
         place: `recipes.tuning.Place`: strategy, dtype and directory of the data.
-        max_epochs: int, of a trial of the longest budget, for an oracle that gives several ("tuner/epochs").
         directory, project_name, overwrite: as KerasTuner's tuners have them.
         watch: object with methods `began(trial, slot, directory, epochs)`, `ended(trial, slot, seconds)` and `look()`,
             which is called while trials run.
@@ -67,15 +70,15 @@ class Tuner(BaseTuner):
         *,
         workers=1,
         place=None,
-        max_epochs=None,
         directory=None,
         project_name=None,
         overwrite=False,
         watch=None,
         processes=None,
     ):
-        self.workers, self.place, self.max_epochs = workers, place or Place(), max_epochs
+        self.workers, self.place = workers, place or Place()
         self.watch, self._processes, self._seed = watch, processes, oracle.seed
+        self._max_epochs = getattr(oracle, "max_epochs", None)  # of an oracle that gives several budgets
         super().__init__(oracle, hypermodel, directory, project_name, overwrite)
         self.oracle.verbose = 0
 
@@ -103,9 +106,12 @@ class Tuner(BaseTuner):
             raise WorldError(" ".join(str(error).split())) from error
 
     def save(self):
-        """Keep what KerasTuner reloads a search by, unless the oracle does."""
-        if not getattr(self.oracle, "keeps_itself", False):
-            super().save()
+        """Keep what KerasTuner reloads a search by, unless the oracle does; a kill cannot tear the file."""
+        if getattr(self.oracle, "keeps_itself", False):
+            return
+        if not self._is_worker():
+            self.oracle.save()
+        write_whole(self._get_tuner_fname(), lambda part: Stateful.save(self, part))
 
     def run_directory(self, trial):
         """Where a trial's run lies; the runs of one configuration lie together."""
@@ -114,17 +120,18 @@ class Tuner(BaseTuner):
         return self._directory(trial) / f"epochs-{trial.hyperparameters.values['tuner/epochs']}"
 
     def load_model(self, trial):
-        """The model of a trial after its last epoch; that of a recipe is compiled and can go on."""
-        model = self.hypermodel.build(trial.hyperparameters)
-        if not self._is_recipe:
-            model.load_weights(self._directory(trial) / work.WEIGHTS)
-            return model
-        from callbacks import ExactResume
+        """The model of a trial after its last epoch; that of a recipe is compiled and can go on.
 
-        resume = ExactResume(self.run_directory(trial) / "state.npz")
-        resume.set_params({"epochs": self.hypermodel.settings_of(trial.hyperparameters).epochs})
-        resume.set_model(model)
-        resume.on_train_begin()
+        Raises:
+            WorldError: its run is not here, as when another machine trained it.
+        """
+        if self._is_recipe:
+            return work.trained(self.hypermodel, trial.hyperparameters, self.run_directory(trial))
+        weights = self._directory(trial) / work.WEIGHTS
+        if not weights.exists():
+            raise WorldError(f"trial {trial.trial_id} has left no weights at {weights}")
+        model = self.hypermodel.build(trial.hyperparameters)
+        model.load_weights(weights)
         return model
 
     def _directory(self, trial):
@@ -158,41 +165,54 @@ class Tuner(BaseTuner):
         processes.share(work.look)
 
     def _run_all(self, processes):
-        slots, running, numbers = list(range(self.workers)), {}, itertools.count()
-        while True:
-            stopped = False
-            while slots and not stopped:
-                trial = self.oracle.create_trial(self._tuner_of(slots[0]))
+        running = {}  # by number
+        try:
+            self._until_stopped(processes, running)
+        except BaseException:  # Ctrl-C in a notebook, which goes on to live
+            self._give_up(processes, running)
+            raise
+
+    def _until_stopped(self, processes, running):
+        """Train until every slot has been told to stop, as KerasTuner's chief wants it."""
+        free, numbers = list(range(self.workers)), itertools.count()
+        while free or running:
+            for slot in list(free):
+                trial = self.oracle.create_trial(self._tuner_of(slot))
                 if trial.status == IDLE:
                     break
-                stopped = trial.status == STOPPED
-                if not stopped:
-                    number, slot = next(numbers), slots.pop(0)
-                    running[number] = trial, slot, time.monotonic()
-                    self._start(processes, number, trial, slot)
-            if stopped and not running:
-                return
-            self._wait(processes, running, slots)
+                free.remove(slot)
+                if trial.status != STOPPED:
+                    number = next(numbers)
+                    running[number] = _Running(trial, slot, time.monotonic())
+                    self._start(processes, number, running)
+            free += self._wait(processes, running)
+            free.sort()
 
     def _tuner_of(self, slot):
         return self.tuner_id if self.workers == 1 else f"{self.tuner_id}-{slot}"
 
-    def _start(self, processes, number, trial, slot):
+    def _start(self, processes, number, running):
+        trial, slot, _ = running[number]
         directory = self._directory(trial)
-        directory.mkdir(parents=True, exist_ok=True)
         log = pathlib.Path(self.project_dir, "trials", f"{trial.trial_id}.txt")
         cores, gpus = cores_of(self.workers)[slot], gpus_of(self.workers)[slot]
-        processes.start(number, self._work(trial, directory), log, cores, gpus)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            processes.start(number, self._work(trial, directory), log, cores, gpus)
+        except OSError as error:
+            raise WorldError(f"trial {trial.trial_id}: {error.strerror}: {directory}") from error
         if self.watch is not None:
-            epochs = self.hypermodel.settings_of(trial.hyperparameters).epochs if self._is_recipe else None
+            epochs = self._epochs(trial) if self._is_recipe else None
             self.watch.began(trial, slot, self.run_directory(trial), epochs)
+
+    def _epochs(self, trial):
+        return trial.hyperparameters.values.get("tuner/epochs", self.hypermodel.settings.epochs)
 
     def _work(self, trial, directory):
         hp = trial.hyperparameters
         if self._is_recipe:
-            longest = self.max_epochs or self.hypermodel.settings.epochs
-            several = longest if "tuner/epochs" in hp.values else None
-            return functools.partial(work.train_recipe, values=dict(hp.values), directory=directory, max_epochs=several)
+            longest = (self._max_epochs or self.hypermodel.settings.epochs) if "tuner/epochs" in hp.values else None
+            return functools.partial(work.train_recipe, values=dict(hp.values), directory=directory, max_epochs=longest)
         return functools.partial(
             work.train_model,
             config=hp.get_config(),
@@ -201,37 +221,42 @@ class Tuner(BaseTuner):
             seed=self._seed,
         )
 
-    def _wait(self, processes, running, slots):
-        """Wait for a moment, and take in what has ended."""
+    def _wait(self, processes, running):
+        """Wait for a moment, and take in what has ended; the slots that are free since."""
         if self.watch is not None:
             self.watch.look()
-        for number in [n for n, (trial, _, _) in running.items() if trial.trial_id in getattr(self.oracle, "lost", ())]:
-            processes.kill(number)
-        for ended in processes.ended(POLL):
-            trial, slot, began = running.pop(ended.number)
-            if ended.of_the_world:
-                for number in running:
-                    processes.kill(number)
-                self._give_up([trial, *(each for each, _, _ in running.values())])
-                raise WorldError(f"trial {trial.trial_id}: {ended.error}")
-            slots.append(slot)
-            slots.sort()
-            self._take_in(trial, ended)
-            if self.watch is not None:
-                self.watch.ended(trial, slot, time.monotonic() - began)
-            self.on_trial_end(trial)
+        for number, each in running.items():
+            if self._is_lost(each.trial):
+                processes.kill(number)
+        return [self._end(ended, running) for ended in processes.ended(POLL)]
 
-    def _give_up(self, trials):
-        """Leave trials to whoever goes on with the search."""
-        for trial in trials:
+    def _end(self, ended, running):
+        trial, slot, began = running[ended.number]
+        if ended.of_the_world:
+            raise WorldError(f"trial {trial.trial_id}: {ended.error}")
+        del running[ended.number]
+        self._take_in(trial, ended)
+        if self.watch is not None:
+            self.watch.ended(trial, slot, time.monotonic() - began)
+        self.on_trial_end(trial)
+        return slot
+
+    def _is_lost(self, trial):
+        return hasattr(self.oracle, "is_lost") and self.oracle.is_lost(trial)
+
+    def _give_up(self, processes, running):
+        """End all trials, and leave them to whoever goes on with the search."""
+        for number, each in running.items():
+            with contextlib.suppress(WorldError):  # of processes that are not there any more
+                processes.kill(number)
             if hasattr(self.oracle, "release"):
-                self.oracle.release(trial.trial_id)
+                self.oracle.release(each.trial)
 
     def _take_in(self, trial, ended):
         """Give the oracle what a trial has come to. Errors are final; a process that died may be tried again."""
         objective = self.oracle.objective.name
         if ended.answer is None:
-            trial.status, trial.message = INVALID if "its process ended" in ended.error else FAILED, ended.error
+            trial.status, trial.message = INVALID if ended.died else FAILED, ended.error
             return
         metrics = {n: v for n, v in ended.answer["metrics"].items() if isinstance(v, (int, float))}
         if "hyperparameters" in ended.answer:
@@ -243,3 +268,11 @@ class Tuner(BaseTuner):
         else:
             trial.status, trial.score = COMPLETED, metrics[objective]
             self.oracle.update_trial(trial.trial_id, metrics)
+
+
+class _Running(typing.NamedTuple):
+    """A trial that is being trained."""
+
+    trial: keras_tuner.engine.trial.Trial
+    slot: int
+    began: float  # seconds of `time.monotonic`

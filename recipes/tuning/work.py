@@ -1,15 +1,18 @@
 """What forks do for a search. Each function takes what all trials share first: a `Shared`."""
 
 import dataclasses
+import os
 import pathlib
 import pickle
 import types
 import warnings
 
 from recipes import dtypes, strategies
-from recipes.errors import CommandError
-from recipes.tuning.space import default_rates
-from recipes.tuning.trial import train_trial
+from recipes.commands.train import recipe_name
+from recipes.errors import CommandError, WorldError
+from recipes.run import Run, read_json
+from recipes.tuning.space import default_rates, paces
+from recipes.tuning.trial import STATE, train_trial
 
 WEIGHTS = "model.weights.h5"
 
@@ -27,25 +30,42 @@ class Shared:
         self.hypermodel, self.place = hypermodel, place
         self.arguments, self.named_arguments = arguments, named_arguments or {}
 
-    def take(self, path):
-        """Take the recipe's data from a file that `look` has written."""
-        with open(path, "rb") as file:
+        self._left = None
+
+    def leave(self, data):
+        """Let all trials have data that a fork has loaded, once the process that they are forks of takes them."""
+        with open(os.dup(self._left), "wb") as file:
+            file.seek(0)
+            pickle.dump(data, file, protocol=5)
+
+    def take(self):
+        """Take them."""
+        with open(os.dup(self._left), "rb") as file:
+            file.seek(0)
             self.hypermodel.data = pickle.load(file)
+        os.ftruncate(self._left, 0)
+
+    def __setstate__(self, state):
+        """Arrive in the process that forks, with a file in its memory, which the forks have too."""
+        self.__dict__ |= state
+        self._left = os.memfd_create("keras-descent-data")
 
 
-def look(shared, path):
+def look(shared):
     """Load a recipe's data once for all trials.
 
-    Args:
-        path: of the file that they are left in, for `Shared.take`.
-
     Returns:
-        A dict: `updates`, of a run of all epochs.
+        A dict: `updates`, the fewest that a run of all epochs makes.
+
+    Raises:
+        CommandError: nothing is held out that trials could be scored on.
     """
     hypermodel = shared.hypermodel
-    with open(path, "wb") as file:
-        pickle.dump(hypermodel.data, file, protocol=5)
-    return {"updates": hypermodel.recipe.updates(hypermodel.settings, hypermodel.data)}
+    data, settings = hypermodel.data, hypermodel.settings
+    if hasattr(data, "validation") and len(data.validation[1]) == 0:
+        raise CommandError(f"--validation-split {settings.validation_split} of {data.sizes()} holds none out")
+    shared.leave(data)
+    return {"updates": min(hypermodel.recipe.updates(each, data) for each in paces(hypermodel.space, settings))}
 
 
 def test_rates(shared, optimizer):
@@ -87,6 +107,22 @@ def train_recipe(shared, values, directory, max_epochs):
     settings = hypermodel.settings_of(hp)
     result = train_trial(hypermodel.recipe, settings, directory, shared.place, max_epochs, hypermodel.data)
     return {"metrics": {name: value for name, value in result.items() if name != "of"}}
+
+
+def trained(hypermodel, hp, directory):
+    """The model of a trial of a `RecipeHyperModel`, which goes on from its run's last state to where training ended.
+
+    Raises:
+        WorldError: there is no such run.
+    """
+    settings = hypermodel.settings_of(hp)
+    recorded = read_json(directory / "config.json") or {}
+    if not (directory / STATE).exists():
+        raise WorldError(f"no run at {directory}; another machine may have trained it")
+    own = {field.name for field in dataclasses.fields(settings)}
+    extra = {name: value for name, value in recorded.items() if name not in (*own, "recipe", "trained_on")}
+    with Run(recipe_name(hypermodel.recipe), settings, directory, extra) as run, dtypes.policy(extra["dtype"]):
+        return hypermodel.recipe.fit(settings, run, hypermodel.data, verbose=0)[0]
 
 
 def train_model(shared, config, directory, objective, seed):

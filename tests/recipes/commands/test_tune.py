@@ -1,9 +1,11 @@
 """`tune`: from a command line to the best run, and on from wherever it was interrupted."""
 
 import csv
+import dataclasses
 import json
 import os
 import pathlib
+import re
 import shlex
 import signal
 import subprocess
@@ -17,7 +19,6 @@ from recipes import cifar10_cnn
 from recipes.__main__ import main
 from recipes.command_line import parse
 from recipes.commands.tune import command_of
-from recipes.run import read_json
 from recipes.settings import resolve
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -65,11 +66,49 @@ def test_each_tuner_ends_with_a_table_pictures_and_a_command(tmp_path, capsys, n
     )
 
 
-def test_the_command_of_the_best_trains_with_its_settings():
-    best = resolve(cifar10_cnn, {"variant": "fast", "schedule": "cosine:end=0.1,warmup=0.02", "learning_rate": 0.123})
-    asked = parse(shlex.split(command_of(cifar10_cnn, best))[3:])
+COMMANDS = [
+    {"variant": "fast", "schedule": "cosine:end=0.1,warmup=0.02", "learning_rate": 0.123},
+    {"variant": "fast", "optimizer": "adamw", "learning_rate": 0.001},
+    {"variant": "fast", "optimizer": "momentum", "momentum": 0.5},
+    {"optimizer": "adam", "clipping": "none"},
+    {"optimizer": "batch_gd", "momentum": 0.0, "weight_decay": 0.01},
+]
+
+
+@pytest.mark.parametrize("given", COMMANDS)
+def test_the_command_of_the_best_trains_with_its_settings(given):
+    best = resolve(cifar10_cnn, given)
+    assert settings_by(command_of(cifar10_cnn, best)) == best
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "momentum", "batch_gd"])
+def test_the_command_has_what_a_trial_keeps_of_the_preset_of_another_optimizer(optimizer):
+    begun = resolve(cifar10_cnn, {"variant": "fast"})
+    best = dataclasses.replace(begun, optimizer=optimizer, momentum=None, gradient_accumulation_steps="1")
+    assert settings_by(command_of(cifar10_cnn, best)) == best
+
+
+def test_the_command_names_a_preset_where_options_cannot_say_what_it_leaves_out():
+    best = resolve(cifar10_cnn, {"variant": "fast", "epochs": 3}, "article")
+    assert settings_by(command_of(cifar10_cnn, best)) == best
+
+
+def settings_by(command):
+    asked = parse(shlex.split(command)[3:])
     given = {name: value for name, value in vars(asked).items() if name in cifar10_cnn.Settings.__dataclass_fields__}
-    assert resolve(cifar10_cnn, given) == best
+    return resolve(cifar10_cnn, given, asked.preset)
+
+
+def test_a_combination_that_cannot_be_fails_and_the_others_are_trained(tmp_path, capsys):
+    recipe = (*DIGITS[:-3], "1", "--space", "flip=none|random,gradient_accumulation_steps=1|epoch")
+    recipe = (*recipe[:5], "--optimizer", "batch_gd", *recipe[7:])
+    status, out, _ = tuned(capsys, tmp_path, "--tuner", "grid", "--trials", "9", recipe=recipe)
+    assert status == 0
+    failed = [row for row in rows(tmp_path) if row["status"] != "COMPLETED"]
+    assert len(rows(tmp_path)) == 4
+    assert [(row["flip"], row["gradient_accumulation_steps"]) for row in failed] == [("random", "epoch")]
+    assert "full batches are the same images" in failed[0]["message"]
+    assert "failed: --flip: full batches" in out
 
 
 def test_a_search_that_is_killed_goes_on_and_ends_as_if_nothing_had_been(tmp_path, capsys):
@@ -132,6 +171,19 @@ def test_mistakes_are_told_in_one_line_and_write_nothing(tmp_path, capsys, optio
     assert not list(tmp_path.rglob("result.json"))
 
 
+def test_kerastuners_workers_are_refused_in_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    status, _, error = tuned(capsys, tmp_path / "search")
+    assert status == 2
+    assert "with the same --storage" in error
+
+
+def test_the_directory_one_stands_in_can_be_that_of_the_search(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert tuned(capsys, ".", "--tuner", "random", "--trials", "1")[0] == 0
+    assert (tmp_path / "trials" / "0000" / "result.json").exists()
+
+
 def test_the_directory_of_another_search_is_left_as_it_is(tmp_path, capsys):
     assert tuned(capsys, tmp_path, "--tuner", "random", "--trials", "2")[0] == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
@@ -155,6 +207,6 @@ def test_bounds_of_rates_come_from_a_range_test_that_is_made_once(tmp_path, caps
     status, out, error = tuned(capsys, tmp_path, "--tuner", "random", "--trials", "3", recipe=recipe)
     assert status == 0, error
     assert "Range test" in out
-    ((low, high),) = read_json(tmp_path / "facts.json")["rates"].values()
-    assert all(low <= float(row["learning_rate"]) <= high for row in rows(tmp_path))
+    low, high = re.search(r"learning rates from (\S+) to (\S+)\.", out).groups()
+    assert all(float(low) <= float(row["learning_rate"]) <= float(high) for row in rows(tmp_path))
     assert "Range test" not in tuned(capsys, tmp_path, "--tuner", "random", "--trials", "4", recipe=recipe)[1]

@@ -20,7 +20,7 @@ from recipes.tuning import Place, RecipeHyperModel, Tuner
 settings = linear_regression.Settings(epochs=3)
 hypermodel = RecipeHyperModel(linear_regression, "learning_rate=0.05:0.9,momentum=0.0|0.5", settings)
 oracle = keras_tuner.oracles.RandomSearchOracle(hypermodel.objective(), max_trials=3, seed=1)
-tuner = Tuner(hypermodel, oracle, place=Place("cpu"), directory=sys.argv[1], project_name="search")
+tuner = Tuner(hypermodel, oracle, workers=2, place=Place("cpu"), directory=sys.argv[1], project_name="search")
 tuner.search()
 """
 
@@ -45,10 +45,11 @@ def role(tmp_path):
 
 
 def test_a_worker_trains_what_the_chief_gives_it(role, tmp_path):
-    role("chief")
+    chief = role("chief")
     worker = role("tuner1")
     _, said = worker.communicate(timeout=120)
     assert worker.returncode == 0, said
+    assert chief.wait(timeout=60) == 0  # it has told all to stop
     trials = [json.loads(path.read_text()) for path in (tmp_path / "search").glob("trial_*/trial.json")]
     assert [trial["status"] for trial in trials] == ["COMPLETED"] * 3
     for trial in trials:

@@ -45,6 +45,25 @@ def test_a_study_that_is_deleted_is_one_line(storage):
         oracle.create_trial("tuner0")
 
 
+@pytest.mark.parametrize(
+    ("state", "passes"),
+    [
+        (None, True),  # no answer
+        ("08006", True),  # connection failure
+        ("57P03", True),  # the server is starting
+        ("53300", True),  # too many connections
+        ("40P01", True),  # deadlock
+        ("53100", False),  # disk full
+        ("42501", False),  # no permission
+    ],
+)
+def test_only_what_passes_is_waited_for(postgresql, state, passes):
+    database = oracle_of(postgresql.new(f"states_{os.getpid()}_{state}".lower()))._database
+    original = RuntimeError("said the server")
+    original.sqlstate = state
+    assert database._may_pass(sqlalchemy.exc.OperationalError("SELECT", {}, original)) == passes
+
+
 def freeze_in_a_transaction(oracle, meanwhile):
     with oracle._database.session() as session:
         models.StudyModel.find_or_raise_by_id(oracle._rows.study, session, for_update=True)

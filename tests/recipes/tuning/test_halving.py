@@ -58,6 +58,13 @@ def test_at_the_end_the_best_reaches_the_top_even_of_few():
     assert next_step(seen, count=2, rungs=3) == STOP
 
 
+def test_what_fails_at_the_top_leaves_the_place_to_the_next():
+    seen = [Seen(Step(0), COMPLETED, 0.5), Seen(Step(1), COMPLETED, 0.9), Seen(Step(1, 1), FAILED)]
+    assert next_step(seen, count=2, rungs=2) == Step(0, 1)
+    seen.append(Seen(Step(0, 1), FAILED))
+    assert next_step(seen, count=2, rungs=2) == STOP
+
+
 def test_waits_for_what_runs():
     assert next_step([Seen(Step(0), RUNNING)], count=1, rungs=2) == WAIT
     assert next_step([Seen(Step(0), COMPLETED, 1.0)], count=1, rungs=1) == STOP

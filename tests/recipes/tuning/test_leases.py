@@ -24,7 +24,20 @@ def test_a_result_counts_only_with_the_token_of_the_lease(storage):
     assert quick.get_trial(trial.trial_id).status == "RUNNING"
     finish(quick, again, 0.2)
     assert [(each.status, each.score) for each in slow.trials.values()] == [("COMPLETED", 0.2)]
-    assert (slow.lost, quick.lost) == ({trial.trial_id}, set())
+
+
+def test_a_result_counts_only_for_the_attempt_that_it_is_of(storage):
+    """A worker that has lost a trial and was given it again does not take what the first attempt came to."""
+    oracle = oracle_of(storage, 1)
+    first = oracle.create_trial("tuner0")
+    expire(oracle)
+    oracle._leases._held.clear()  # as if another worker had had it meanwhile
+    second = oracle.create_trial("tuner1")
+    assert second.trial_id == first.trial_id
+    finish(oracle, first, 0.1)
+    assert oracle.get_trial(first.trial_id).status == "RUNNING"
+    finish(oracle, second, 0.2)
+    assert oracle.get_trial(first.trial_id).score == 0.2
 
 
 def test_who_has_lost_a_lease_is_told(storage):
@@ -34,9 +47,9 @@ def test_who_has_lost_a_lease_is_told(storage):
         connection.exec_driver_sql("UPDATE keras_descent_leases SET expires = 0")
     assert quick.create_trial("tuner1").trial_id == trial.trial_id
     deadline = time.monotonic() + 5
-    while not slow.lost and time.monotonic() < deadline:
+    while not slow.is_lost(trial) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert slow.lost == {trial.trial_id}
+    assert slow.is_lost(trial)
 
 
 def test_leases_are_renewed_while_a_trial_runs(storage):
@@ -76,6 +89,24 @@ def test_a_worker_that_ends_by_itself_was_not_lost(storage):
     oracle.close()
     expire(other)
     assert other.create_trial("tuner0").trial_id == trial.trial_id
+
+
+def test_a_trial_that_is_given_back_is_the_next_ones_at_once_and_no_attempt_was_made(storage):
+    oracle, other = oracle_of(storage, 1, max_attempts=1), oracle_of(storage, 1, max_attempts=1)
+    trial = oracle.create_trial("tuner0")
+    oracle.release(trial)
+    assert other.create_trial("tuner1").trial_id == trial.trial_id
+
+
+def test_a_trial_whose_process_dies_is_tried_again_and_fails_the_third_time(storage):
+    oracle = oracle_of(storage, 1)
+    for expected in ("RUNNING", "RUNNING", "FAILED"):
+        trial = oracle.create_trial("tuner0")
+        assert trial.trial_id == "0000"
+        finish(oracle, trial, 0.5, "INVALID", "its process ended with signal 9")
+        assert oracle.get_trial("0000").status == expected
+    assert oracle.get_trial("0000").message == "its process ended with signal 9"
+    assert oracle.create_trial("tuner0").status == "STOPPED"
 
 
 def test_an_oracle_that_nobody_refers_to_renews_no_more(tmp_path):
@@ -123,7 +154,6 @@ def test_an_answer_that_is_lost_is_asked_for_again(storage, monkeypatch, capsys)
     oracle.end_trial(trial)
     assert not breaks
     assert [(each.trial_id, each.score) for each in oracle.trials.values()] == [(trial.trial_id, 0.5)]
-    assert not oracle.lost
     assert capsys.readouterr().err == "The database does not answer; trying again.\n" * 2
 
 

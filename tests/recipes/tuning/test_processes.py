@@ -72,14 +72,33 @@ def test_an_error_is_one_line_and_harms_no_other(processes, tmp_path):
     def leave(shared):
         os._exit(7)
 
-    found = results(processes, [mistake, bug, crash, leave, lambda shared: {"x": 1}], tmp_path / "log")
-    errors = [found[i].error for i in range(5)]
+    works = [mistake, bug, crash, leave, lambda shared: {"x": 1}, lambda shared: {"x": object()}]
+    found = results(processes, works, tmp_path / "log")
+    errors = [found[i].error for i in range(6)]
     assert errors[0] == "--batch-size must be > 0; it is 0"
     assert errors[1] == "KeyError: 'missing'"
     assert errors[2] == f"its process ended with signal {signal.SIGSEGV.value}"
     assert errors[3] == "its process ended with status 7"
     assert errors[4] is None
     assert found[4].answer == {"x": 1}
+    assert errors[5] == "TypeError: Object of type object is not JSON serializable"
+    assert [found[i].died for i in range(6)] == [False, False, True, True, False, False]
+
+
+def test_a_large_answer_comes_back_whole(processes, tmp_path):
+    found = results(processes, [lambda shared: {"x": list(range(500_000))}], tmp_path / "log")
+    assert found[0].answer == {"x": list(range(500_000))}
+
+
+def test_a_disk_that_is_full_is_of_the_world_and_the_answer_needs_none(processes, tmp_path):
+    """Of a log that cannot be opened, and of one that cannot be written to."""
+    (tmp_path / "directory").mkdir()
+
+    assert results(processes, [lambda shared: {"x": 1}], tmp_path / "directory")[0].of_the_world
+    found = results(processes, [lambda shared: {"x": 1}, lambda shared: print("hello")], "/dev/full")
+    assert found[0].answer == {"x": 1}
+    assert found[1].error == "[Errno 28] No space left on device"
+    assert found[1].of_the_world
 
 
 def test_one_can_be_killed(processes, tmp_path):

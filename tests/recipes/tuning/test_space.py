@@ -52,6 +52,7 @@ def test_says_in_one_line_what_is_wrong(text):
         ("batch_size=0|1", "--batch-size"),
         ("label_smoothing=0.5:2", "--label-smoothing"),
         ("momentum=0.5|1.5", "--momentum"),
+        ("optimizer=adam|adamw,momentum", "momentum: none of adam, adamw has one"),
     ],
 )
 def test_values_that_no_run_can_have_are_refused_before_anything_is_trained(text, message):

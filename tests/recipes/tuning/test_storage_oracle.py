@@ -154,7 +154,14 @@ def test_to_end_a_trial_again_changes_nothing(tmp_path):
     finish(oracle, trial, 0.5)
     finish(oracle, trial, 0.9)
     assert oracle.get_trial(trial.trial_id).score == 0.5
-    assert not oracle.lost
+
+
+def test_all_machines_go_by_what_the_first_has_found_out(storage):
+    first, second = oracle_of(storage), oracle_of(storage)
+    assert first.recall("space", lambda: {"rates": [0.1, 1.0]}) == {"rates": [0.1, 1.0]}
+    assert second.recall("space", lambda: pytest.fail("it is known")) == {"rates": [0.1, 1.0]}
+    both = first.recall("other", lambda: second.recall("other", lambda: 2) - 1)  # while the first is looking
+    assert both == 2
 
 
 def test_trials_that_others_add_to_the_study_are_left_alone(storage):

@@ -1,13 +1,14 @@
 """Searches through KerasTuner's own oracles, and what they find."""
 
 import json
+import shutil
 
 import keras
 import keras_tuner
 import numpy as np
 import pytest
 
-from recipes import linear_regression
+from recipes import cifar10_cnn, linear_regression
 from recipes.errors import WorldError
 from recipes.tuning import Place, RecipeHyperModel, StorageOracle, Tuner
 
@@ -41,7 +42,7 @@ def test_kerastuners_oracles_search_and_the_best_is_the_best(tmp_path, name):
 
 
 def test_kerastuners_hyperband_gets_schedules_that_end_with_each_budget(tmp_path):
-    settings = linear_regression.Settings(epochs=4, schedule="linear")
+    settings = linear_regression.Settings(epochs=3, schedule="linear")  # the oracle says how many there are
     hypermodel = RecipeHyperModel(linear_regression, SPACE, settings)
     tuner = tuner_of(tmp_path, keras_tuner.oracles.HyperbandOracle, hypermodel, oracle_options={"max_epochs": 4})
     tuner.search()
@@ -148,6 +149,70 @@ def test_kerastuners_own_tuner_takes_a_recipe_too(tmp_path):
     assert sorted(score for _, score in found(ours).values()) == pytest.approx(
         sorted(trial.score for trial in tuner.oracle.trials.values()), rel=1e-9
     )
+
+
+def test_a_crash_is_tried_again_and_then_fails(tmp_path):
+    objective = keras_tuner.Objective("val_loss", "min")
+    oracle = StorageOracle(f"sqlite:///{tmp_path / 'db'}", objective, 1, max_consecutive_failed_trials=2)
+    tuner = Tuner(Fails("crashes"), oracle, directory=tmp_path, project_name="search", place=Place("cpu"))
+    tuner.search()
+    (trial,) = oracle.trials.values()
+    assert (trial.status, trial.message) == ("FAILED", "its process ended with signal 11")
+    assert (tmp_path / "search" / "trials" / "0000.txt").read_text().count("Segmentation fault") in (0, 3)
+    oracle.close()
+
+
+class Impatient:
+    """Interrupts a search while its first trial runs."""
+
+    def began(self, trial, slot, directory, epochs):
+        self.trial = trial
+
+    def look(self):
+        if hasattr(self, "trial"):
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_in_a_notebook_leaves_the_trial_to_whoever_goes_on(tmp_path):
+    storage, objective = f"sqlite:///{tmp_path / 'db'}", keras_tuner.Objective("distance", "min")
+    hypermodel = RecipeHyperModel(linear_regression, SPACE, SETTINGS)
+    oracle, other = (StorageOracle(storage, objective, 1, seed=3) for _ in range(2))
+    watch = Impatient()
+    tuner = Tuner(hypermodel, oracle, directory=tmp_path, project_name="a", place=Place("cpu"), watch=watch)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search()
+    again = Tuner(hypermodel, other, directory=tmp_path, project_name="a", place=Place("cpu"))
+    again.search()
+    assert [trial.status for trial in other.trials.values()] == ["COMPLETED"]
+    for each in (oracle, other):
+        each.close()
+
+
+@pytest.mark.parametrize("given", [{"ema_momentum": 0.9}, {"keep": "best", "learning_rate": 0.5}])
+def test_the_model_of_a_trial_is_what_was_scored(tmp_path, given):
+    settings = cifar10_cnn.Settings(
+        train_images=100, epochs=3, optimizer="momentum", gradient_accumulation_steps="1", batch_size=20, **given
+    )
+    hypermodel = RecipeHyperModel(cifar10_cnn, "label_smoothing=0.0|0.1", settings)
+    tuner = tuner_of(
+        tmp_path, StorageOracle, hypermodel, oracle_options={"storage": f"sqlite:///{tmp_path / 'db'}", "max_trials": 1}
+    )
+    tuner.search()
+    (model,) = tuner.get_best_models()
+    (trial,) = tuner.oracle.get_best_trials()
+    judged = cifar10_cnn.validate(model, hypermodel.settings_of(trial.hyperparameters), hypermodel.data)
+    assert judged["val_accuracy"] == pytest.approx(trial.score, rel=1e-6)
+    assert judged["val_loss"] == pytest.approx(trial.metrics.get_best_value("val_loss"), rel=1e-5)
+    shutil.rmtree(tuner.run_directory(trial))
+    with pytest.raises(WorldError, match="another machine may have trained it"):
+        tuner.get_best_models()
+    tuner.oracle.close()
+
+
+def test_a_recipe_that_holds_nothing_out_cannot_be_searched(tmp_path):
+    hypermodel = RecipeHyperModel(cifar10_cnn, "label_smoothing=0.0|0.1", cifar10_cnn.Settings(validation_split=0.0))
+    with pytest.raises(WorldError, match=r"--validation-split 0.0 of digits: .* holds none out"):
+        tuner_of(tmp_path, hypermodel=hypermodel).search()
 
 
 class NeedsRoom(Users):
