@@ -8,9 +8,13 @@ A replay draws the order of the 40 configurations and the seed of each; every al
     stock     KerasTuner's own `HyperbandOracle`, with its brackets, its continued trials and its scores of best epochs
 
 What an algorithm has after some epochs is the configuration that it would return then, judged by the mean over all
-seeds of its training for the longest budget.
+seeds of its training for the longest budget. Ours and stock end by themselves, ours with fewer epochs; after more, each
+is judged by what it had found.
 
-    python -m benchmarks.tuning_replay           # a minute; no training
+Two intervals of 95 % go with each difference: of its mean over the replays of this table, and of what other tables
+might have said, by drawing the 40 configurations anew with replacement, 200 times.
+
+    python -m benchmarks.tuning_replay           # five minutes; no training
 """
 
 import collections
@@ -29,7 +33,8 @@ from recipes.tuning.halving import COMPLETED, STOP, Seen, next_step
 RESULTS = pathlib.Path(__file__).parent / "results"
 REPLAYS, FULL_TRIALS = 500, 20
 SHARES = (1 / 3, 2 / 3, 1)  # of the cost of random search
-RESAMPLED = 2000
+RESAMPLED = 2000  # means over the replays
+TABLES, REPLAYS_OF_EACH = 200, 40  # of other configurations
 
 
 class Table:
@@ -151,30 +156,37 @@ def cost_of(table, trace, quality):
     return reached
 
 
-def drawn(table, number):
+def drawn(table, number, configurations=None):
     """The order of the configurations in a replay, and the seed of each."""
     rng = np.random.default_rng(number)
-    order = rng.permutation(table.configurations).tolist()
+    order = rng.permutation(table.configurations if configurations is None else configurations).tolist()
     seeds = rng.choice(table.seeds, len(table.configurations)).tolist()
     return order, dict(zip(table.configurations, seeds, strict=True))
 
 
-def replayed(table, replays=REPLAYS):
-    """Traces of each algorithm, a list by name."""
+def replayed(table, replays=REPLAYS, configurations=None):
+    """Traces of each algorithm, a list by name; of other configurations than all of the table, if they are given."""
     traces = {"random": [], "ours": [], "stock": []}
     for number in range(replays):
-        order, seeds = drawn(table, number)
+        order, seeds = drawn(table, number, configurations)
         for name, algorithm in (("random", random_search), ("ours", ours), ("stock", stock)):
             traces[name].append(algorithm(table, order, seeds))
     return traces
 
 
-def compared(table, traces):
+def replayed_elsewhere(table, tables=TABLES, replays=REPLAYS_OF_EACH):
+    """The same of tables whose configurations are drawn anew from these, a list."""
+    rng = np.random.default_rng(0)
+    draws = (rng.choice(table.configurations, len(table.configurations)) for _ in range(tables))
+    return [replayed(table, replays, configurations) for configurations in draws]
+
+
+def compared(table, traces, elsewhere):
     """Cost and quality of the algorithms, a dict."""
     whole = FULL_TRIALS * table.budgets[-1]
     target = statistics.median(has_after(table, trace, whole) for trace in traces["random"])
     costs = {name: statistics.median(cost_of(table, trace, target) for trace in each) for name, each in traces.items()}
-    at = functools.partial(_difference, table, traces)
+    at = functools.partial(_difference, table, traces, elsewhere)
     return {
         "replays": len(traces["ours"]),
         "configurations": len(table.configurations),
@@ -188,14 +200,22 @@ def compared(table, traces):
     }
 
 
-def _difference(table, traces, other, cost):
-    """Mean of our quality less another's, in points, and its 95 % interval by resampling replays."""
-    pairs = zip(traces["ours"], traces[other], strict=True)
-    points = np.array([100 * (has_after(table, a, cost) - has_after(table, b, cost)) for a, b in pairs])
+def _difference(table, traces, elsewhere, other, cost):
+    """Mean of our quality less another's, in points, and its intervals."""
+    points = _points(table, traces, other, cost)
     rng = np.random.default_rng(0)
     means = points[rng.integers(len(points), size=(RESAMPLED, len(points)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return {"mean": float(points.mean()), "low": float(low), "high": float(high)}
+    others = [_points(table, each, other, cost).mean() for each in elsewhere]
+    return {
+        "mean": float(points.mean()),
+        "interval": np.quantile(means, [0.025, 0.975]).tolist(),
+        "interval_of_other_configurations": np.quantile(others, [0.025, 0.975]).tolist(),
+    }
+
+
+def _points(table, traces, other, cost):
+    pairs = zip(traces["ours"], traces[other], strict=True)
+    return np.array([100 * (has_after(table, a, cost) - has_after(table, b, cost)) for a, b in pairs])
 
 
 def _saved(table, replays):
@@ -218,7 +238,7 @@ def main():
     for path in sorted(RESULTS.glob("tuning_table_*.csv")):
         with open(path, newline="") as file:
             table = Table(list(csv.DictReader(file)))
-        found[path.stem.removeprefix("tuning_table_")] = compared(table, replayed(table))
+        found[path.stem.removeprefix("tuning_table_")] = compared(table, replayed(table), replayed_elsewhere(table))
     print(json.dumps(found, indent=2))
     write("tuning_replay", found)
 

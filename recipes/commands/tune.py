@@ -173,14 +173,15 @@ def _row(hypermodel, order, trial):
     values, searched = trial.hyperparameters.values, hypermodel.given(trial.hyperparameters)
     epochs = values.get("tuner/epochs", hypermodel.settings.epochs)
     metrics = {name: trial.metrics.get_best_value(name) for name in trial.metrics.metrics}
+    counts = {name: int(metrics[name]) for name in ("updates", "trained_epochs") if name in metrics}
     return {
         "trial": trial.trial_id,
         "order": order,
         "configuration": int(trial.trial_id.partition("-")[0]),
         "rung": values.get("tuner/round", 0),
         "epochs": epochs,
-        "updates": metrics.get("updates"),
-        "cost": metrics.get("trained_epochs", epochs),
+        "updates": counts.get("updates"),
+        "cost": counts.get("trained_epochs", epochs),
         "status": trial.status,
         "score": trial.score if trial.status == "COMPLETED" else None,
         "seconds": metrics.get("training_seconds"),

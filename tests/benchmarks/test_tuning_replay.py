@@ -30,6 +30,11 @@ ORDER = list(range(40))
 SEEDS = dict.fromkeys(range(40), 0)
 
 
+def compared(table, replays):
+    elsewhere = tuning_replay.replayed_elsewhere(table, tables=5, replays=5)
+    return tuning_replay.compared(table, tuning_replay.replayed(table, replays), elsewhere)
+
+
 def test_random_search_has_the_best_of_what_it_trained():
     table = table_of(rank, rank)
     trace = tuning_replay.random_search(table, [3, 7, 1, 39, *range(8, 30)], SEEDS)
@@ -59,7 +64,7 @@ def test_going_on_costs_what_was_trained():
 def test_what_going_on_saves_is_a_share_of_what_the_search_trains():
     """All are alike, so that ten are trained at 8 epochs and two at 32, whatever their order."""
     table = table_of(lambda c, budget: 0.5, rank, trained={2: 2, 8: 6, 32: 24}.get)
-    saved = tuning_replay.compared(table, tuning_replay.replayed(table, 3))["saved_by_going_on"]
+    saved = compared(table, 3)["saved_by_going_on"]
     assert saved["all"] == pytest.approx((10 * 2 + 2 * 8) / (40 * 2 + 10 * 8 + 2 * 32))
     assert sorted(saved) == ["all", "constant", "cosine"]
 
@@ -75,6 +80,10 @@ def test_stock_hyperband_is_keras_tuners_with_its_first_bracket_and_its_continue
 def test_a_search_that_is_misled_by_its_scores_is_told_by_its_quality():
     """In stock's continued trials the worst look best; what it returns is judged by its whole training."""
     table = table_of(rank, lambda c, way: (40 - c) / 100)
-    found = tuning_replay.compared(table, tuning_replay.replayed(table, 40))
-    assert found["points_above_stock"]["1.00"]["low"] > 5
+    found = compared(table, 40)
+    at_the_end = found["points_above_stock"]["1.00"]
+    assert at_the_end["interval"][0] > 5
+    assert at_the_end["interval_of_other_configurations"][0] > 5
+    low, high = at_the_end["interval"]
+    assert low < at_the_end["mean"] < high
     assert found["median_cost_to_reach_it"]["ours"] < 1 / 3

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
+from benchmarks.postgresql import PostgreSQL, why_no_postgresql
 from recipes.tuning.processes import Processes
-from tests.recipes.tuning.databases import PostgreSQL, why_no_postgresql
 from tests.recipes.tuning.searches import OPEN
 
 

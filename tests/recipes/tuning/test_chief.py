@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.recipes.tuning.databases import free_port
+from benchmarks.postgresql import free_port
 
 ROOT = pathlib.Path(__file__).parents[3]
 SCRIPT = """

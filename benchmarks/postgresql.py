@@ -1,4 +1,4 @@
-"""Databases that searches are tested with: SQLite's files, and a real PostgreSQL that can be stopped."""
+"""A real PostgreSQL server that searches are tested and measured with, and that can be stopped."""
 
 import contextlib
 import glob
