@@ -43,7 +43,7 @@ BUDGETS = {"digits": (2, 8, 32), "cifar10": (1, 4, 16)}  # epochs
 COMMON = {"optimizer": "momentum", "gradient_accumulation_steps": "1"}
 SETTINGS = {
     "digits": {**COMMON, "data": "digits", "validation_split": 0.5},
-    "cifar10": {**COMMON, "data": "cifar10", "train_images": 8000, "validation_split": 0.04},
+    "cifar10": {**COMMON, "data": "cifar10", "variant": "basic", "train_images": 8000, "validation_split": 0.04},
 }
 SPACE = "schedule,learning_rate=0.001:1.0,momentum,clipping,batch_size=32|64|128"
 CHANCE = 0.1  # the score of a training that diverges

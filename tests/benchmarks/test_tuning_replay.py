@@ -67,6 +67,8 @@ def test_what_going_on_saves_is_a_share_of_what_the_search_trains():
     saved = compared(table, 3)["saved_by_going_on"]
     assert saved["all"] == pytest.approx((10 * 2 + 2 * 8) / (40 * 2 + 10 * 8 + 2 * 32))
     assert sorted(saved) == ["all", "constant", "cosine"]
+    at_all = compared(table, 1)["saved_by_going_on_at_all_budgets"]
+    assert at_all == {"constant": pytest.approx(10 / 42), "cosine": pytest.approx(10 / 42)}
 
 
 def test_stock_hyperband_is_keras_tuners_with_its_first_bracket_and_its_continued_trials():
