@@ -1,17 +1,15 @@
 import functools
 import warnings
-import weakref
 
 import keras
 from keras import ops
 
 from callbacks.loss_reduction import LossReduction
+from callbacks.step_of_fit import StepOfFit
 from callbacks.watched import descent_of, stop_if_diverged
 
-_originals = weakref.WeakKeyDictionary()  # model: {name of a method: what the model itself had there, or None}
 
-
-class FullBatch(keras.callbacks.Callback):
+class FullBatch(StepOfFit):
     """Makes `fit` descend the exact gradient of the whole training set, in micro-batches.
 
     ```python
@@ -70,13 +68,10 @@ class FullBatch(keras.callbacks.Callback):
         self.reduction = reduction
         self._loss_reduction = LossReduction(reduction)
         self._optimizer = None
-        self._in_fit = False  # from the beginning of training to its end, unless an exception ends it
         self._voided = False  # whether loss scaling voided the last pass
 
-    def set_model(self, model):
-        super().set_model(model)
+    def prepare(self, model):
         self._optimizer = descent_of(model.optimizer, "FullBatch")
-        _restore(model)  # what a `fit` that was interrupted has left
         self._loss_reduction.read(model)
         if self._optimizer.gradient_accumulation_steps is None:
             self._optimizer.accumulate_over_epoch()
@@ -87,10 +82,9 @@ class FullBatch(keras.callbacks.Callback):
             # Here and not in the first step: a refusal in the middle of tracing would leave half-made variables.
             with self._optimizer.scope():
                 model.optimizer.build(model.trainable_variables)
-        self._install()
 
     def on_train_begin(self, logs=None):
-        self._in_fit = True
+        super().on_train_begin(logs)
         self._optimizer.forget_skipped()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -104,11 +98,8 @@ class FullBatch(keras.callbacks.Callback):
         self._end_pass()
         stop_if_diverged(self.model, self._optimizer, voided=self._voided)
 
-    def on_train_end(self, logs=None):
-        self._in_fit = False
+    def step_ended(self):
         self._optimizer.is_watched = False
-        _restore(self.model)
-        self.model.train_function = None  # made of methods that have just been taken away
 
     @property
     def _one_update_a_pass(self):
@@ -123,33 +114,10 @@ class FullBatch(keras.callbacks.Callback):
         if outcome != "nothing":
             self._voided = outcome == "voided"
 
-    def _install(self):
-        """Let the train function of this `fit` be made of the weighing step, and only this one.
+    def around_loss(self, model, compute_loss):
+        return self._loss_reduction.watching(model, compute_loss, self._optimizer)
 
-        `fit` calls `make_train_function` after this callback has got its model. A later `fit` or `train_on_batch`
-        calls it again and gets the model's own, unless a FullBatch is installed anew: a function that survived from a
-        `fit` that was interrupted would go on silently in the middle of a pass.
-        """
-        model = self.model
-        make, step, compute_loss = model.make_train_function, model.train_step, model.compute_loss
-
-        def make_weighing(force=False):
-            _replace(model, "compute_loss", self._loss_reduction.watching(model, compute_loss, self._optimizer))
-            _replace(model, "train_step", lambda *given: self._weighing_step(model, step, *given))
-            make(force=True)
-            _replace(model, "make_train_function", make_again)
-
-        def make_again(force=False):
-            if force and self._in_fit:  # some callback has changed the model and wants the function anew
-                make(force=True)
-                return
-            _restore(model)
-            self._optimizer.is_watched = False
-            make(force=True)
-
-        _replace(model, "make_train_function", make_weighing)
-
-    def _weighing_step(self, model, step, *arguments):
+    def around_step(self, model, step, *arguments):
         # `self.model` would end the step under way: on JAX, it brings the variables up to date.
         if not self._in_fit:
             raise ValueError(
@@ -176,19 +144,3 @@ class FullBatch(keras.callbacks.Callback):
             weight = ops.shape(first)[0]
             weight = float(weight) if isinstance(weight, int) else ops.cast(weight, keras.config.floatx())
         return weight, weight
-
-
-def _replace(model, name, method):
-    """Give this one model a method of its own until `_restore`."""
-    originals = _originals.setdefault(model, {})
-    originals.setdefault(name, vars(model).get(name))
-    vars(model)[name] = method
-
-
-def _restore(model):
-    """Take back what `_replace` did; methods that the model had of its own come back."""
-    for name, method in _originals.pop(model, {}).items():
-        if method is None:
-            vars(model).pop(name, None)
-        else:
-            vars(model)[name] = method
