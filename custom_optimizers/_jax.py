@@ -83,6 +83,21 @@ def choose(optimizer, predicate, then, otherwise=None):
     _when(optimizer, predicate, then)
 
 
+def value_and_gradients(function, values):
+    """`((value, more), gradients)` of `function(values)`, which returns `(value, more)`."""
+    return jax.value_and_grad(function, has_aux=True)(values)
+
+
+def hessian_product(function, values, vectors):
+    """The product of the Hessian of `function(values)`, as above, with vectors."""
+    return jax.jvp(lambda at: jax.grad(lambda w: function(w)[0])(at), (values,), (vectors,))[1]
+
+
+def compiled(function):
+    """The same function of tensors, compiled."""
+    return jax.jit(function)
+
+
 def write(optimizer, variables, gradients, learning_rate, shared):
     """Change the variables by their gradients."""
     for variable, gradient in zip(variables, gradients.tensors, strict=True):

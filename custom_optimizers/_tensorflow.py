@@ -105,6 +105,28 @@ def sum_of_squares(tensor):
     return 2 * tf.nn.l2_loss(tensor)
 
 
+def value_and_gradients(function, values):
+    """`((value, more), gradients)` of `function(values)`, which returns `(value, more)`."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        value, more = function(values)
+    return (value, more), tape.gradient(value, values, unconnected_gradients="zero")
+
+
+def hessian_product(function, values, vectors):
+    """The product of the Hessian of `function(values)`, as above, with vectors."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        _, gradients = value_and_gradients(function, values)
+        product = tf.add_n([tf.reduce_sum(g * v) for g, v in zip(gradients, vectors, strict=True)])
+    return tape.gradient(product, values, unconnected_gradients="zero")
+
+
+def compiled(function):
+    """The same function of tensors, compiled."""
+    return tf.function(function)
+
+
 def _once_there_is(values):
     """Context whose operations wait for tensors.
 

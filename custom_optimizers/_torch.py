@@ -66,6 +66,30 @@ def choose(optimizer, predicate, then, otherwise=lambda: None):
         otherwise()
 
 
+def value_and_gradients(function, values):
+    """`((value, more), gradients)` of `function(values)`, which returns `(value, more)`."""
+    with torch.enable_grad():
+        leaves = [value.detach().requires_grad_() for value in values]
+        value, more = function(leaves)
+        gradients = torch.autograd.grad(value, leaves, materialize_grads=True)
+    return (value.detach(), more), list(gradients)
+
+
+def hessian_product(function, values, vectors):
+    """The product of the Hessian of `function(values)`, as above, with vectors."""
+    with torch.enable_grad():
+        leaves = [value.detach().requires_grad_() for value in values]
+        value, _ = function(leaves)
+        gradients = torch.autograd.grad(value, leaves, create_graph=True, materialize_grads=True)
+        product = sum((g * v).sum() for g, v in zip(gradients, vectors, strict=True))
+        return list(torch.autograd.grad(product, leaves, materialize_grads=True))
+
+
+def compiled(function):
+    """The same function of tensors: torch carries it out operation by operation."""
+    return function
+
+
 def write(optimizer, variables, gradients, learning_rate, shared):
     """Change the variables by their gradients: all of one kind at once where the rule is one of single entries."""
     if not optimizer.arithmetic or type(optimizer).update_step is not Descent.update_step:

@@ -1,0 +1,66 @@
+from keras import ops
+
+from callbacks.block_gradient import BlockGradient, norm_of
+from custom_optimizers.arguments import number_in, one_of
+
+METHODS = ("differences", "hessian")
+
+
+class GradientRegularizer(BlockGradient):
+    """Descends the loss of each block and a penalty on its gradient, which replaces what noise does for mini-batches.
+
+    ```python
+    L_b + learning_rate * strength / 8 * norm(gradient(L_b)) ** 2      # descended by the gradient of this:
+    v = strength * g_b
+    g_b + learning_rate / 4 * hessian(L_b) @ v                         # method="hessian"
+    g_b + learning_rate / 4 * (gradient(L_b at w + e * v) - g_b) / e   # method="differences", e = epsilon / norm(v)
+    ```
+
+    The learning rate is that of the update under way, so that the penalty follows the schedule. A second gradient, or a
+    product with the Hessian, is taken of each block.
+
+    Args:
+        strength: float >= 0. With 0.5 the penalty is `learning_rate / 16` times the square, that of stochastic descent
+            in batches of the block's size.
+        method: "differences" or "hessian". The second is exact and slower.
+        epsilon: float > 0, how far the weights are moved for a difference.
+        block_size: as in `BlockGradient`.
+
+    Raises:
+        ValueError: an argument is out of its range, or as `BlockGradient`.
+
+    Reference:
+        Geiping et al., Stochastic Training is Not Necessary for Generalization, 2022, arXiv:2109.14119.
+        Smith et al., On the Origin of Implicit Regularization in Stochastic Gradient Descent, 2021, arXiv:2101.12176.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from callbacks import FullBatch, GradientRegularizer
+    >>> from custom_optimizers import BatchGD
+    >>> model = keras.Sequential([keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)])
+    >>> model.compile(optimizer=BatchGD(learning_rate=0.1), loss="mse")
+    >>> x = np.random.rand(128, 3)
+    >>> callbacks = [FullBatch(), GradientRegularizer(block_size=32)]
+    >>> history = model.fit(x, x.sum(axis=1), batch_size=64, epochs=3, callbacks=callbacks, verbose=0)
+    """
+
+    def __init__(self, strength=0.5, method="differences", epsilon=0.01, block_size=None):
+        super().__init__(block_size)
+        self.strength = number_in("GradientRegularizer", "strength", strength, least=0)
+        self.method = one_of("GradientRegularizer", "method", method, METHODS)
+        self.epsilon = number_in("GradientRegularizer", "epsilon", epsilon, above=0)
+
+    def block_gradient(self, loss, weights, gradients, learning_rate):
+        vectors = [self.strength * gradient for gradient in gradients]
+        if self.method == "hessian":
+            products = loss.hessian_product(weights, vectors)
+        else:
+            products = self._differences(loss, weights, gradients, vectors)
+        return [g + ops.cast(learning_rate / 4, g.dtype) * p for g, p in zip(gradients, products, strict=True)]
+
+    def _differences(self, loss, weights, gradients, vectors):
+        norm = norm_of(vectors)
+        step = ops.where(norm > 0, self.epsilon / ops.where(norm > 0, norm, 1), 1)
+        there = loss.gradients([w + ops.cast(step, w.dtype) * v for w, v in zip(weights, vectors, strict=True)])
+        return [(g - here) / ops.cast(step, g.dtype) for g, here in zip(there, gradients, strict=True)]
