@@ -32,6 +32,8 @@ bench-search: $(VENV)/ready-bench  ## searches: what a trial costs, and algorith
 	$(BIN)/python -m benchmarks.tuning_table digits
 	$(BIN)/python -m benchmarks.tuning_table cifar10 $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 	$(BIN)/python -m benchmarks.tuning_replay
+	$(BIN)/python -m benchmarks.tuning_check digits
+	$(BIN)/python -m benchmarks.search_kills  # as root, with PostgreSQL
 
 exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on every backend
 	$(BIN)/python -m benchmarks.exactness $(OTHERS)/bin/python

@@ -19,8 +19,12 @@ class PostgreSQL:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="keras-descent-postgresql-"))
         shutil.chown(self.directory, "postgres", "postgres")
         self.port = free_port()
-        self._run("initdb", "-D", str(self.directory / "data"), "--auth=trust", "--no-sync", "--username=postgres")
-        self.start()
+        try:
+            self._run("initdb", "-D", str(self.directory / "data"), "--auth=trust", "--no-sync", "--username=postgres")
+            self.start()
+        except BaseException:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
 
     def start(self):
         options = f"-p {self.port} -k {self.directory} -c listen_addresses=127.0.0.1 -c fsync=off"

@@ -1,6 +1,6 @@
 """Is every trial of a search completed, and once, whatever is killed? 20 × SIGKILL at random moments, and an outage.
 
-Two `tune` commands share a search of 24 trials in one database, each with a run directory of its own, as two machines
+Two `tune` commands share a search of 60 trials in one database, each with a run directory of its own, as two machines
 would. At random moments a command is killed, or both, or the process that its trials are forks of, or a trial; a
 command that has ended is given again. At the end the trials and their scores are compared with those of a search that
 nobody disturbed. Then a database that both search in is stopped for 30 seconds.
@@ -24,7 +24,7 @@ import optuna
 from benchmarks.postgresql import PostgreSQL
 from benchmarks.record import write
 
-KILLS, TRIALS, OUTAGE = 20, 24, 30
+KILLS, TRIALS, OUTAGE = 20, 60, 30
 SECONDS = (2.0, 12.0)  # between two kills; a command begins its first trial after five to ten
 VICTIMS = ("command", "command", "both", "server", "trial", "trial")
 SEARCH = [
@@ -70,18 +70,21 @@ def children(pid):
 
 
 def kill(machines, victim, generator):
-    """SIGKILL; whether there was something to kill."""
+    """SIGKILL: what was killed, and how many trials ran on it; None if there was nothing to kill."""
     chosen = generator.choice(machines)
+    running = sum(len(each.processes(2)) for each in (machines if victim == "both" else [chosen]))
     pids = {
         "command": [chosen.process.pid],
         "both": [each.process.pid for each in machines],
         "server": chosen.processes(1),
         "trial": chosen.processes(2),
     }[victim]
+    killed = 0
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return bool(pids)
+            killed += 1
+    return {"victim": victim, "trials_running": running} if killed else None
 
 
 def found(storage):
@@ -132,12 +135,13 @@ def disturbed(directory, storage, undisturbed):
                     each.start()
             time.sleep(0.1)
         victim = generator.choice(VICTIMS)
-        if kill(machines, victim, generator):
-            kills.append(victim)
-            print(f"kill {len(kills)}: {victim}; {sum(s == 'COMPLETE' for _, s, _ in found(storage))} done", flush=True)
-    done = sum(state == "COMPLETE" for _, state, _ in found(storage))
+        killed = kill(machines, victim, generator)
+        if killed is not None:
+            done = sum(state == "COMPLETE" for _, state, _ in found(storage))
+            kills.append({**killed, "trials_completed": done})
+            print(f"kill {len(kills)}: {kills[-1]}", flush=True)
     until_done(machines)
-    return {"kills": kills, "completed_at_the_last_kill": done, **summary(machines, storage, undisturbed)}
+    return {"kills": kills, **summary(machines, storage, undisturbed)}
 
 
 def outage(directory, server, undisturbed):
@@ -173,7 +177,9 @@ def main():
     for each in results.values():
         assert each["completed"] == each["ids"] == each["in_the_study"] == TRIALS
         assert each["same_scores_as_undisturbed"]
-        assert each["begun"] <= TRIALS + 2 * len(each.get("kills", []))
+        kills = each.get("kills", [])
+        assert each["begun"] <= TRIALS + sum(kill["trials_running"] for kill in kills)  # no more work than was killed
+        assert all(kill["trials_completed"] < TRIALS for kill in kills)
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ def compared(table, real):
         "epochs_trained": sum(row[3] for row in real),
         "epochs_trained_by_the_replay": sum(row[3] for row in replayed),
         "best_configuration": best[0],
-        "its_quality_in_the_table": table.quality[best[0]],
-        "best_quality_in_the_table": max(table.quality.values()),
+        "its_quality_in_the_table": table.quality(best[0]),
+        "best_quality_in_the_table": max(map(table.quality, table.configurations)),
     }
 
 

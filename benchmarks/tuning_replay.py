@@ -7,9 +7,9 @@ A replay draws the order of the 40 configurations and the seed of each; every al
     ours      `recipes.tuning.halving`: from scratch for each budget, or on from what the budgets have in common
     stock     KerasTuner's own `HyperbandOracle`, with its brackets, its continued trials and its scores of best epochs
 
-What an algorithm has after some epochs is the configuration that it would return then, judged by the mean over all
-seeds of its training for the longest budget. Ours and stock end by themselves, ours with fewer epochs; after more, each
-is judged by what it had found.
+What an algorithm has after some epochs is the configuration that it would return then, judged by the mean over the
+seeds that the replay did not draw of its training for the longest budget. Ours and stock end by themselves, ours with
+fewer epochs; after more, each is judged by what it had found.
 
 Two intervals of 95 % go with each difference: of its mean over the replays of this table, and of what other tables
 might have said, by drawing the 40 configurations anew with replacement, 100 times.
@@ -55,21 +55,22 @@ class Table:
         self.configurations = sorted({configuration for configuration, _ in self.ours})
         self.seeds = sorted({seed for _, seed in self.ours})
         self.budgets = sorted({int(row["epochs"]) for row in rows})
-        longest = str(self.budgets[-1])
-        self.quality = {
-            c: statistics.mean(self.ours[c, seed][longest][0] for seed in self.seeds) for c in self.configurations
-        }
+
+    def quality(self, configuration, drawn=None):
+        """Mean score of its training for the longest budget, over all seeds but the one that a replay has drawn."""
+        seeds = [seed for seed in self.seeds if seed != drawn] or self.seeds
+        return statistics.mean(self.ours[configuration, seed][str(self.budgets[-1])][0] for seed in seeds)
 
 
 def random_search(table, order, seeds):
-    """What random search has, as a list of `(cost, configuration)`: each holds from that cost on."""
+    """What random search has, as a list of `(cost, quality)`: each holds from that cost on."""
     longest = table.budgets[-1]
     best, trace = -1.0, []
     for number, configuration in enumerate(order[:FULL_TRIALS]):
         score = table.ours[configuration, seeds[configuration]][str(longest)][0]
         if score > best:
             best = score
-            trace.append(((number + 1) * longest, configuration))
+            trace.append(((number + 1) * longest, table.quality(configuration, seeds[configuration])))
     return trace
 
 
@@ -80,7 +81,7 @@ def ours(table, order, seeds):
         cost += trained
         if (rung, score) > best:
             best = rung, score
-            trace.append((cost, configuration))
+            trace.append((cost, table.quality(configuration, seeds[configuration])))
     return trace
 
 
@@ -111,7 +112,7 @@ def stock(table, order, seeds):
         oracle.end_trial(trial)
         if score > best:
             best = score
-            trace.append((cost, configuration))
+            trace.append((cost, table.quality(configuration, seeds[configuration])))
     return trace
 
 
@@ -137,22 +138,16 @@ class _Replayed(keras_tuner.oracles.HyperbandOracle):
         pass
 
 
-def has_after(table, trace, cost):
+def has_after(trace, cost):
     """Quality of what an algorithm has after so many epochs; 0 before it has anything."""
-    found = 0.0
-    for reached, configuration in trace:
-        if reached > cost:
-            break
-        found = table.quality[configuration]
-    return found
+    return next((quality for reached, quality in reversed(trace) if reached <= cost), 0.0)
 
 
-def cost_of(table, trace, quality):
+def cost_of(trace, wanted):
     """Epochs after which an algorithm has that quality and keeps it; infinite if it never does."""
     reached = np.inf
-    for cost, configuration in trace:
-        good = table.quality[configuration] >= quality
-        reached = min(reached, cost) if good else np.inf
+    for cost, quality in trace:
+        reached = min(reached, cost) if quality >= wanted else np.inf
     return reached
 
 
@@ -184,9 +179,9 @@ def replayed_elsewhere(table, tables=TABLES, replays=REPLAYS_OF_EACH):
 def compared(table, traces, elsewhere):
     """Cost and quality of the algorithms, a dict."""
     whole = FULL_TRIALS * table.budgets[-1]
-    target = statistics.median(has_after(table, trace, whole) for trace in traces["random"])
-    costs = {name: statistics.median(cost_of(table, trace, target) for trace in each) for name, each in traces.items()}
-    at = functools.partial(_difference, table, traces, elsewhere)
+    target = statistics.median(has_after(trace, whole) for trace in traces["random"])
+    costs = {name: statistics.median(cost_of(trace, target) for trace in each) for name, each in traces.items()}
+    at = functools.partial(_difference, traces, elsewhere)
     return {
         "replays": len(traces["ours"]),
         "configurations": len(table.configurations),
@@ -201,12 +196,12 @@ def compared(table, traces, elsewhere):
     }
 
 
-def _difference(table, traces, elsewhere, other, cost):
+def _difference(traces, elsewhere, other, cost):
     """Mean of our quality less another's, in points, and its intervals."""
-    points = _points(table, traces, other, cost)
+    points = _points(traces, other, cost)
     rng = np.random.default_rng(0)
     means = points[rng.integers(len(points), size=(RESAMPLED, len(points)))].mean(axis=1)
-    others = [_points(table, each, other, cost).mean() for each in elsewhere]
+    others = [_points(each, other, cost).mean() for each in elsewhere]
     return {
         "mean": float(points.mean()),
         "interval": np.quantile(means, [0.025, 0.975]).tolist(),
@@ -214,9 +209,9 @@ def _difference(table, traces, elsewhere, other, cost):
     }
 
 
-def _points(table, traces, other, cost):
+def _points(traces, other, cost):
     pairs = zip(traces["ours"], traces[other], strict=True)
-    return np.array([100 * (has_after(table, a, cost) - has_after(table, b, cost)) for a, b in pairs])
+    return np.array([100 * (has_after(a, cost) - has_after(b, cost)) for a, b in pairs])
 
 
 def _saved(table, replays):

@@ -93,7 +93,7 @@ class BlockGradient(StepOfFit):
 
     def _step(self, model, data):
         model._symbolic_build(data_batch=data)  # metrics have to be there before a loop
-        others = _others(model)
+        others = others_of(model)
         rate = ops.copy(model.optimizer.learning_rate)
         weights, values = ([ops.copy(v) for v in variables] for variables in (model.trainable_variables, others))
         gradients, values = self._descended(model, weights, values, rate, data)
@@ -105,7 +105,7 @@ class BlockGradient(StepOfFit):
 
     def _stateless_step(self, model, state, data):
         weights, non_trainable, optimizer_values, metrics = state
-        others = _others(model)
+        others = others_of(model)
         with keras.StatelessScope(list(zip(model.optimizer.variables, optimizer_values, strict=True))):
             rate = ops.convert_to_tensor(model.optimizer.learning_rate)
         gradients, values = self._descended(model, weights, [*non_trainable, *metrics], rate, data)
@@ -158,7 +158,7 @@ class BlockGradient(StepOfFit):
             after = [ops.where(share > 0, new, old) for new, old in zip(after, others, strict=True)]
             gradients = [gradient * ops.cast(share, gradient.dtype) for gradient in gradients]
             value = value * ops.cast(share, value.dtype)
-        variables = _others(model)
+        variables = others_of(model)
         with keras.StatelessScope(list(zip(variables, after, strict=True))) as scope:
             model._loss_tracker.update_state(value, sample_weight=size)
             model.compute_metrics(x, y, y_pred, sample_weight)
@@ -180,7 +180,7 @@ class Loss:
 
     def __call__(self, weights):
         """`(loss, (y_pred, values of what is not trained after it))` at some weights."""
-        model, variables = self._model, _others(self._model)
+        model, variables = self._model, others_of(self._model)
         x, y, sample_weight = self._data
         known = [*zip(model.trainable_variables, weights, strict=True), *zip(variables, self._others, strict=True)]
         with keras.StatelessScope(known) as scope:
@@ -217,7 +217,7 @@ def _replicas(model):
     return getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
 
 
-def _others(model):
+def others_of(model):
     """All variables of a model that are not trained, those of metrics last."""
     return [*model.non_trainable_variables, *model.metrics_variables]
 

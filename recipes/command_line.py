@@ -15,7 +15,7 @@ from recipes.schedules import schedule_lines
 from recipes.settings import resolve
 from recipes.strategies import STRATEGIES
 from recipes.tuning.search import TUNERS
-from recipes.tuning.space import SEARCHED
+from recipes.tuning.space import SEARCHED, usual_space
 
 RECIPES = ("cifar10_cnn", "linear_regression")
 
@@ -292,9 +292,10 @@ def _tune(asked):
     from recipes.tuning.search import Search
 
     epochs = {} if asked.max_epochs is None else {"epochs": asked.max_epochs}
+    if asked.max_epochs is not None and not 0 < asked.max_epochs < 2**31:
+        raise CommandError(f"--max-epochs must lie in 1 to 2147483647; it is {asked.max_epochs}")
     settings = resolve(asked.recipe, {**_given(asked), **epochs}, asked.preset)
-    known = {field.name for field in dataclasses.fields(asked.recipe.Settings)}
-    space = tuple(asked.space or (name for name in SEARCHED if name in known))
+    space = tuple(asked.space or usual_space(settings))
     search = Search(asked.tuner, asked.trials, space, asked.metric, asked.storage, asked.study, asked.workers)
     asked.advice = "; the same command goes on with the search"
     places = {name: getattr(asked, name) for name in ("strategy", "dtype", "data_dir")}

@@ -175,6 +175,8 @@ class Run:
         """Refuse settings that are not those the run was begun with."""
         if recorded is None:
             return
+        if recorded.get("judged_on") != self.config.get("judged_on"):
+            raise CommandError(f"{self.directory} holds a trial of a search, not a run; give another --run-dir")
         if recorded.get("recipe") != self.config["recipe"]:
             raise CommandError(f"{self.directory} holds a run of {recorded.get('recipe')}; give another --run-dir")
         for name in dict.fromkeys([*self.config, *recorded]):

@@ -21,6 +21,10 @@ class SavedRun:
         config = read_json(self.directory / "config.json")
         if config is None:
             raise CommandError(f"{self.directory} holds no run (no config.json)")
+        if "tuner" in config:
+            raise CommandError(f"{self.directory} holds a search; train its best by the command that it ended with")
+        if "judged_on" in config:
+            raise CommandError(f"{self.directory} holds a trial of a search, which has no model; train it by `train`")
         if "seeds" in config:
             raise CommandError(f"{self.directory} holds the runs of several seeds; give one, such as {self._first()}")
         try:

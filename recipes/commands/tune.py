@@ -1,14 +1,18 @@
 import contextlib
 import dataclasses
 import functools
+import math
 import os
 import shlex
+import urllib.parse
 
 from recipes import strategies
 from recipes.commands.keras_session import start_keras
 from recipes.commands.train import computing, recipe_name
 from recipes.errors import CommandError, WorldError, one_line
+from recipes.leaving import cleaned_up
 from recipes.nearest import unknown
+from recipes.report.search import best_of_each
 from recipes.run import Run
 from recipes.settings import resolve
 from recipes.tables import table
@@ -46,12 +50,22 @@ def tune(recipe, settings, search, run_dir=None, *, strategy="auto", dtype=None,
             "KERASTUNER_… is for `recipes.tuning.Tuner`; here many machines search with the same --storage"
         )
     extra = {**computing(recipe, settings, strategy, dtype), **_described(search)}
+    if search.storage is not None:
+        check_database(search.storage)
     with Run(recipe_name(recipe), settings, run_dir, extra) as run:
         if run.is_raised:
             raise CommandError(f"--max-epochs: {run.directory} was begun with {run.recorded('epochs')}; take that")
         start_keras(strategy, recipe.DTYPE, touch=False)
         run.begin_group()
         return _search(recipe, settings, search, run, strategy, dtype, data_dir), run
+
+
+def check_database(storage):
+    """Raise a CommandError or WorldError if there is no such database, before anything is written for a search."""
+    from recipes.tuning.database import Database
+    from recipes.tuning.leases import TABLES
+
+    Database(storage, TABLES).close()
 
 
 def _with_validation(recipe, settings):
@@ -77,26 +91,28 @@ def _search(recipe, settings, search, run, strategy, dtype, data_dir):
     place = Place(strategy, dtype, data_dir)
     hypermodel = RecipeHyperModel(recipe, search.space, settings, data_dir=data_dir)
     objective = hypermodel.objective(search.metric)
-    with contextlib.closing(_oracle(hypermodel, objective, search, run)) as oracle:
-        with Processes(work.Shared(hypermodel, place), strategy, recipe.DTYPE) as processes:
-            updates = processes.share(work.look)["updates"]
-            facts = functools.partial(_facts, hypermodel, search, processes, updates)
-            hypermodel.facts = Facts(**oracle.recall("space", facts))
-            _declare(hypermodel, oracle)
-            progress = Progress(search.workers, objective, hypermodel.given)
-            where = run.directory.resolve()
-            tuner = Tuner(
-                hypermodel,
-                oracle,
-                workers=search.workers,
-                place=place,
-                directory=where.parent,
-                project_name=where.name,
-                watch=progress,
-                processes=processes,
-            )
-            tuner.search()
-        return _ranked(hypermodel, oracle)
+    oracle = _oracle(hypermodel, objective, search, run)
+    # what runs is left to others when this ends, also by a signal
+    with cleaned_up(oracle.close), Processes(work.Shared(hypermodel, place), strategy, recipe.DTYPE) as processes:
+        updates = processes.share(work.look)["updates"]
+        facts = functools.partial(_facts, hypermodel, search, processes, updates)
+        hypermodel.facts = Facts(**oracle.recall("space", facts))
+        _declare(hypermodel, oracle)
+        keep = functools.partial(_keep, hypermodel, run.directory / "tensorboard", objective)
+        progress = Progress(search.workers, objective, hypermodel.given, oracle.trials.values(), keep)
+        where = run.directory.resolve()
+        tuner = Tuner(
+            hypermodel,
+            oracle,
+            workers=search.workers,
+            place=place,
+            directory=where.parent,
+            project_name=where.name,
+            watch=progress,
+            processes=processes,
+        )
+        tuner.search()
+        return _with_rates(_ranked(hypermodel, oracle), processes)
 
 
 def _facts(hypermodel, search, processes, updates):
@@ -104,6 +120,23 @@ def _facts(hypermodel, search, processes, updates):
     epochs = hypermodel.settings.epochs
     shortest = rungs_of(epochs)[0] if search.tuner == "hyperband" else epochs
     return {"rates": _tested_rates(hypermodel, processes), "updates": max(updates * shortest // epochs, 1)}
+
+
+def _keep(hypermodel, directory, objective, trial):
+    """Show a trial that has ended on TensorBoard's page of HParams."""
+    if trial.status == "COMPLETED":
+        write_hparams(directory, _row(hypermodel, 0, trial), objective.name)
+
+
+def _with_rates(rows, processes):
+    """The same with `rates`, the learning rates of the best, which a process of its own computes."""
+    from recipes.tuning import work
+
+    shown = best_of_each(rows)
+    schedules = [(row["settings"]["schedule"], row["settings"]["learning_rate"], row["updates"]) for row in shown]
+    rates = processes.call(functools.partial(work.rates, schedules=schedules))["rates"]
+    of = {row["trial"]: each for row, each in zip(shown, rates, strict=True)}
+    return [{**row, "rates": of.get(row["trial"])} for row in rows]
 
 
 def _declare(hypermodel, oracle):
@@ -119,7 +152,7 @@ def _of_another_search():
     try:
         yield
     except ValueError as error:
-        raise CommandError(one_line(error)) from error
+        raise CommandError(f"{one_line(error)} by --study or --run-dir") from error
 
 
 def _tested_rates(hypermodel, processes):
@@ -146,7 +179,7 @@ def _oracle(hypermodel, objective, search, run):
     epochs = hypermodel.settings.epochs
     with _of_another_search():
         return StorageOracle(
-            search.storage or f"sqlite:///{(run.directory / 'search.db').absolute()}",
+            search.storage or f"sqlite:///{urllib.parse.quote(str((run.directory / 'search.db').absolute()))}",
             objective,
             search.trials,
             study=search.study or hypermodel.name,
@@ -159,7 +192,8 @@ def _oracle(hypermodel, objective, search, run):
 
 def _ranked(hypermodel, oracle):
     """All trials that have ended as dicts, the best first."""
-    rows = [_row(hypermodel, order, trial) for order, trial in enumerate(oracle.trials.values())]
+    ended = sorted(oracle.trials.values(), key=lambda trial: trial.ended or math.inf)
+    rows = [_row(hypermodel, order, trial) for order, trial in enumerate(ended)]
     sign = 1 if oracle.objective.direction == "min" else -1
 
     def rank(row):
@@ -204,22 +238,29 @@ def report(recipe, settings, search, trials, run, **places):
     """
     done = [row for row in trials if row["status"] == "COMPLETED"]
     if not done:
-        raise WorldError(f"no trial was completed; see {run.directory / 'trials'}")
+        last = max(trials, key=lambda row: row["order"])["message"]
+        raise WorldError(f"no trial was completed; the last: {last}; see {run.directory / 'trials'}")
     run.write("trials.csv", lambda part: part.write_text(table(_flat(trials))))
+    count = len({row["configuration"] for row in trials})
     metric = search.metric or next(iter(recipe.OBJECTIVES))
-    print(f"\n{len(done)} trials of {len({row['configuration'] for row in trials})} configurations. The best:\n")
+    failed = f", {len(trials) - len(done)} failed" if len(done) < len(trials) else ""
+    end = "" if count >= search.trials else f", of which the space has no more than {count}"
+    print(f"\n{len(trials)} trials of {count} configurations{end}{failed}. The best:\n")
     _print_table(done[:10], metric)
     print(f"\nThe best as a run:\n\n    {_command(recipe, settings, done[0], places)}\n")
-    write_hparams(run.directory / "tensorboard", done, metric)
+    for row in done:  # those of other machines too
+        write_hparams(run.directory / "tensorboard", row, metric)
     for name, figure in _pictures(trials, metric, recipe).items():
         run.write(name, figure.savefig)
         print(f"{run.directory / name}")
-    run.finish({"best": done[0], "trials": len(trials)})
+    best = {name: value for name, value in done[0].items() if name != "rates"}
+    run.finish({"best": best, "trials": len(trials)})
 
 
 def _flat(trials):
     return [
-        {**{k: v for k, v in row.items() if k not in ("settings", "searched")}, **row["searched"]} for row in trials
+        {**{k: v for k, v in row.items() if k not in ("settings", "searched", "rates")}, **row["searched"]}
+        for row in trials
     ]
 
 
@@ -244,7 +285,7 @@ def _pictures(trials, metric, recipe):
     return {
         "rates.png": search.rates(trials, metric, direction),
         "progress.png": search.progress(trials, metric, direction),
-        "schedules.png": search.schedules(trials, metric, direction),
+        "schedules.png": search.schedules(trials, metric),
     }
 
 

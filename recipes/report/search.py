@@ -6,7 +6,6 @@ Colours are those of Okabe and Ito, which colour-blind people can tell apart; ma
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#555555", "#000000")
 MARKS = "osD^vP*X"
 SHOWN = 5  # schedules drawn
-POINTS = 200  # of each
 
 
 def rates(trials, metric, direction):
@@ -76,38 +75,25 @@ def progress(trials, metric, direction):
     return figure
 
 
-def schedules(trials, metric, direction):
-    """Draw the learning rate of the best trials over their updates.
+def schedules(trials, metric):
+    """Draw the learning rate of the best trials over their updates: those that have `rates`, evenly over them.
 
     Args, returns: as `rates`.
     """
-    import numpy as np
-    from keras import ops
-
-    from recipes.schedules import make_schedule
-
     figure, axes = _figure()
-    shares = np.linspace(0, 1, POINTS)
-    for i, row in enumerate(_best(trials, direction)):
-        updates = int(row["updates"])
-        rate = make_schedule(row["settings"]["schedule"], row["settings"]["learning_rate"], updates)
-        values = [
-            float(ops.convert_to_numpy(rate(min(int(share * updates), updates - 1)))) if callable(rate) else rate
-            for share in shares
-        ]
+    for i, row in enumerate(row for row in trials if row.get("rates")):
         label = f"{row['score']:.4g} after {row['epochs']} epochs: {row['settings']['schedule']}"
-        axes.plot(100 * shares, values, color=COLOURS[i % len(COLOURS)], lw=2.5 if i == 0 else 1.2, label=label)
+        shares = [100 * n / (len(row["rates"]) - 1) for n in range(len(row["rates"]))]
+        axes.plot(shares, row["rates"], color=COLOURS[i % len(COLOURS)], lw=2.5 if i == 0 else 1.2, label=label)
     axes.set(xlabel="updates, %", ylabel="learning rate", ylim=(0, None))
     axes.legend(fontsize=7, framealpha=0.7, title=metric, title_fontsize=8)
     return figure
 
 
-def _best(trials, direction):
-    """The best trial of each of the best configurations: those that were trained longest come first."""
-    sign = -1 if direction == "max" else 1
-    ranked = sorted(_completed(trials), key=lambda row: (-row["epochs"], sign * row["score"]))
+def best_of_each(trials):
+    """The best trial of each of the best configurations, whose schedules are drawn; `trials` has the best first."""
     of_each = {}
-    for row in ranked:
+    for row in _completed(trials):
         of_each.setdefault(row["configuration"], row)
     return list(of_each.values())[:SHOWN]
 

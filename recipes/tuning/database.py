@@ -44,11 +44,11 @@ class Database:
     Attributes:
         storage: `optuna.storages.RDBStorage`.
         engine: `sqlalchemy.Engine`, of `session`.
-        since: float, when the database came back after it had not answered here, by its clock; 0 if it always did.
+        since: float, when it was first seen here, or came back after it had not answered, by its clock; 0 before.
     """
 
     def __init__(self, url, tables):
-        self.since, self._is_away = 0.0, False
+        self.since, self._is_away = 0.0, True
         made = _parsed(url)
         self.is_sqlite = made.get_backend_name() == "sqlite"
         url = made.render_as_string(hide_password=False)
@@ -103,6 +103,14 @@ class Database:
                 print("The database does not answer; trying again.", file=sys.stderr, flush=True)
                 told = True
             time.sleep(PAUSE)
+
+    @contextlib.contextmanager
+    def hurried_session(self):
+        """A transaction that gives up after a second or two, for a process that is about to end."""
+        brief = {"timeout": 1} if self.is_sqlite else {"connect_timeout": 2, "options": "-c lock_timeout=1000"}
+        engine = sqlalchemy.create_engine(self.engine.url, connect_args=brief, poolclass=sqlalchemy.pool.NullPool)
+        with orm.Session(engine) as session, session.begin():
+            yield session
 
     def now(self, session):
         """Seconds since 1970 by the clock that all who use the database share."""

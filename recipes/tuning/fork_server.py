@@ -21,7 +21,7 @@ import traceback
 import typing
 import warnings
 
-from recipes.tuning.requests import Ended, Ready, Refused, Start, Take
+from recipes.tuning.requests import BUG, DEATH, SETTINGS, WORLD, Ended, Ready, Refused, Start, Take
 
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
@@ -39,20 +39,20 @@ def main(descriptor):
     Args:
         descriptor: int, of the file.
     """
-    with multiprocessing.connection.Connection(descriptor) as search:
+    search = multiprocessing.connection.Connection(descriptor)
+    with contextlib.suppress(EOFError, ConnectionError):  # the search has ended, and its trials with this process
         try:
             shared = _prepare(search.recv())
         except Exception as error:
             search.send(Refused(str(error) or type(error).__name__))
             return
         search.send(Ready())
-        with contextlib.suppress(EOFError, ConnectionError):  # the search has ended, and its trials with this process
-            _serve(search, shared)
-        os._exit(0)  # at once, and the trials with it: the exit of Python takes a second in which they would go on
+        _serve(search, shared)
+    os._exit(0)  # at once, and the trials with it: the exit of Python takes a second in which they would go on
 
 
 def _prepare(setup):
-    sys.path[:] = setup.path
+    sys.path[:], sys.argv = setup.path, setup.arguments
     from recipes.commands.keras_session import start_keras
 
     start_keras(setup.strategy, setup.dtype, touch=False)
@@ -108,7 +108,7 @@ def _ended(fork, status):
             return Ended(fork.number, **json.loads(file.read()))
         except ValueError:  # nothing, or half of it
             how = f"signal {-status}" if status < 0 else f"status {status}"
-            return Ended(fork.number, None, f"its process ended with {how}", died=True)
+            return Ended(fork.number, None, f"its process ended with {how}", DEATH)
 
 
 def _fork(start, shared, answer, others):
@@ -147,29 +147,30 @@ def _answer(start, shared):
         _use(start)
         return json.dumps({"answer": pickle.loads(start.work)(shared)})
     except CommandError as error:
-        return _error(str(error))
-    except (WorldError, OSError) as error:  # the trial's settings are not to blame
-        return _error(one_line(error), of_the_world=True)
+        return _error(str(error), SETTINGS)
+    except (WorldError, OSError) as error:
+        return _error(one_line(error), WORLD)
     except Exception as error:
         with contextlib.suppress(OSError):
             traceback.print_exc()
-        return _error(f"{type(error).__name__}: {one_line(error)}")
+        return _error(f"{type(error).__name__}: {one_line(error)}", BUG)
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):  # of a disk that is full
                 stream.flush()
 
 
-def _error(text, **more):
-    return json.dumps({"answer": None, "error": text, **more})
+def _error(text, cause):
+    return json.dumps({"answer": None, "error": text, "cause": cause})
 
 
 def _use(start):
     """Send output where it belongs, and use no more than the trial may."""
-    log = os.open(start.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    if start.log is not None:
+        log = os.open(start.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
     if start.gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(start.gpus)
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several trials may share one

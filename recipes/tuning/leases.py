@@ -45,10 +45,14 @@ class Leases:
         threading.Thread(target=_renew_while_there, args=renewing, name="leases", daemon=True).start()
 
     def close(self):
-        """Give back what is held, and renew no more."""
+        """Give back what is held, if the database answers at once, and renew no more."""
         self._ended.set()
-        with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError), self._database.session() as session:
-            for trial, token in self._in_order():
+        self.give_all_back(self._in_order())
+
+    def give_all_back(self, held):
+        """Leave trials to whoever asks next, if the database answers at once: a list of `(trial, token)`."""
+        with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError), self._database.hurried_session() as session:
+            for trial, token in held:
                 self.give_back(session, trial, token, is_attempt=False)
 
     def free(self, session, trial):

@@ -19,7 +19,19 @@ def is_dead(other):
         other: str, of `owner`.
     """
     *where, pid, start = other.split(" ")
-    return where == owner().split(" ")[:-2] and start != "" and _start_of(int(pid)) != start
+    if where != owner().split(" ")[:-2] or not start:
+        return False
+    return not _exists(int(pid)) or _start_of(int(pid)) not in (start, "")
+
+
+def _exists(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _namespace():
@@ -30,10 +42,10 @@ def _namespace():
 
 
 def _start_of(pid):
-    """When a process began, in ticks since boot; nothing if there is none, or no /proc."""
+    """When a process began, in ticks since boot; nothing if that cannot be seen, "ended" if it is over."""
     try:
         text = pathlib.Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
     state, *rest = text.rpartition(")")[2].split()
-    return "" if state in "ZX" else rest[18]  # a zombie has ended
+    return "ended" if state in "ZX" else rest[18]  # a zombie is over

@@ -6,8 +6,8 @@ import sys
 
 import cloudpickle
 
-from recipes.errors import WorldError
-from recipes.tuning.requests import Kill, Refused, Setup, Start, Take
+from recipes.errors import CommandError, WorldError
+from recipes.tuning.requests import SETTINGS, Kill, Refused, Setup, Start, Take
 
 CALL = -1  # number of what is no trial
 GONE = "the process that trials are started from has ended; the same command goes on"
@@ -26,7 +26,7 @@ class Processes:
     """
 
     def __init__(self, shared=None, strategy="auto", dtype=None):
-        setup = Setup([os.path.abspath(each) for each in sys.path], strategy, dtype, dumps(shared))
+        setup = Setup([os.path.abspath(each) for each in sys.path], sys.argv, strategy, dtype, dumps(shared))
         self._connection, other = multiprocessing.Pipe()
         with other:
             self._server = subprocess.Popen(
@@ -55,24 +55,27 @@ class Processes:
         Args:
             number: int, its own.
             work: function of what is shared; it returns a dict for JSON.
-            log: path of the file that its output is added to.
+            log: path of the file that its output is added to; None for errors alone, to where those of the search go.
             cores: ints, of the processor, which it may use.
             gpus: strs, as CUDA_VISIBLE_DEVICES has them; None for whatever there is.
         """
-        pathlib.Path(log).parent.mkdir(parents=True, exist_ok=True)
-        self._send(Start(number, dumps(work), os.path.abspath(log), tuple(cores), gpus))
+        if log is not None:
+            log = os.path.abspath(log)
+            pathlib.Path(log).parent.mkdir(parents=True, exist_ok=True)
+        self._send(Start(number, dumps(work), log, tuple(cores), gpus))
 
     def call(self, function):
         """What a function of what is shared returns, called in a process of its own while no trial runs.
 
         Raises:
-            WorldError: it failed.
+            CommandError: it raised that.
+            WorldError: it failed otherwise.
         """
-        self.start(CALL, function, os.devnull, sorted(os.sched_getaffinity(0)))
+        self.start(CALL, function, None, sorted(os.sched_getaffinity(0)))
         while not (ended := self.ended(timeout=60)):
             pass
         if ended[0].error is not None:
-            raise WorldError(ended[0].error)
+            raise (CommandError if ended[0].cause == SETTINGS else WorldError)(ended[0].error)
         return ended[0].answer
 
     def share(self, look):

@@ -10,11 +10,15 @@ class Progress:
         workers: int, trials at a time.
         objective: `keras_tuner.Objective`.
         describe: function of `HyperParameters` that gives a dict of what is the trial's own.
+        known: the trials that there are already.
+        keep: function that is given each trial that has ended.
     """
 
-    def __init__(self, workers, objective, describe):
-        self.objective, self.describe, self._best = objective, describe, None
-        self._bars, self._tables = [None] * workers, [None] * workers
+    def __init__(self, workers, objective, describe, known=(), keep=lambda trial: None):
+        self.objective, self.describe, self.keep = objective, describe, keep
+        self._bars, self._tables, self._best = [None] * workers, [None] * workers, {}  # best: scores by epochs
+        for trial in known:
+            self._note(trial)
 
     def began(self, trial, slot, directory, epochs):
         """A trial has begun in a slot; its run is in `directory`, of so many epochs."""
@@ -43,21 +47,24 @@ class Progress:
         """A trial has ended."""
         self._bars[slot].close()
         self._bars[slot] = None
-        self._keep(trial)
-        score = (
-            f"{self.objective.name} {trial.score:.4g}" if trial.status == "COMPLETED" else f"failed: {trial.message}"
-        )
-        best = "" if self._best is None else f" (best {self._best:.4g})"
-        values = ", ".join(
-            f"{name} {_short(v)}" for name, v in self.describe(trial.hyperparameters).items() if v is not None
-        )
-        tqdm.write(f"trial {trial.trial_id}: {score}{best}, {seconds:.1f} s; {values}")
+        best = self._note(trial)
+        words = {
+            "COMPLETED": f"{self.objective.name} {trial.score:.4g} (best {best:.4g})" if best is not None else "",
+            "RUNNING": f"{trial.message or 'another worker has it'}; it goes on",
+        }
+        said = words.get(trial.status, f"failed: {trial.message}")
+        values = ", ".join(f"{n} {_short(v)}" for n, v in self.describe(trial.hyperparameters).items() if v is not None)
+        tqdm.write(f"trial {trial.trial_id}: {said}, {seconds:.1f} s; {values}")
+        self.keep(trial)
 
-    def _keep(self, trial):
+    def _note(self, trial):
+        """The best score of all that were trained for as long; None if this one has none."""
         if trial.status != "COMPLETED":
-            return
+            return None
         better = max if self.objective.direction == "max" else min
-        self._best = trial.score if self._best is None else better(self._best, trial.score)
+        epochs = trial.hyperparameters.values.get("tuner/epochs")
+        self._best[epochs] = better(trial.score, self._best.get(epochs, trial.score))
+        return self._best[epochs]
 
 
 def _rows(path):

@@ -4,20 +4,27 @@ import typing
 
 
 class Setup(typing.NamedTuple):
-    """What all trials have in common: import path, `--strategy`, dtype of the recipe, a pickle of what they share."""
+    """What all trials have in common.
+
+    Import path and command line of the search, `--strategy`, dtype of the recipe, a pickle of what they share.
+    """
 
     path: list
+    arguments: list
     strategy: str
     dtype: str | None
     shared: bytes
 
 
 class Start(typing.NamedTuple):
-    """A trial: its number, a pickle of what it does, where its output goes, and what it may use."""
+    """A trial: its number, a pickle of what it does, where its output goes, and what it may use.
+
+    Without a log, errors go where those of the search go, and the rest nowhere.
+    """
 
     number: int
     work: bytes
-    log: str
+    log: str | None
     cores: tuple
     gpus: tuple | None
 
@@ -43,14 +50,20 @@ class Refused(typing.NamedTuple):
 
 
 class Ended(typing.NamedTuple):
-    """A trial that has ended: its number, and what its work returned or, in one line, why it did not.
+    """A trial that has ended: its number, and what its work returned or, in one line, why it did not, and the cause.
 
-    `of_the_world` says that any other trial would end like that too: the disk is full, or the images are not there.
-    `died` says that its process ended without an answer: a crash, a kill, no memory.
+    | cause | |
+    |---|---|
+    | "settings" | they do not fit together, or training diverged |
+    | "world" | any other trial would end like that too: the disk is full, or the images are not there |
+    | "bug" | another exception |
+    | "death" | its process ended without an answer: a crash, a kill, no memory |
     """
 
     number: int
     answer: dict | None
     error: str | None = None
-    of_the_world: bool = False
-    died: bool = False
+    cause: str | None = None
+
+
+SETTINGS, WORLD, BUG, DEATH = "settings", "world", "bug", "death"

@@ -11,7 +11,6 @@ from recipes.tuning.halving import COMPLETED, FAILED, RUNNING, Step
 
 STATES = {TrialState.RUNNING: RUNNING, TrialState.COMPLETE: COMPLETED, TrialState.FAIL: FAILED}
 CRASHES = "crashes"  # the attribute that counts them
-LEARNED_FROM = (TrialState.RUNNING, TrialState.COMPLETE)
 TOKEN = "keras-descent:token"  # the attribute of a trial that says which lease its result came with
 
 
@@ -39,10 +38,10 @@ class Rows:
         return found
 
     def frozen(self, session):
-        """What Optuna's samplers learn from: our trials of the first rung that were completed or are running."""
+        """What Optuna's samplers learn from: our trials of the first rung."""
         parts = ("values", "params", "user_attributes", "system_attributes", "intermediate_values")
         build = self._storage._build_frozen_trial_from_trial_model
-        found = (build(trial) for trial in self._trials(session, *parts) if trial.state in LEARNED_FROM)
+        found = (build(trial) for trial in self._trials(session, *parts))
         return [trial for trial in found if trial.user_attrs.get("step", (0, -1))[1] == 0]
 
     def add(self, session, trial_id, step, values, params, distributions):
@@ -62,7 +61,7 @@ class Rows:
         self._set(session, models.TrialUserAttributeModel, number, CRASHES, found + 1)
         return found + 1
 
-    def close(self, session, number, ended, score, metrics, message, token=None):
+    def close(self, session, number, ended, score, metrics, message, token=None, is_unfit=False):
         """Write down what a trial has come to.
 
         Args:
@@ -73,9 +72,11 @@ class Rows:
             metrics: dict of floats.
             message: str, why it failed; None if it did not.
             token: str, of the lease that the result came with.
+            is_unfit: bool, whether it failed by its settings.
         """
         trial = session.get(models.TrialModel, number)
-        attributes = {"metrics": _json(metrics), "ended": ended} | ({} if message is None else {"message": message})
+        attributes = {"metrics": _json(metrics), "ended": ended}
+        attributes |= {} if message is None else {"message": message, "is_unfit": is_unfit}
         for key, value in attributes.items():
             self._set(session, models.TrialUserAttributeModel, number, key, value)
         self._set(session, models.TrialSystemAttributeModel, number, TOKEN, token)

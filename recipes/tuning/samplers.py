@@ -12,6 +12,7 @@ and returns the values of a configuration that is not among them, as a dict; Non
 """
 
 import functools
+import itertools
 import math
 import warnings
 
@@ -19,7 +20,7 @@ import keras_tuner
 import numpy as np
 
 from recipes.tuning.distributions import distribution
-from recipes.tuning.halving import COMPLETED, FAILED
+from recipes.tuning.halving import COMPLETED
 
 TRIES = 20  # to draw what no configuration has
 INITIAL = 10  # configurations drawn at random before a model of the scores is made, as in Optuna's TPE
@@ -28,20 +29,32 @@ DIRECTIONS = {"max": "maximize", "min": "minimize"}  # KerasTuner's and Optuna's
 
 
 def at_random(space, rows, seeds, direction=None, frozen=None):
-    """KerasTuner's own draws."""
-    return drawn(space, [own(row) for row in rows], seeds, lambda: lambda hp, seed: hp.random_sample(seed))
+    """KerasTuner's own draws; the first of the grid that is left, where they are all there already."""
+    others = [own(row) for row in rows]
+    values = drawn(space, others, seeds, lambda: lambda hp, seed: hp.random_sample(seed))
+    if values is not None:
+        return values
+    return next((each for each in itertools.islice(_grid(space), len(others) + 1) if each not in others), None)
 
 
 def on_a_grid(space, rows, seeds, direction=None, frozen=None):
     """Every combination, one after the other, in the order of KerasTuner's `GridSearchOracle`."""
+    last = own(max(rows, key=lambda row: row["step"].configuration)) if rows else None
+    return next(_grid(space, last), None)
+
+
+def _grid(space, after=None):
+    """The combinations of a grid, after one of them or from the first."""
     oracle = keras_tuner.oracles.GridSearchOracle(hyperparameters=space.copy())
-    if rows:
-        return oracle._get_next_combination(own(max(rows, key=lambda row: row["step"].configuration)))
-    return _values_by(space, lambda hp, place: hp.default)
+    if after is None:
+        after = _values_by(space, lambda hp, place: hp.default)
+        yield after
+    while (after := oracle._get_next_combination(after)) is not None:
+        yield after
 
 
 def by_tpe(space, rows, seeds, direction, frozen):
-    """Where the trials were good, by Optuna's tree-structured Parzen estimator.
+    """Where the trials were good, by Optuna's tree-structured Parzen estimator; one that failed counts as the worst.
 
     They are added to a study in memory, since Optuna's sampler writes into the study that it samples for.
 
@@ -56,12 +69,12 @@ def by_tpe(space, rows, seeds, direction, frozen):
             n_startup_trials=INITIAL, seed=_one_seed(seeds), multivariate=True, group=True, constant_liar=True
         )
     study = optuna.create_study(direction=DIRECTIONS[direction], sampler=sampler)
-    study.add_trials(frozen())
+    study.add_trials(_scored(frozen(), min if direction == "max" else max))
     return drawn(space, [own(row) for row in rows], seeds, lambda: functools.partial(_suggested, study.ask()))
 
 
 def by_gaussian_process(space, rows, seeds, direction, frozen=None):
-    """Where a Gaussian process expects the largest improvement; a trial that runs counts as the worst so far.
+    """Where a Gaussian process expects the largest improvement; what failed or runs counts as the worst so far.
 
     ```python
     z = (best - mean) / deviation                              # of a score that is to be low, or its negative
@@ -83,9 +96,8 @@ def by_gaussian_process(space, rows, seeds, direction, frozen=None):
     known = {row["trial_id"]: sign * row["score"] for row in rows if row["status"] == COMPLETED}
     if len(known) < INITIAL:
         return at_random(space, rows, seeds)
-    learned = [row for row in rows if row["status"] != FAILED]
-    x = np.array([_place(space, own(row)) for row in learned])
-    y = np.array([known.get(row["trial_id"], max(known.values())) for row in learned])
+    x = np.array([_place(space, own(row)) for row in rows])
+    y = np.array([known.get(row["trial_id"], max(known.values())) for row in rows])
     rng = np.random.default_rng(seeds)
     process = GaussianProcessRegressor(
         Matern(nu=2.5), alpha=1e-4, normalize_y=True, n_restarts_optimizer=2, random_state=_one_seed(seeds)
@@ -145,6 +157,18 @@ def _values_by(space, choose):
         if hps.is_active(hp):
             hps.values[hp.name] = choose(hp, place)
     return hps.values
+
+
+def _scored(trials, worst):
+    """Optuna's trials, those that failed with the worst score that there is."""
+    from optuna.trial import TrialState, create_trial
+
+    scores = [trial.value for trial in trials if trial.state == TrialState.COMPLETE]
+    for trial in trials:
+        if trial.state != TrialState.FAIL:
+            yield trial
+        elif scores:
+            yield create_trial(params=trial.params, distributions=trial.distributions, value=worst(scores))
 
 
 def _one_seed(seeds):

@@ -33,5 +33,7 @@ class Search:
             raise CommandError(f"--tuner: {unknown('tuner', self.tuner, TUNERS)}")
         if not 0 < self.trials < 2**31:
             raise CommandError(f"--trials must lie in 1 to 2147483647; it is {self.trials}")
+        if self.study == "":
+            raise CommandError("--study: the name is empty")
         if not 0 < self.workers <= 1024:
             raise CommandError(f"--workers must lie in 1 to 1024; it is {self.workers}")

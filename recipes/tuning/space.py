@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import itertools
 import math
-import re
 import typing
 
 from recipes.clippers import CLIPPERS
@@ -102,6 +101,13 @@ ORDER = ("optimizer", "schedule")  # what others depend on comes first
 SEARCHED = ("schedule", "learning_rate", "momentum", "clipping")  # unless --space is given
 
 
+def usual_space(settings):
+    """Names of what is searched unless --space is given, of a recipe's `Settings`."""
+    names = [name for name in SEARCHED if hasattr(settings, name)]
+    has_momentum = parse_optimizer(getattr(settings, "optimizer", DESCENT)).momentum is not None
+    return [name for name in names if name != "momentum" or has_momentum]
+
+
 def parse_space(texts, recipe):
     """Read the space of a search.
 
@@ -134,10 +140,26 @@ def parse_space(texts, recipe):
 
 
 def _parts(texts, fields):
-    """The parts between commas, except commas in front of what is no setting: `cosine:end=0.1,warmup=0.2`."""
-    names = "|".join(fields)
-    for text in texts:
-        yield from filter(None, re.split(rf",(?=\s*(?:{names})\s*(?:=|,|$)|\s*$|\s*\w+\s*(?:,|$))", text))
+    """The parts between commas, except commas between parameters: `cosine:end=0.1,warmup=0.2`."""
+    parts = []
+    for word in (word for text in texts for word in text.split(",") if word.strip()):
+        name, is_in_text = word.partition("=")[0].strip(), parts and _takes_parameters(parts[-1], fields)
+        if is_in_text and "=" in word and name not in fields:
+            parts[-1] += "," + word
+        else:
+            parts.append(word)
+    return parts
+
+
+def _takes_parameters(part, fields):
+    """Whether a part ends with a text that may go on: `schedule=linear|cosine:end=0.1`."""
+    name, _, values = part.partition("=")
+    field = fields.get(name.strip())
+    return field is not None and _kind(field) is str and ":" in values.rpartition("|")[2]
+
+
+def _kind(field):
+    return field.type if isinstance(field.type, type) else typing.get_args(field.type)[0]
 
 
 def _instead(name):
@@ -146,7 +168,7 @@ def _instead(name):
 
 def _axis(field, text):
     """`"0.01:1"` or `"a|b"`, as the setting's type has it."""
-    kind = field.type if isinstance(field.type, type) else typing.get_args(field.type)[0]
+    kind = _kind(field)
     low, colon, high = text.partition(":")
     if colon and kind is not str and "|" not in text:
         return _between(field.name, kind, low, high)
@@ -260,7 +282,8 @@ def _declare_schedule(hp, axis, facts):
     for family in axis.values:
         parameters = dict(FAMILIES.get(family, ()))
         if family == "warmup_stable_decay":  # in updates, the same at each rung
-            parameters["warmup"] = Between(1, max(facts.updates // 4, 2), log=True, whole=True)
+            most = facts.updates // 4
+            parameters["warmup"] = Between(1, most, log=True, whole=True) if most > 1 else most
         with hp.conditional_scope("schedule", [family]):
             values = {key: _one(hp, f"{family}.{key}", each) for key, each in parameters.items()}
         texts[family] = _written(family, values)
@@ -295,6 +318,8 @@ def _declare_rate(hp, axis, space, settings, facts):
 
 def _one(hp, name, axis):
     """A number or a choice; None in a scope that is not the trial's."""
+    if not isinstance(axis, (OneOf, Between)):
+        return axis
     if isinstance(axis, OneOf):
         return hp.Choice(name, list(axis.values), ordered=None if isinstance(axis.values[0], str) else True)
     sampling = "log" if axis.log else "linear"

@@ -53,7 +53,8 @@ class StorageOracle(keras_tuner.Oracle):
         lease_seconds: float > 0, after which a worker that is not heard of counts as lost.
         max_attempts: int, workers that a trial may lose before it fails.
         max_retries_per_trial: int, how often a trial is tried again after its process died ("INVALID").
-        max_consecutive_failed_trials: int, after which the search ends with an error.
+        max_consecutive_failed_trials: int, after which the search ends with an error. Trials that fail by their
+            settings, such as divergence (`trial.is_unfit`), do not count.
         about: dict for JSON, of what else all machines have to agree on.
 
     Raises:
@@ -158,7 +159,8 @@ class StorageOracle(keras_tuner.Oracle):
     def end_trial(self, trial):
         """Write down what became of a trial, unless it was ended before or another worker has it.
 
-        One that is "INVALID" is left to the next that asks, as often as `max_retries_per_trial` says.
+        One that is "INVALID" is left to the next that asks, as often as `max_retries_per_trial` says. `trial.status` is
+        "RUNNING" afterwards where it goes on somewhere.
 
         Raises:
             RuntimeError: too many trials in a row have failed.
@@ -170,11 +172,12 @@ class StorageOracle(keras_tuner.Oracle):
         message = None
         if trial.status != COMPLETED or not math.isfinite(score):
             message = trial.message or f"{self.objective.name} is {score}"
+        is_unfit = getattr(trial, "is_unfit", False) or (trial.status == COMPLETED and message is not None)
+        options = {"message": message, "may_retry": trial.status == INVALID, "is_unfit": is_unfit}
         with self._mutex:
-            end = functools.partial(self._end, claim=claim, message=message, may_retry=trial.status == INVALID)
-            has_failed = self._transact(end)
+            trial.status = self._transact(functools.partial(self._end, claim=claim, **options))
             self._forget(claim)
-        if has_failed:
+        if trial.status == FAILED:
             self._check_failures()
 
     def release(self, trial):
@@ -183,7 +186,7 @@ class StorageOracle(keras_tuner.Oracle):
         if claim is None:
             return
         with self._mutex:
-            self._transact(functools.partial(self._leases.give_back, **claim.key, is_attempt=False))
+            self._leases.give_all_back([(claim.number, claim.token)])
             self._forget(claim)
 
     def is_lost(self, trial):
@@ -332,21 +335,21 @@ class StorageOracle(keras_tuner.Oracle):
         self._leases.claim(session, row["number"], token)
         return row, token
 
-    def _end(self, session, claim, message, may_retry):
-        """Whether a trial has failed with this result, now or in an attempt whose answer was lost."""
-        number = claim.number
+    def _end(self, session, claim, message, may_retry, is_unfit):
+        """What a trial is with this result, written down now or in an attempt whose answer was lost."""
+        number, outcome = claim.number, COMPLETED if message is None else FAILED
         if not self._leases.is_mine(session, **claim.key):
-            return message is not None and self._rows.is_closed_with(session, number, claim.token)
+            return outcome if self._rows.is_closed_with(session, number, claim.token) else RUNNING
         if may_retry and self._rows.crashed(session, number) <= self.max_retries_per_trial:
             self._leases.give_back(session, **claim.key, is_attempt=True)
-            return False
+            return RUNNING
         now, score = self._database.now(session), claim.metrics.get(self.objective.name)
-        self._rows.close(session, number, now, score, claim.metrics, message, claim.token)
+        self._rows.close(session, number, now, score, claim.metrics, message, claim.token, is_unfit)
         self._leases.end(session, number)
-        return message is not None
+        return outcome
 
     def _check_failures(self):
-        rows = [row for row in self._transact(self._rows.all) if row["status"] != RUNNING]
+        rows = [row for row in self._transact(self._rows.all) if row["status"] != RUNNING and not row.get("is_unfit")]
         last = sorted(rows, key=lambda row: row["ended"])[-self.max_consecutive_failed_trials :]
         if len(last) == self.max_consecutive_failed_trials and all(row["status"] == FAILED for row in last):
             said = [line.strip() for line in str(last[-1].get("message")).splitlines() if line.strip()]
@@ -359,7 +362,7 @@ class StorageOracle(keras_tuner.Oracle):
         hyperparameters = self.get_space()
         hyperparameters.values = dict(row["values"])
         trial = Trial(hyperparameters, row["trial_id"], row["status"], row.get("message"))
-        trial.score, trial.token = row["score"], self._token_of(row["trial_id"])
+        trial.score, trial.ended, trial.token = row["score"], row.get("ended"), self._token_of(row["trial_id"])
         claim = self._claims.get(trial.token)
         metrics = row.get("metrics") or (claim.metrics if claim else {})
         for name, value in metrics.items():

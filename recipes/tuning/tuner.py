@@ -16,6 +16,7 @@ from recipes.errors import WorldError
 from recipes.tuning import work
 from recipes.tuning.processes import Processes, cores_of, gpus_of
 from recipes.tuning.recipe_hyper_model import RecipeHyperModel
+from recipes.tuning.requests import DEATH, SETTINGS, WORLD
 from recipes.tuning.trial import Place
 
 RUNNING, COMPLETED, FAILED, INVALID, STOPPED, IDLE = "RUNNING", "COMPLETED", "FAILED", "INVALID", "STOPPED", "IDLE"
@@ -76,6 +77,8 @@ class Tuner(BaseTuner):
         watch=None,
         processes=None,
     ):
+        if workers < 1:
+            raise ValueError(f"Tuner: `workers` must be an int >= 1. Received: workers={workers!r}")
         self.workers, self.place = workers, place or Place()
         self.watch, self._processes, self._seed = watch, processes, oracle.seed
         self._max_epochs = getattr(oracle, "max_epochs", None)  # of an oracle that gives several budgets
@@ -232,13 +235,13 @@ class Tuner(BaseTuner):
 
     def _end(self, ended, running):
         trial, slot, began = running[ended.number]
-        if ended.of_the_world:
+        if ended.cause == WORLD:
             raise WorldError(f"trial {trial.trial_id}: {ended.error}")
         del running[ended.number]
         self._take_in(trial, ended)
+        self.on_trial_end(trial)
         if self.watch is not None:
             self.watch.ended(trial, slot, time.monotonic() - began)
-        self.on_trial_end(trial)
         return slot
 
     def _is_lost(self, trial):
@@ -246,9 +249,10 @@ class Tuner(BaseTuner):
 
     def _give_up(self, processes, running):
         """End all trials, and leave them to whoever goes on with the search."""
-        for number, each in running.items():
+        for number in running:
             with contextlib.suppress(WorldError):  # of processes that are not there any more
                 processes.kill(number)
+        for each in running.values():
             if hasattr(self.oracle, "release"):
                 self.oracle.release(each.trial)
 
@@ -256,7 +260,8 @@ class Tuner(BaseTuner):
         """Give the oracle what a trial has come to. Errors are final; a process that died may be tried again."""
         objective = self.oracle.objective.name
         if ended.answer is None:
-            trial.status, trial.message = INVALID if ended.died else FAILED, ended.error
+            trial.status, trial.message = INVALID if ended.cause == DEATH else FAILED, ended.error
+            trial.is_unfit = ended.cause == SETTINGS
             return
         metrics = {n: v for n, v in ended.answer["metrics"].items() if isinstance(v, (int, float))}
         if "hyperparameters" in ended.answer:
@@ -265,6 +270,7 @@ class Tuner(BaseTuner):
             trial.status, trial.message = FAILED, f"no metric '{objective}'; there are: {', '.join(metrics)}"
         elif not math.isfinite(metrics[objective]):
             trial.status, trial.message = FAILED, f"{objective} is {metrics[objective]}"
+            trial.is_unfit = True
         else:
             trial.status, trial.score = COMPLETED, metrics[objective]
             self.oracle.update_trial(trial.trial_id, metrics)

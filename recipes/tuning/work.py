@@ -11,10 +11,12 @@ from recipes import dtypes, strategies
 from recipes.commands.train import recipe_name
 from recipes.errors import CommandError, WorldError
 from recipes.run import Run, read_json
+from recipes.schedules import make_schedule
 from recipes.tuning.space import default_rates, paces
 from recipes.tuning.trial import STATE, train_trial
 
 WEIGHTS = "model.weights.h5"
+POINTS = 200  # of a learning rate that is drawn
 
 
 class Shared:
@@ -64,8 +66,30 @@ def look(shared):
     data, settings = hypermodel.data, hypermodel.settings
     if hasattr(data, "validation") and len(data.validation[1]) == 0:
         raise CommandError(f"--validation-split {settings.validation_split} of {data.sizes()} holds none out")
+    updates = [hypermodel.recipe.updates(each, data) for each in paces(hypermodel.space, settings)]
+    if not updates:
+        raise CommandError("--space: no optimizer, steps and batch size in it go together")
     shared.leave(data)
-    return {"updates": min(hypermodel.recipe.updates(each, data) for each in paces(hypermodel.space, settings))}
+    return {"updates": min(updates)}
+
+
+def rates(shared, schedules):
+    """Learning rates of schedules.
+
+    Args:
+        schedules: list of `(schedule, highest rate, updates)`.
+
+    Returns:
+        A dict: `rates`, a list of lists of `POINTS` rates, evenly over the updates.
+    """
+    import numpy as np
+    from keras import ops
+
+    found = []
+    for text, highest, updates in schedules:
+        rate, at = make_schedule(text, highest, updates), np.linspace(0, updates - 1, POINTS).astype(int)
+        found.append([float(ops.convert_to_numpy(rate(int(n)))) if callable(rate) else rate for n in at])
+    return {"rates": found}
 
 
 def test_rates(shared, optimizer):

@@ -38,19 +38,30 @@ def compared(table, replays):
 def test_random_search_has_the_best_of_what_it_trained():
     table = table_of(rank, rank)
     trace = tuning_replay.random_search(table, [3, 7, 1, 39, *range(8, 30)], SEEDS)
-    assert trace == [(32, 3), (64, 7), (128, 39)]
-    assert tuning_replay.has_after(table, trace, 31) == 0
-    assert tuning_replay.has_after(table, trace, 127) == 0.07
-    assert tuning_replay.cost_of(table, trace, 0.05) == 64
+    assert trace == [(32, 0.03), (64, 0.07), (128, 0.39)]
+    assert tuning_replay.has_after(trace, 31) == 0
+    assert tuning_replay.has_after(trace, 127) == 0.07
+    assert tuning_replay.cost_of(trace, 0.05) == 64
+
+
+def test_what_is_found_is_judged_by_the_seeds_that_were_not_drawn():
+    rows = []
+    for seed, score in ((0, 0.9), (1, 0.5), (2, 0.7)):
+        row = {"configuration": 0, "seed": seed, "schedule": "rex", "kind": "ours", "way": "32", "epochs": 32}
+        rows.append({**row, "trained_epochs": 32, "score": score, "best": score})
+    table = tuning_replay.Table(rows)
+    assert table.quality(0, drawn=0) == pytest.approx(0.6)
+    assert tuning_replay.random_search(table, [0], {0: 0}) == [(32, pytest.approx(0.6))]
+    assert table.quality(0) == pytest.approx(0.7)
 
 
 def test_halving_where_budgets_rank_as_the_whole_finds_the_best_at_its_known_cost():
     """Falling order: the first four are tried at 2 epochs, the best at 8; each next three give another promotion."""
     table = table_of(rank, rank)
     trace = tuning_replay.ours(table, ORDER[::-1], SEEDS)
-    assert trace[0] == (2, 39)
-    assert trace[1] == (4 * 2 + 8, 39)
-    assert trace[-1][1] == 39
+    assert trace[0] == (2, 0.39)
+    assert trace[1] == (4 * 2 + 8, 0.39)
+    assert trace[-1][1] == 0.39
     (final,) = [cost for cost, c in trace if cost > 16]
     assert final == 16 * 2 + 4 * 8 + 32  # sixteen at the lowest rung, four above, one at the top
 
@@ -74,8 +85,8 @@ def test_what_going_on_saves_is_a_share_of_what_the_search_trains():
 def test_stock_hyperband_is_keras_tuners_with_its_first_bracket_and_its_continued_trials():
     table = table_of(rank, rank)
     trace = tuning_replay.stock(table, ORDER, SEEDS)
-    assert trace[:3] == [(2, 0), (4, 1), (6, 2)]  # KerasTuner begins with 22 trials of two epochs
-    assert trace[21] == (44, 21)
+    assert trace[:3] == [(2, 0.0), (4, 0.01), (6, 0.02)]  # KerasTuner begins with 22 trials of two epochs
+    assert trace[21] == (44, 0.21)
     assert trace[-1][1] == max(c for _, c in trace)
 
 

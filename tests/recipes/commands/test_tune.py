@@ -20,6 +20,7 @@ from recipes.__main__ import main
 from recipes.command_line import parse
 from recipes.commands.tune import command_of
 from recipes.settings import resolve
+from recipes.tuning.space import usual_space
 
 ROOT = pathlib.Path(__file__).parents[3]
 LINE = ("linear_regression", "--max-epochs", "16", "--space", "learning_rate=0.05:0.9,momentum=0.0|0.5|0.9")
@@ -157,7 +158,9 @@ WRONG = {
     ("--space", ""): "--space",
     ("--space", "learning_rat"): "did you mean learning_rate",
     ("--storage", "nonsense"): "--storage",
-    ("--max-epochs", "0"): "--epochs",
+    ("--study", ""): "--study: the name is empty",
+    ("--max-epochs", "0"): "--max-epochs must lie in",
+    ("--space", "learning_rate=0.1:1,momentm=0.9"): "did you mean momentum",
 }
 
 
@@ -168,7 +171,14 @@ def test_mistakes_are_told_in_one_line_and_write_nothing(tmp_path, capsys, optio
     assert status == 2
     assert WRONG[options] in error
     assert error.count("\n") == 1
-    assert not list(tmp_path.rglob("result.json"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_database_that_is_not_there_binds_no_directory(tmp_path, capsys):
+    options = ("--storage", "postgresql://nobody@127.0.0.1:1/x")
+    status, _, error = tuned(capsys, tmp_path / "search", *options)
+    assert (status, error.count("\n")) == (1, 1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_kerastuners_workers_are_refused_in_one_line(tmp_path, capsys, monkeypatch):
@@ -198,8 +208,37 @@ def test_a_recipe_that_raises_ends_the_search_in_one_line(tmp_path, capsys):
     recipe = (*LINE[:3], "--space", "learning_rate=1e30:1e35")
     status, _, error = tuned(capsys, tmp_path, *options, recipe=recipe)
     assert status == 1
-    assert "diverged" in error
+    assert "no trial was completed; the last: training diverged" in error
     assert error.count("\n") == 1
+
+
+def test_divergence_is_a_result_and_the_others_are_trained(tmp_path, capsys):
+    """More in a row diverge than a search of trials that crash would live through."""
+    recipe = (*LINE[:3], "--space", "learning_rate=1.2|1.3|1.4|1.5|0.5", "--max-epochs", "300")
+    status, out, error = tuned(
+        capsys, tmp_path, "--tuner", "grid", "--trials", "5", "--batch-size", "100", recipe=recipe
+    )
+    assert status == 0, error
+    assert "5 trials of 5 configurations, 4 failed." in out
+    assert rows(tmp_path)[0]["learning_rate"] == "0.5"
+
+
+def test_a_trial_is_no_run_and_commands_of_runs_say_so(tmp_path, capsys):
+    assert tuned(capsys, tmp_path / "what? 100%41", "--tuner", "random", "--trials", "1")[0] == 0
+    trial = tmp_path / "what? 100%41" / "trials" / "0000"
+    assert (tmp_path / "what? 100%41" / "search.db").exists()
+    for command in (["evaluate", str(trial)], ["train", "linear_regression", "--run-dir", str(trial)]):
+        assert main(command) == 2
+        assert "holds a trial of a search" in capsys.readouterr().err
+    assert main(["evaluate", str(trial.parents[1])]) == 2
+    assert "holds a search" in capsys.readouterr().err
+    started = json.loads((trial / "environment.json").read_text())["starts"]
+    assert started[0]["command"][3:] == sys.argv[1:]
+
+
+def test_the_usual_space_leaves_out_a_momentum_that_there_is_not():
+    assert "momentum" in usual_space(resolve(cifar10_cnn, {}))
+    assert "momentum" not in usual_space(resolve(cifar10_cnn, {"optimizer": "adamw"}))
 
 
 def test_bounds_of_rates_come_from_a_range_test_that_is_made_once(tmp_path, capsys):

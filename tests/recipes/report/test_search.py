@@ -38,14 +38,14 @@ def test_the_best_so_far_is_that_of_the_longest_budget_at_what_it_cost(direction
     assert [list(steps.get_xdata()), list(steps.get_ydata())] == [[8, 16, 26, 34], best]
 
 
-def test_the_best_schedules_are_drawn_as_they_are():
-    (axes,) = search.schedules(TRIALS, "val_accuracy", "max").axes
-    lines = axes.get_lines()
-    families = [line.get_label().partition(": ")[2] for line in lines]
-    assert families == ["linear:end=0.1", "cosine", "cosine", "cosine"]
-    assert lines[3].get_label() == "0.5 after 2 epochs: cosine"
-    linear = lines[0].get_ydata()
-    assert linear[0] == pytest.approx(0.3)
-    assert linear[-1] == pytest.approx(0.03, rel=0.02)
-    assert lines[2].get_ydata()[0] == pytest.approx(0.1)
-    assert lines[2].get_ydata()[-1] == pytest.approx(0, abs=1e-4)
+def test_the_best_of_each_configuration_is_drawn_over_its_updates():
+    again = {**TRIALS[1], "trial": "0001-0", "epochs": 2, "score": 0.4}  # of the same configuration
+    ranked = [TRIALS[1], TRIALS[4], again, TRIALS[2]]
+    shown = search.best_of_each(ranked)
+    assert [row["trial"] for row in shown] == ["0001", "0004"]
+    trials = [{**row, "rates": [0.3, 0.2, 0.1] if row in shown else None} for row in ranked]
+    (axes,) = search.schedules(trials, "val_accuracy").axes
+    first, second = axes.get_lines()
+    assert first.get_label() == "0.9 after 8 epochs: linear:end=0.1"
+    assert (list(first.get_xdata()), list(first.get_ydata())) == ([0, 50, 100], [0.3, 0.2, 0.1])
+    assert second.get_label() == "0.8 after 8 epochs: cosine"

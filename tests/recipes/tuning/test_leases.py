@@ -5,10 +5,17 @@ import gc
 import sqlite3
 import time
 
+import pytest
 import sqlalchemy
 
 from recipes.tuning import StorageOracle
 from tests.recipes.tuning.searches import SCORE, finish, oracle_of, space
+
+
+@pytest.fixture(autouse=True)
+def _no_grace(monkeypatch):
+    """Leases that have ended are free at once; what there is after an outage has a test of its own."""
+    monkeypatch.setattr("recipes.tuning.leases.GRACE", 0.0)
 
 
 def test_a_result_counts_only_with_the_token_of_the_lease(storage):
@@ -87,7 +94,6 @@ def test_a_worker_that_ends_by_itself_was_not_lost(storage):
     oracle, other = oracle_of(storage, 1, max_attempts=1), oracle_of(storage, 1, max_attempts=1)
     trial = oracle.create_trial("tuner0")
     oracle.close()
-    expire(other)
     assert other.create_trial("tuner0").trial_id == trial.trial_id
 
 
@@ -109,6 +115,16 @@ def test_a_trial_whose_process_dies_is_tried_again_and_fails_the_third_time(stor
     assert oracle.create_trial("tuner0").status == "STOPPED"
 
 
+def test_a_process_that_ends_in_the_middle_of_a_transaction_does_not_wait_for_it(storage):
+    oracle = oracle_of(storage, 1)
+    oracle.create_trial("tuner0")
+    begin = time.monotonic()
+    with oracle._database.session() as session:
+        session.execute(sqlalchemy.text("UPDATE keras_descent_leases SET expires = expires"))
+        oracle._leases.close()
+    assert time.monotonic() - begin < 5
+
+
 def test_an_oracle_that_nobody_refers_to_renews_no_more(tmp_path):
     storage = f"sqlite:///{tmp_path / 'db'}"
     first = StorageOracle(storage, SCORE, 1, hyperparameters=space(), seed=5, lease_seconds=0.4)
@@ -121,11 +137,16 @@ def test_an_oracle_that_nobody_refers_to_renews_no_more(tmp_path):
     assert oracle_of(storage, 1).create_trial("tuner0").trial_id == trial_id
 
 
-def test_leases_that_ended_in_an_outage_can_still_be_renewed_after_it(storage, monkeypatch):
-    oracle, other = oracle_of(storage, 1), oracle_of(storage, 1)
+@pytest.mark.parametrize("has_seen_it", [True, False])
+def test_leases_that_ended_in_an_outage_can_still_be_renewed_after_it(storage, monkeypatch, has_seen_it):
+    """By a worker that had no connection meanwhile, and by one that begins after it."""
+    monkeypatch.setattr("recipes.tuning.leases.GRACE", 45.0)
+    oracle = oracle_of(storage, 1)
     oracle.create_trial("tuner0")
     expire(oracle)
-    other._database._is_away = True  # as after an error of the connection
+    other = oracle_of(storage, 1)
+    if has_seen_it:
+        other._database.since, other._database._is_away = 0.0, True  # as after an error of the connection
     assert other.create_trial("tuner0").status == "IDLE"
     monkeypatch.setattr("recipes.tuning.leases.GRACE", 0.0)
     assert other.create_trial("tuner0").status == "RUNNING"

@@ -82,7 +82,7 @@ def test_an_error_is_one_line_and_harms_no_other(processes, tmp_path):
     assert errors[4] is None
     assert found[4].answer == {"x": 1}
     assert errors[5] == "TypeError: Object of type object is not JSON serializable"
-    assert [found[i].died for i in range(6)] == [False, False, True, True, False, False]
+    assert [found[i].cause for i in range(6)] == ["settings", "bug", "death", "death", None, "bug"]
 
 
 def test_a_large_answer_comes_back_whole(processes, tmp_path):
@@ -94,11 +94,11 @@ def test_a_disk_that_is_full_is_of_the_world_and_the_answer_needs_none(processes
     """Of a log that cannot be opened, and of one that cannot be written to."""
     (tmp_path / "directory").mkdir()
 
-    assert results(processes, [lambda shared: {"x": 1}], tmp_path / "directory")[0].of_the_world
+    assert results(processes, [lambda shared: {"x": 1}], tmp_path / "directory")[0].cause == "world"
     found = results(processes, [lambda shared: {"x": 1}, lambda shared: print("hello")], "/dev/full")
     assert found[0].answer == {"x": 1}
     assert found[1].error == "[Errno 28] No space left on device"
-    assert found[1].of_the_world
+    assert found[1].cause == "world"
 
 
 def test_one_can_be_killed(processes, tmp_path):

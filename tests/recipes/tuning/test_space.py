@@ -5,7 +5,7 @@ import pytest
 
 from recipes import cifar10_cnn, linear_regression
 from recipes.errors import CommandError
-from recipes.schedules import SCHEDULES, parse_schedule
+from recipes.schedules import SCHEDULES, make_schedule, parse_schedule
 from recipes.settings import resolve
 from recipes.tuning.space import FAMILIES, Between, Facts, OneOf, check, declare, parse_space
 
@@ -18,6 +18,10 @@ SPACES = {
     "schedule=rex, momentum=0.5|0.9": {"schedule": OneOf(("rex",)), "momentum": OneOf((0.5, 0.9))},
     "optimizer=momentum|adam": {"optimizer": OneOf(("momentum", "adam"))},
     "learning_rate": {"learning_rate": None},
+    "schedule=rex|cosine:end=0.1,warmup=0.2,momentum=0.5|0.9": {
+        "schedule": OneOf(("rex", "cosine:end=0.1,warmup=0.2")),
+        "momentum": OneOf((0.5, 0.9)),
+    },
 }
 WRONG = {
     "": "--space is empty",
@@ -112,3 +116,17 @@ def test_another_recipe_is_searched_by_the_names_of_its_own_settings():
     assert set(space) == {"learning_rate", "batch_size"}
     with pytest.raises(CommandError, match="no setting 'clipping'"):
         parse_space(["clipping"], linear_regression)
+
+
+@pytest.mark.parametrize(("updates", "warmups"), [(1, {0}), (7, {1}), (400, None)])
+def test_a_warm_up_fits_into_the_shortest_trial(updates, warmups):
+    space = parse_space(["schedule=warmup_stable_decay"], cifar10_cnn)
+    found = set()
+    for seed in range(20):
+        hp = keras_tuner.HyperParameters()
+        declare(space, hp, cifar10_cnn.Settings(), Facts(updates=updates))
+        hp.values = {each.name: each.random_sample(seed) for each in hp.space}
+        (part,) = parse_schedule(declare(space, hp, cifar10_cnn.Settings(), Facts(updates=updates))["schedule"])
+        found.add(part.values["warmup"])
+        make_schedule(f"warmup_stable_decay:warmup={part.values['warmup']},decay=0.5", 0.1, updates)
+    assert found == warmups or (warmups is None and 1 <= min(found) < 10 < max(found) <= 100)

@@ -11,7 +11,7 @@ from keras_tuner.src.engine.base_tuner import BaseTuner
 
 from recipes.tuning import StorageOracle
 from recipes.tuning.halving import COMPLETED, STOP, Seen, next_step
-from recipes.tuning.samplers import INITIAL
+from recipes.tuning.samplers import INITIAL, SAMPLERS
 from tests.recipes.tuning.searches import OPEN, SCORE, finish, oracle_of, quality, searched
 
 
@@ -108,14 +108,32 @@ def test_halving_promotes_as_its_rule_says(storage):
     assert oracle.get_best_trials()[0].hyperparameters.values["tuner/epochs"] == 32
 
 
-def test_a_space_that_is_exhausted_ends_the_search(tmp_path):
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_search_ends_when_it_has_tried_all_there_is_and_not_before(tmp_path, sampler):
     hp = keras_tuner.HyperParameters()
-    hp.Choice("kind", ["a", "b", "c"])
-    oracle = oracle_of(f"sqlite:///{tmp_path / 'db'}", 20, hyperparameters=hp)
-    scores = iter([1.0, 2.0, 3.0])
+    hp.Choice("kind", ["a", "b"])
+    with hp.conditional_scope("kind", ["b"]):
+        hp.Int("depth", 1, 4)
+    hp.Boolean("nesterov")
+    oracle = oracle_of(f"sqlite:///{tmp_path / 'db'}", 20, hyperparameters=hp, sampler=sampler)
     while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
-        finish(oracle, trial, next(scores))
-    assert sorted(each.hyperparameters.values["kind"] for each in oracle.trials.values()) == ["a", "b", "c"]
+        finish(oracle, trial, len(oracle.trials) / 20)
+    assert len({json.dumps(each.hyperparameters.values) for each in oracle.trials.values()}) == 2 * (1 + 4)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "bayesian"])
+def test_samplers_that_learn_keep_away_from_what_fails(tmp_path, sampler):
+    """The score rises with the rate up to a cliff, as it does before training diverges."""
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 1e-3, 1.0, sampling="log")
+    oracle = oracle_of(f"sqlite:///{tmp_path / 'db'}", 26, hyperparameters=hp, sampler=sampler, seed=1)
+    while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
+        rate = trial.hyperparameters.values["rate"]
+        trial.is_unfit = rate > 0.1
+        finish(oracle, trial, rate, "FAILED" if trial.is_unfit else "COMPLETED", "it diverged")
+    late = [trial.status for trial in oracle.trials.values()][-12:]
+    assert late.count("FAILED") <= 7
+    assert oracle.get_best_trials()[0].score > 0.05
 
 
 @pytest.mark.parametrize("score", [math.inf, -math.inf, math.nan])
@@ -135,6 +153,15 @@ def test_failures_in_a_row_end_the_search_and_a_success_between_them_does_not(tm
     with pytest.raises(RuntimeError, match=r"limit of 3: no eggs$"):
         finish(oracle, oracle.create_trial("tuner0"), 0.5, "FAILED", "Traceback\n  line 1\nno eggs\n")
     assert oracle.create_trial("tuner0").status == "RUNNING"  # no lock is left behind
+
+
+def test_what_fails_by_its_settings_does_not_end_the_search(tmp_path):
+    oracle = oracle_of(f"sqlite:///{tmp_path / 'db'}", 6)
+    for number in range(6):
+        trial = oracle.create_trial("tuner0")
+        trial.is_unfit = number != 3
+        finish(oracle, trial, 0.5, "FAILED" if number != 3 else "COMPLETED", "it diverged")
+    assert oracle.create_trial("tuner0").status == "STOPPED"
 
 
 def test_a_tuner_that_was_interrupted_is_given_its_trial_again(tmp_path):

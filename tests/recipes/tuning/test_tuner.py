@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recipes import cifar10_cnn, linear_regression
-from recipes.errors import WorldError
+from recipes.errors import CommandError, WorldError
 from recipes.tuning import Place, RecipeHyperModel, StorageOracle, Tuner
 
 SETTINGS = linear_regression.Settings(epochs=20)
@@ -116,7 +116,7 @@ class Fails(Users):
     [
         ("raises", "ValueError: the recipe is out of flour"),
         ("crashes", "ended with signal 11"),
-        ("infinite", "val_loss is -inf"),
+        ("infinite", "val_loss is -inf"),  # for KerasTuner's oracles, any failure counts
         ("nan", "val_loss is nan"),
         ("unknown", "no metric 'val_loss'; there are: val_lost"),
     ],
@@ -131,7 +131,6 @@ def test_a_trial_that_fails_never_wins_and_three_in_a_row_end_the_search_in_one_
 
 
 def test_a_metric_that_no_recipe_has_is_refused():
-    from recipes.errors import CommandError
 
     with pytest.raises(CommandError, match="no metric 'distanz'; did you mean distance"):
         RecipeHyperModel(linear_regression, SPACE).objective("distanz")
@@ -158,7 +157,6 @@ def test_a_crash_is_tried_again_and_then_fails(tmp_path):
     tuner.search()
     (trial,) = oracle.trials.values()
     assert (trial.status, trial.message) == ("FAILED", "its process ended with signal 11")
-    assert (tmp_path / "search" / "trials" / "0000.txt").read_text().count("Segmentation fault") in (0, 3)
     oracle.close()
 
 
@@ -211,7 +209,7 @@ def test_the_model_of_a_trial_is_what_was_scored(tmp_path, given):
 
 def test_a_recipe_that_holds_nothing_out_cannot_be_searched(tmp_path):
     hypermodel = RecipeHyperModel(cifar10_cnn, "label_smoothing=0.0|0.1", cifar10_cnn.Settings(validation_split=0.0))
-    with pytest.raises(WorldError, match=r"--validation-split 0.0 of digits: .* holds none out"):
+    with pytest.raises(CommandError, match=r"--validation-split 0.0 of digits: .* holds none out"):
         tuner_of(tmp_path, hypermodel=hypermodel).search()
 
 
