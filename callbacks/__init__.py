@@ -6,6 +6,7 @@ from callbacks.full_batch import FullBatch
 from callbacks.gradient_monitor import GradientMonitor
 from callbacks.gradient_regularizer import GradientRegularizer
 from callbacks.learning_rate_finder import LearningRateFinder
+from callbacks.recompute_statistics import RecomputeStatistics
 from callbacks.sharpness import Sharpness
 from callbacks.sharpness_aware import SharpnessAware
 from callbacks.stop_on_convergence import StopOnConvergence
@@ -17,6 +18,7 @@ __all__ = [
     "GradientMonitor",
     "GradientRegularizer",
     "LearningRateFinder",
+    "RecomputeStatistics",
     "Sharpness",
     "SharpnessAware",
     "StopOnConvergence",

@@ -33,8 +33,24 @@ from recipes.losses import LOSSES
 from recipes.schedules import has_horizon, make_schedule, parse_schedule
 from recipes.settings import option, require, require_one_of
 
-VARIANTS = {"groupnorm": "full_batch", "basic": "article", "fast": "fast", "resnet9": "resnet9"}  # network: its preset
-SPEED_RUN = ("fast", "resnet9")  # networks that take an activation and images normalised by their statistics
+VARIANTS = {  # network: its preset
+    "groupnorm": "full_batch",
+    "basic": "article",
+    "fast": "fast",
+    "resnet9": "resnet9",
+    "resnet18": "fb_strong",
+}
+SPEED_RUN = ("fast", "resnet9")  # networks that leave out a smaller last batch
+NORMALIZED = (*SPEED_RUN, "resnet18")  # networks that take an activation and images normalised by their statistics
+_GEIPING = {  # what all rows of that paper have in common
+    "optimizer": "nesterov:velocity=torch",
+    "clipping": "none",
+    "weight_decay": 0.0005,
+    "weight_decay_mode": "coupled",
+    "batch_size": 128,
+    "validation_split": 0.0,
+}
+_LONG = {"learning_rate": 0.4, "schedule": "cosine:period=4000,warmup=400,start=0", "epochs": 3000, "block_size": 128}
 PRESETS = {
     "full_batch": {},
     "article": {
@@ -79,9 +95,43 @@ PRESETS = {
         "validation_split": 0.0,
         "test_time_augmentation": "flip",
     },
+    "sgd": {
+        **_GEIPING,
+        "gradient_accumulation_steps": "1",
+        "learning_rate": 0.1,
+        "schedule": "cosine:warmup=0.0167,start=0",
+        "epochs": 300,
+    },
+    "fb": {
+        **_GEIPING,
+        "learning_rate": 0.1,
+        "schedule": "cosine:warmup=5,start=0",
+        "epochs": 300,
+        "block_size": 128,
+    },
+    "fb_long": {**_GEIPING, **_LONG},
+    "fb_clip": {**_GEIPING, **_LONG, "clipping": "by_global_norm:0.25"},
+    "fb_reg": {
+        **_GEIPING,
+        **_LONG,
+        "clipping": "by_global_norm:0.25",
+        "learning_rate": 0.8,
+        "gradient_regularizer": 0.5,
+    },
+    "fb_strong": {
+        **_GEIPING,
+        **_LONG,
+        "clipping": "by_global_norm:0.25",
+        "learning_rate": 0.8,
+        "gradient_regularizer": 0.5,
+        "block_size": 32,
+    },
     "smoke": {"train_images": 300, "epochs": 3},
 }
 KEEP = ("last", "best")
+NORMALIZATIONS = ("batch", "group")
+REMAINDERS = ("drop", "smaller")
+METHODS = ("differences", "hessian")
 ACTIVATIONS = ("relu", "gelu", "silu", "elu")
 SIDE = 32  # of the images, pixels
 TESTED = 512  # training images, at most, of a range test in full batches
@@ -99,7 +149,9 @@ class Settings:
 
     data: str = option("digits", f"images to train on: {', '.join(ALL)}")
     variant: str = option("groupnorm", f"network: {', '.join(VARIANTS)}")
-    activation: str = option("relu", f"of {' and '.join(SPEED_RUN)}: {', '.join(ACTIVATIONS)}")
+    activation: str = option("relu", f"of {' and '.join(NORMALIZED)}: {', '.join(ACTIVATIONS)}")
+    width: int = option(64, "channels of resnet18's first stage")
+    normalization: str = option("batch", "of resnet18: batch, over blocks where there are any, or group, of each image")
     optimizer: str = option("batch_gd", "one of ours, in full batches, or of Keras: see list --optimizers")
     gradient_accumulation_steps: str = option(
         "auto",
@@ -118,6 +170,11 @@ class Settings:
     label_smoothing: float = option(0.0, "share of each target that all classes get alike, in [0, 1)")
     l1: float = option(0.0, "weight of the sum of the kernels' absolute values in the loss, >= 0")
     l2: float = option(0.0, "weight of the sum of the kernels' squares in the loss, >= 0")
+    block_size: int | None = option(None, "images that are normalised and regularised together; batches are multiples")
+    remainder: str = option("drop", "images behind the last whole block: drop, or smaller, a block of their own")
+    gradient_regularizer: float = option(0.0, "strength of a penalty on each block's gradient, such as 0.5")
+    gradient_regularizer_method: str = option("differences", "differences of gradients, or products with the hessian")
+    sharpness_aware: float = option(0.0, "how far weights are moved to where each block's gradient is taken")
     flip: str = option("none", f"mirror images: {', '.join(FLIPS)} (in every other epoch)")
     translate: int = option(0, "pixels that images are moved by at most, each way")
     cutout: int = option(0, "side in pixels of a square of each image that is painted over")
@@ -136,11 +193,14 @@ class Settings:
         require_one_of("variant", self.variant, VARIANTS)
         require_one_of("activation", self.activation, ACTIVATIONS)
         require(
-            self.activation == "relu" or self.variant in SPEED_RUN,
-            f"--activation is of the variants {' and '.join(SPEED_RUN)}; {self.variant} has relu",
+            self.activation == "relu" or self.variant in NORMALIZED,
+            f"--activation is of the variants {', '.join(NORMALIZED)}; {self.variant} has relu",
             self.activation,
         )
+        require_one_of("normalization", self.normalization, NORMALIZATIONS)
+        require(0 < self.width <= 4096 and self.width % 8 == 0, "--width must be a multiple of 8 to 4096", self.width)
         self._check_optimizer()
+        self._check_blocks()
         self._check_loss()
         self._check_data()
         require(0 < self.epochs < 2**31, "--epochs must lie in 1 to 2147483647", self.epochs)
@@ -196,6 +256,27 @@ class Settings:
         )
         require(0 <= self.l1 < 1e38, "--l1 must be >= 0 and < 1e38", self.l1)
         require(0 <= self.l2 < 1e38, "--l2 must be >= 0 and < 1e38", self.l2)
+
+    def _check_blocks(self):
+        size = self.block_size
+        require(size is None or 0 < size < 2**31, "--block-size must lie in 1 to 2147483647", size)
+        nearest = self.batch_size if size is None else max(self.batch_size // size, 1) * size
+        require(
+            nearest == self.batch_size,
+            f"--batch-size must be a multiple of --block-size {size}, such as {nearest}",
+            self.batch_size,
+        )
+        require_one_of("remainder", self.remainder, REMAINDERS)
+        require(
+            size is None or self.remainder == "drop" or self.steps == "epoch",
+            "--remainder smaller is of full batches, in which it is the same at each update",
+            self.gradient_accumulation_steps,
+        )
+        require_one_of("gradient_regularizer_method", self.gradient_regularizer_method, METHODS)
+        strength, rho = self.gradient_regularizer, self.sharpness_aware
+        require(0 <= strength < 1e38, "--gradient-regularizer must be >= 0 and < 1e38", strength)
+        require(0 <= rho < 1e38, "--sharpness-aware must be >= 0 and < 1e38", rho)
+        require(not (strength and rho), "--gradient-regularizer and --sharpness-aware: give one of them", rho)
 
     def _check_data(self):
         require_one_of("flip", self.flip, FLIPS)
@@ -291,10 +372,11 @@ def _network(settings, images):
     make = getattr(recipes.models, settings.variant)
     regularizer = keras.regularizers.L1L2(settings.l1, settings.l2) if settings.l1 or settings.l2 else None
     x, classes = images.train[0], len(images.classes)
-    if settings.variant not in SPEED_RUN:
+    if settings.variant not in NORMALIZED:
         return make(x.shape[1:], classes, regularizer)
     normalize = statistics(x)
-    network = make(x.shape[1:], classes, regularizer, normalize=normalize, activation=settings.activation)
+    own = {"width": settings.width, "normalization": settings.normalization} if settings.variant == "resnet18" else {}
+    network = make(x.shape[1:], classes, regularizer, normalize=normalize, activation=settings.activation, **own)
     if settings.variant == "fast":
         mean, deviation = normalize
         some = x[:: -(-len(x) // WHITENED)]  # of all classes: folders are read one after the other
@@ -319,7 +401,7 @@ def _compiles(settings):
 
     from recipes.layers.packed_conv2d import is_on_processor
 
-    slower = settings.variant in SPEED_RUN and keras.backend.backend() == "tensorflow" and is_on_processor()
+    slower = settings.variant in NORMALIZED and keras.backend.backend() == "tensorflow" and is_on_processor()
     return False if slower else "auto"
 
 
@@ -354,6 +436,7 @@ def fit(settings, run, images, model=None, **options):
 
     model = build_model(settings, images) if model is None else model
     full = settings.steps == "epoch"
+    options["callbacks"] = [*blockwise(settings, images), *options.get("callbacks", ())]
     trained = training.fit(
         model,
         batches(settings, images, full),
@@ -367,6 +450,23 @@ def fit(settings, run, images, model=None, **options):
         **options,
     )
     return model, trained
+
+
+def blockwise(settings, images):
+    """Callbacks that take gradients block by block, and normalise by what that has led to."""
+    from callbacks import BlockGradient, GradientRegularizer, RecomputeStatistics, SharpnessAware
+
+    size = settings.block_size
+    found = [BlockGradient(size)] if size is not None else []
+    if settings.gradient_regularizer:
+        method = settings.gradient_regularizer_method
+        found = [GradientRegularizer(settings.gradient_regularizer, method, block_size=size)]
+    if settings.sharpness_aware:
+        found = [SharpnessAware(settings.sharpness_aware, size)]
+    if settings.variant == "resnet18" and settings.normalization == "batch":
+        x = _trained_on(settings, images)[0]
+        found.append(RecomputeStatistics(x, min(size or settings.batch_size, len(x))))
+    return found
 
 
 def validate(model, settings, images):
@@ -441,13 +541,23 @@ def batches(settings, images, full):
     """The training part as `recipes.training.fit` takes it: in fixed order for full batches, or else shuffled."""
     from recipes.data import Augmentation, ShuffledBatches, full_batches
 
-    samples = _samples(settings, images, images.train)
+    samples = _samples(settings, images, _trained_on(settings, images))
     if full:
-        return full_batches(*samples, settings.batch_size)
+        return full_batches(*samples, settings.batch_size, block_size=settings.block_size)
     augmentation = Augmentation(settings.translate, settings.flip, settings.cutout, settings.seed)
     return ShuffledBatches(
         *samples, settings.batch_size, settings.seed, augmentation, _drops_remainder(settings, images)
     )
+
+
+def _trained_on(settings, images):
+    """The training part, without what is behind the last whole block if that is to be dropped."""
+    x, y = images.train
+    size = settings.block_size
+    if size is None or settings.remainder == "smaller" or len(x) < size:
+        return x, y
+    whole = len(x) // size * size
+    return x[:whole], y[:whole]
 
 
 def _samples(settings, images, part):
@@ -466,7 +576,7 @@ def updates(settings, images):
 
 def _batches(settings, images):
     """Number of batches of an epoch."""
-    n = len(images.train[0])
+    n = len(_trained_on(settings, images)[0])
     return n // settings.batch_size if _drops_remainder(settings, images) else -(-n // settings.batch_size)
 
 

@@ -39,6 +39,7 @@ def parse(arguments):
     _add_show(commands)
     _add_train(commands)
     _add_tune(commands)
+    _add_compare(commands)
     _add_evaluate(commands)
     _add_predict(commands)
     _add_export(commands)
@@ -185,6 +186,39 @@ def _add_data(parser):
     parser.add_argument("--data-dir", metavar="DIR", type=_directory, help="directory of tensorflow-datasets")
 
 
+def _add_compare(commands):
+    compare = _add(commands, "compare", _no_recipe, "compare optimizers, each with a learning rate searched for it")
+    recipes = compare.add_subparsers(metavar="NAME", parser_class=_Parser, dest="recipe")
+    for name in RECIPES:
+        _add_comparison(recipes, name)
+
+
+def _add_comparison(recipes, name):
+    parser = _add_settings(recipes, name, _compare, leave_out=("epochs", "optimizer", "learning_rate"))
+    group = parser.add_argument_group("comparison")
+    group.add_argument(
+        "--optimizers",
+        metavar="NAMES",
+        default="",
+        help="such as adam,momentum@batch_size=32,stochastic:=sgd@batch_size=1: as --optimizer, with settings, named",
+    )
+    group.add_argument("--clippings", metavar="NAMES", help="each optimizer with each of these, such as none,agc:0.01")
+    group.add_argument("--schedules", metavar="NAMES", help="each optimizer with each of these, such as cosine,linear")
+    group.add_argument(
+        "--budget",
+        metavar="KIND=N",
+        default="epochs=10",
+        help="of a training: epochs=N, updates=N or seconds=N (epochs=10)",
+    )
+    group.add_argument("--seeds", metavar="N", type=int, default=3, help="trainings of each, from --seed + 1 up (3)")
+    group.add_argument("--trials", metavar="N", type=int, default=8, help="trainings to find each learning rate (8)")
+    group.add_argument("--target", metavar="X", type=float, help="validation score whose cost is told")
+    group.add_argument("--workers", metavar="N", type=int, default=1, help="trainings at a time (1)")
+    _add_run_dir(group)
+    _add_computing(group)
+    _add_data(parser)
+
+
 def _add_evaluate(commands):
     evaluate = _add(commands, "evaluate", _evaluate, "judge a finished run once more on its test part")
     evaluate.add_argument("run_dir", metavar="RUN_DIR")
@@ -300,6 +334,21 @@ def _tune(asked):
     asked.advice = "; the same command goes on with the search"
     places = {name: getattr(asked, name) for name in ("strategy", "dtype", "data_dir")}
     report(asked.recipe, settings, search, *tune(asked.recipe, settings, search, asked.run_dir, **places), **places)
+
+
+def _compare(asked):
+    from recipes.commands.compare import Comparison, compare, report
+    from recipes.comparison.budget import parse_budget
+    from recipes.comparison.contenders import parse_contenders
+
+    settings = resolve(asked.recipe, _given(asked), asked.preset)
+    contenders = parse_contenders(asked.recipe, asked.optimizers, asked.clippings, asked.schedules)
+    budget = parse_budget(asked.budget)
+    comparison = Comparison(tuple(contenders), budget, asked.seeds, asked.trials, asked.target, asked.workers)
+    asked.advice = "; the same command goes on with the comparison"
+    places = {name: getattr(asked, name) for name in ("strategy", "dtype", "data_dir")}
+    rows, run = compare(asked.recipe, settings, comparison, asked.run_dir, **places)
+    report(asked.recipe, comparison, rows, run)
 
 
 def _train(asked):

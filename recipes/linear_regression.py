@@ -18,6 +18,7 @@ import dataclasses
 import math
 import typing
 
+from recipes import optimizers
 from recipes.schedules import has_horizon, make_schedule, parse_schedule
 from recipes.settings import option, require, require_one_of
 
@@ -42,9 +43,10 @@ class Settings:
 
     variant: str = option("line", f"network: {', '.join(VARIANTS)}")
     loss: str = option("mse", "mse or mae: mean squared or mean absolute error")
+    optimizer: str = option("batch_gd", "one of ours or of Keras: see list --optimizers")
     learning_rate: float = option(0.7, "highest learning rate, > 0")
     schedule: str = option("constant", "of the learning rate over the updates; see list --schedules")
-    momentum: float = option(0.0, "0 to 1")
+    momentum: float | None = option(None, "for optimizers that have it; 0 for batch_gd")
     batch_size: int = option(SAMPLES, f"samples behind an update: all {SAMPLES}, some, or 1")
     epochs: int = option(300, "passes over the samples")
     seed: int = option(0, "of the samples and their order")
@@ -54,7 +56,10 @@ class Settings:
         require_one_of("loss", self.loss, LOSSES)
         parse_schedule(self.schedule)
         require(0 < self.learning_rate < math.inf, "--learning-rate must be > 0", self.learning_rate)
-        require(0 <= self.momentum <= 1, "--momentum must lie in 0 to 1", self.momentum)
+        optimizers.parse_optimizer(self.optimizer)
+        if self.momentum is None and self.optimizer == "batch_gd":
+            object.__setattr__(self, "momentum", 0.0)
+        optimizers.check_momentum(self.optimizer, self.momentum)
         require(1 <= self.batch_size <= SAMPLES, f"--batch-size must lie in 1 to {SAMPLES}", self.batch_size)
         require(0 < self.epochs < 2**31, "--epochs must lie in 1 to 2147483647", self.epochs)
         require(0 <= self.seed < 2**32, "--seed must lie in 0 to 4294967295", self.seed)
@@ -101,13 +106,12 @@ def build_model(settings, samples):
     """Build and compile the model, slope and intercept in float64, from 0."""
     import keras
 
-    from custom_optimizers import BatchGD
-
     layer = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float64")
     model = keras.Sequential([keras.Input((1,), dtype="float64"), layer])
     rate = make_schedule(settings.schedule, settings.learning_rate, updates(settings, samples))
     loss = keras.losses.MeanSquaredError if settings.loss == "mse" else keras.losses.MeanAbsoluteError
-    model.compile(BatchGD(rate, momentum=settings.momentum), loss(dtype="float64"))
+    optimizer = optimizers.make(settings.optimizer, learning_rate=rate, momentum=settings.momentum, clipping="none")
+    model.compile(optimizer, loss(dtype="float64"))
     return model
 
 

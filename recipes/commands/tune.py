@@ -39,7 +39,7 @@ def tune(recipe, settings, search, run_dir=None, *, strategy="auto", dtype=None,
         CommandError, WorldError: as `Run`, and where trials fail in a row.
     """
     space = parse_space(search.space, recipe)
-    settings = _with_validation(recipe, settings)
+    settings = with_validation(recipe, settings)
     check(space, settings)
     if search.metric is not None and search.metric not in recipe.OBJECTIVES:
         raise CommandError(f"--metric: {unknown('metric', search.metric, recipe.OBJECTIVES)}")
@@ -68,7 +68,7 @@ def check_database(storage):
     Database(storage, TABLES).close()
 
 
-def _with_validation(recipe, settings):
+def with_validation(recipe, settings):
     """The same with a part that trials are scored on."""
     if getattr(settings, "validation_split", 1) > 0:
         return settings
@@ -143,12 +143,13 @@ def _declare(hypermodel, oracle):
     hp = oracle.get_space()
     hypermodel.declare_hyperparameters(hp)
     oracle.update_space(hp)
-    with _of_another_search():
+    with stop_where_another_search_is():
         oracle.agree()
 
 
 @contextlib.contextmanager
-def _of_another_search():
+def stop_where_another_search_is():
+    """Tell in one line that a study is of another search."""
     try:
         yield
     except ValueError as error:
@@ -163,7 +164,7 @@ def _tested_rates(hypermodel, processes):
     if hypermodel.space.get("learning_rate", "given") is not None:
         return rates
     for optimizer in optimizers_of(hypermodel.space, hypermodel.settings):
-        found = processes.call(functools.partial(work.test_rates, optimizer=optimizer))
+        found = processes.call(functools.partial(work.find_rates, optimizer=optimizer))
         rates[optimizer] = [_rounded(found["low"]), _rounded(found["high"])]
         print(f"Range test of {optimizer}: learning rates from {rates[optimizer][0]:g} to {rates[optimizer][1]:g}.")
     return rates
@@ -177,7 +178,7 @@ def _oracle(hypermodel, objective, search, run):
     from recipes.tuning import StorageOracle
 
     epochs = hypermodel.settings.epochs
-    with _of_another_search():
+    with stop_where_another_search_is():
         return StorageOracle(
             search.storage or f"sqlite:///{urllib.parse.quote(str((run.directory / 'search.db').absolute()))}",
             objective,

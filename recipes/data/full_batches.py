@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 
 from recipes import strategies
@@ -5,7 +7,7 @@ from recipes import strategies
 REDUCTIONS = ("mean", "sum")
 
 
-def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reduction="mean"):
+def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reduction="mean", block_size=None):
     """A pass over all samples in micro-batches of one shape, for exact full-batch training.
 
     ```python
@@ -30,6 +32,8 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
             them, so for values of rank 3 (a class for each pixel) give `np.ones((n, 1, 1))`.
         reduction: "mean" for losses that average over the batch, with sample weights or without; "sum" for losses
             with reduction="sum", which need weight 1 for every sample.
+        block_size: int, for `callbacks.BlockGradient`: what fills the last micro-batch are whole blocks, and the
+            samples behind the last whole block are a micro-batch of their own, the one smaller than the others.
 
     Returns:
         `(x, y, sample_weight)`, `steps` times: a `tf.data.Dataset` on TensorFlow and a `keras.utils.PyDataset` on other
@@ -38,7 +42,8 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
         knows weights for means, and refuses them under a loss that is a sum.
 
     Raises:
-        ValueError: the arrays differ in length or are empty, or the replicas cannot share a micro-batch evenly.
+        ValueError: the arrays differ in length or are empty, the replicas cannot share a micro-batch evenly, or a
+            micro-batch is no multiple of a block.
 
     Example:
 
@@ -57,16 +62,36 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
     if replicas is None:
         replicas = strategies.replicas()
     n = _common_length(keras.tree.flatten((x, y)) + ([] if sample_weight is None else [sample_weight]))
-    batch_size = shared_evenly("full_batches", batch_size, replicas, n)
-    steps = -(-n // batch_size)
-    rows = np.resize(np.arange(n), (steps, batch_size))  # the last row goes on with samples 0, 1, …
-    weights = _weights(n, steps, batch_size, sample_weight, reduction)
+    rest = 0 if block_size is None else _rest(n, batch_size, replicas, block_size)
+    rows = []
+    if n > rest:
+        batch_size = shared_evenly("full_batches", batch_size, replicas, n - rest)
+        steps = -(-(n - rest) // batch_size)
+        rows += list(np.resize(np.arange(n - rest), (steps, batch_size)))  # the last goes on with samples 0, 1, …
+    rows += [np.arange(n - rest, n)] if rest else []
+    weights = _weights(n, rest, rows, sample_weight, reduction)
     samples = keras.tree.lists_to_tuples((x, y))
     if keras.backend.backend() == "tensorflow":
         return _dataset(samples, rows, weights)
     from recipes.data.row_batches import RowBatches
 
     return RowBatches(samples, rows, weights)
+
+
+def _rest(n, batch_size, replicas, block_size):
+    """How many samples are behind the last whole block."""
+    if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
+        raise ValueError(f"full_batches: `block_size` must be None or an int >= 1. Received: {block_size!r}")
+    each = block_size * replicas
+    if batch_size % each:
+        nearest = max(batch_size // each, 1) * each
+        raise ValueError(f"full_batches: micro-batches are multiples of {each}, such as batch_size={nearest}")
+    rest = n % block_size
+    if rest and replicas > 1:
+        raise ValueError(
+            f"full_batches: {replicas} replicas cannot share the last {rest} of {n} samples; leave them out"
+        )
+    return rest
 
 
 def evaluation_batches(x, y, batch_size):
@@ -91,7 +116,12 @@ def _dataset(samples, rows, weights):
     def gather(row, weight):
         return *keras.tree.map_structure(lambda array: tf.gather(array, row), samples), weight
 
-    batches = tf.data.Dataset.from_tensor_slices((rows, weights))
+    whole = [i for i in range(len(rows)) if len(rows[i]) == len(rows[0])]
+    parts = [whole, list(range(len(whole), len(rows)))]  # those of one shape, and a smaller one
+    sets = [([rows[i] for i in part], [weights[i] for i in part]) for part in parts if part]
+    batches = functools.reduce(
+        lambda a, b: a.concatenate(b), [tf.data.Dataset.from_tensor_slices(tuple(map(np.stack, s))) for s in sets]
+    )
     return batches.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
@@ -120,10 +150,14 @@ def shared_evenly(owner, batch_size, replicas, n):
     return min(int(batch_size), -(-n // replicas) * replicas)
 
 
-def _weights(n, steps, batch_size, sample_weight, reduction):
+def _weights(n, rest, rows, sample_weight, reduction):
+    """Weights of each batch, by which the mean of all batches is that of all samples: a list of float32 arrays."""
     given = np.ones(n) if sample_weight is None else np.asarray(sample_weight)
     if reduction == "mean" and given.ndim == 1:
         given = given[:, None]
-    weights = np.zeros((steps * batch_size, *given.shape[1:]))
-    weights[:n] = given * (steps * batch_size / n if reduction == "mean" else 1)
-    return weights.astype(np.float32).reshape(steps, batch_size, *given.shape[1:])
+    count = sum(map(len, rows))
+    scaled = given * (count / n if reduction == "mean" else 1)
+    filled = np.zeros((count - rest, *given.shape[1:]))
+    filled[: n - rest] = scaled[: n - rest]
+    each = np.concatenate([filled, scaled[n - rest :]]).astype(np.float32)
+    return np.split(each, np.cumsum([len(batch) for batch in rows])[:-1])

@@ -8,8 +8,8 @@ class RowBatches(keras.utils.PyDataset):
 
     Args:
         samples: structure of arrays.
-        rows: int array `(steps, batch_size)`, the rows of each batch over all processes.
-        weights: float32 array `(steps, batch_size, …)`, their sample weights.
+        rows: sequence of int arrays, the rows of each batch over all processes.
+        weights: sequence of float32 arrays `(rows of the batch, …)`, their sample weights.
 
     Example:
 
@@ -30,7 +30,7 @@ class RowBatches(keras.utils.PyDataset):
         return len(self.rows)
 
     def __getitem__(self, index):
-        share = share_of_process(self.rows.shape[1])
+        share = share_of_process(len(self.rows[index]))
         rows = self.rows[index][share]
         return *keras.tree.map_structure(lambda array: array[rows], self.samples), self.weights[index][share]
 

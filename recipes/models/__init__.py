@@ -4,5 +4,6 @@ from recipes.models.basic import basic
 from recipes.models.fast import fast
 from recipes.models.groupnorm import groupnorm
 from recipes.models.resnet9 import resnet9
+from recipes.models.resnet18 import resnet18
 
-__all__ = ["basic", "fast", "groupnorm", "resnet9"]
+__all__ = ["basic", "fast", "groupnorm", "resnet9", "resnet18"]

@@ -55,6 +55,10 @@ class RecipeHyperModel(keras_tuner.HyperModel):
         self.data_dir = data_dir
         self._data = None
 
+    def __getstate__(self):
+        """Without the data, which a process has or loads."""
+        return {**vars(self), "_data": None}
+
     @property
     def data(self):
         """The images or samples of all trials."""

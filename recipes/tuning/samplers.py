@@ -24,6 +24,7 @@ from recipes.tuning.halving import COMPLETED
 
 TRIES = 20  # to draw what no configuration has
 INITIAL = 10  # configurations drawn at random before a model of the scores is made, as in Optuna's TPE
+EVENLY = 5  # values of a single number before the best is looked at
 CANDIDATES = 500  # of each kind that a Gaussian process is asked about
 DIRECTIONS = {"max": "maximize", "min": "minimize"}  # KerasTuner's and Optuna's
 
@@ -41,6 +42,32 @@ def on_a_grid(space, rows, seeds, direction=None, frozen=None):
     """Every combination, one after the other, in the order of KerasTuner's `GridSearchOracle`."""
     last = own(max(rows, key=lambda row: row["step"].configuration)) if rows else None
     return next(_grid(space, last), None)
+
+
+def on_a_line(space, rows, seeds=None, direction="max", frozen=None):
+    """Of a single number: evenly from end to end, and then in the middle of the wider gap beside the best.
+
+    Raises:
+        ValueError: the space is not a single number.
+    """
+    (hp,) = space.space if len(space.space) == 1 else (None,)
+    if type(hp).__name__ != "Float" or hp.step is not None:
+        raise ValueError("the sampler 'line' searches one number")
+    known = sorted(((hp.value_to_prob(row["values"][hp.name]), row) for row in rows), key=lambda pair: pair[0])
+    if len(rows) < EVENLY:
+        return {hp.name: hp.prob_to_value(min(len(rows) / (EVENLY - 1), np.nextafter(1, 0)))}
+    return {hp.name: hp.prob_to_value(_beside_the_best(known, direction))}
+
+
+def _beside_the_best(known, direction):
+    """The place between the best and its neighbour at the wider gap; between both ends where all failed."""
+    places = [place for place, _ in known]
+    done = [i for i, (_, row) in enumerate(known) if row["status"] == COMPLETED]
+    sign = 1 if direction == "max" else -1
+    best = max(done, key=lambda i: sign * known[i][1]["score"], default=0)
+    gaps = [(places[i + 1] - places[i], i) for i in (best - 1, best) if 0 <= i < len(places) - 1]
+    _, left = max(gaps)
+    return (places[left] + places[left + 1]) / 2
 
 
 def _grid(space, after=None):
@@ -116,7 +143,13 @@ def by_gaussian_process(space, rows, seeds, direction, frozen=None):
     return next((values for values in ranked if values not in others), None)
 
 
-SAMPLERS = {"random": at_random, "grid": on_a_grid, "tpe": by_tpe, "bayesian": by_gaussian_process}
+SAMPLERS = {
+    "random": at_random,
+    "grid": on_a_grid,
+    "line": on_a_line,
+    "tpe": by_tpe,
+    "bayesian": by_gaussian_process,
+}
 
 
 def own(row):

@@ -215,7 +215,8 @@ class Tuner(BaseTuner):
         hp = trial.hyperparameters
         if self._is_recipe:
             longest = (self._max_epochs or self.hypermodel.settings.epochs) if "tuner/epochs" in hp.values else None
-            return functools.partial(work.train_recipe, values=dict(hp.values), directory=directory, max_epochs=longest)
+            given = {"hypermodel": self.hypermodel, "values": dict(hp.values), "directory": directory}
+            return functools.partial(work.train_recipe, **given, max_epochs=longest)
         return functools.partial(
             work.train_model,
             config=hp.get_config(),

@@ -1,9 +1,12 @@
 """What forks do for a search. Each function takes what all trials share first: a `Shared`."""
 
+import csv
 import dataclasses
 import os
 import pathlib
 import pickle
+import resource
+import tempfile
 import types
 import warnings
 
@@ -92,20 +95,41 @@ def rates(shared, schedules):
     return {"rates": found}
 
 
-def test_rates(shared, optimizer):
+def pace(shared, settings):
+    """How fast a contender trains, by training the epochs of some settings.
+
+    Returns:
+        A dict: `updates` that it made, `seconds` of the last epoch.
+    """
+    recipe, data = shared.hypermodel.recipe, shared.hypermodel.data
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        strategies.resolve(shared.place.strategy).scope(),
+        dtypes.policy(shared.place.dtype),
+        Run(recipe_name(recipe), settings, directory) as run,
+    ):
+        run.begin(data.about())
+        recipe.fit(settings, run, data, verbose=0)
+        with open(run.directory / "timing.csv", newline="") as file:
+            seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    return {"updates": recipe.updates(settings, data), "seconds": seconds[-1]}
+
+
+def find_rates(shared, optimizer, settings=None):
     """The lowest and the highest learning rate that are worth a trial, by a range test.
 
     Args:
         optimizer: as `--optimizer` takes it.
+        settings: that the test is made with, but for the optimizer; by default those that are shared.
 
     Returns:
         A dict: `low`, `high`; those of the optimizer's kind if the test finds none.
     """
     hypermodel = shared.hypermodel
     recipe, given = hypermodel.recipe, {"schedule": "constant"}
-    if hasattr(hypermodel.settings, "optimizer"):
+    if settings is None and hasattr(hypermodel.settings, "optimizer"):
         given |= {"optimizer": optimizer, "momentum": None}
-    settings = dataclasses.replace(hypermodel.settings, **given)
+    settings = dataclasses.replace(settings or hypermodel.settings, **given)
     with (
         strategies.resolve(shared.place.strategy).scope(),
         dtypes.policy(shared.place.dtype),
@@ -117,19 +141,18 @@ def test_rates(shared, optimizer):
     return {"low": low, "high": high}
 
 
-def train_recipe(shared, values, directory, max_epochs):
-    """A trial of a `RecipeHyperModel`.
+def train_recipe(shared, hypermodel, values, directory, max_epochs):
+    """A trial of a `RecipeHyperModel`, which may have other settings than the one that is shared, and has its data.
 
     Returns:
         A dict: `metrics`, as `train_trial` gives them.
     """
     import keras_tuner
 
-    hypermodel = shared.hypermodel
     hp = keras_tuner.HyperParameters()
     hp.values = values
-    settings = hypermodel.settings_of(hp)
-    result = train_trial(hypermodel.recipe, settings, directory, shared.place, max_epochs, hypermodel.data)
+    settings, data = hypermodel.settings_of(hp), shared.hypermodel.data
+    result = train_trial(hypermodel.recipe, settings, directory, shared.place, max_epochs, data)
     return {"metrics": {name: value for name, value in result.items() if name != "of"}}
 
 
@@ -147,6 +170,23 @@ def trained(hypermodel, hp, directory):
     extra = {name: value for name, value in recorded.items() if name not in (*own, "recipe", "trained_on")}
     with Run(recipe_name(hypermodel.recipe), settings, directory, extra) as run, dtypes.policy(extra["dtype"]):
         return hypermodel.recipe.fit(settings, run, hypermodel.data, verbose=0)[0]
+
+
+def train_run(shared, settings, directory):
+    """A whole run as `train` makes it, judged on the test part.
+
+    Returns:
+        A dict: `peak`, the largest memory of its process in MiB beyond what it began with; None if it was done before.
+    """
+    from recipes.commands.train import train
+
+    begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    done = read_json(pathlib.Path(directory, "result.json")) is not None
+    place = shared.place
+    options = {"strategy": place.strategy, "dtype": place.dtype, "data_dir": place.data_dir}
+    train(shared.hypermodel.recipe, settings, directory, **options)
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin) / 1024  # KiB on Linux
+    return {"peak": None if done else peak}
 
 
 def train_model(shared, config, directory, objective, seed):

@@ -27,6 +27,18 @@ def test_every_sample_counts_alike_and_the_filling_not_at_all(n, batch_size):
     np.testing.assert_allclose(weights, np.where(np.arange(len(rows)) < n, len(rows) / n, 0), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("n", "shapes"), [(20, [8, 8, 4]), (23, [8, 8, 8, 3]), (16, [8, 8]), (3, [3])])
+def test_blocks_are_whole_and_the_rest_is_a_batch_of_its_own(n, shapes):
+    """Blocks of four in batches of eight: what fills a batch is a whole block of weight 0."""
+    batches = list(full_batches(np.arange(n), np.arange(n), 8, block_size=4))
+    wanted = [8 if size == 4 else size for size in shapes]
+    assert [len(x) for x, _, _ in batches] == wanted
+    rows, _, weights = collected(batches)
+    np.testing.assert_allclose(np.bincount(rows, weights, minlength=n), sum(wanted) / n, rtol=1e-6)
+    whole = weights[: len(weights) - n % 4].reshape(-1, 4)
+    assert set(map(tuple, whole > 0)) <= {(True,) * 4, (False,) * 4}
+
+
 def test_weights_of_ones_own_and_sums():
     weights = np.arange(5.0)
     mean = collected(full_batches(np.arange(5), np.arange(5), 2, sample_weight=weights))[2]
@@ -77,6 +89,9 @@ def test_equal_weights_suffice():
         ({"y": np.arange(9)}, "same number of samples"),
         ({"x": np.arange(0), "y": np.arange(0)}, "at least one"),
         ({"sample_weight": np.ones(3)}, "same number of samples"),
+        ({"batch_size": 6, "block_size": 4}, "multiples of 4, such as batch_size=4"),
+        ({"batch_size": 8, "block_size": 4, "replicas": 2}, "cannot share the last 2 of 10 samples"),
+        ({"block_size": 0}, "block_size"),
         ({"replicas": 0}, "replicas"),
         ({"y": None}, "must be arrays"),
         ({"y": 1.0}, "must be arrays"),

@@ -108,7 +108,7 @@ def test_halving_promotes_as_its_rule_says(storage):
     assert oracle.get_best_trials()[0].hyperparameters.values["tuner/epochs"] == 32
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "line"])
 def test_a_search_ends_when_it_has_tried_all_there_is_and_not_before(tmp_path, sampler):
     hp = keras_tuner.HyperParameters()
     hp.Choice("kind", ["a", "b"])
@@ -119,6 +119,20 @@ def test_a_search_ends_when_it_has_tried_all_there_is_and_not_before(tmp_path, s
     while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
         finish(oracle, trial, len(oracle.trials) / 20)
     assert len({json.dumps(each.hyperparameters.values) for each in oracle.trials.values()}) == 2 * (1 + 4)
+
+
+@pytest.mark.parametrize(("top", "fails_from"), [(0.013, 2.0), (0.4, 0.45), (0.001, 0.002), (1.0, 2.0)])
+def test_a_line_is_searched_around_its_best(tmp_path, top, fails_from):
+    """Nine trials over three powers of ten: within a factor of 1.4 of the best rate, beside a cliff and at the ends."""
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 1e-3, 1.0, sampling="log")
+    oracle = oracle_of(f"sqlite:///{tmp_path / 'db'}", 9, hyperparameters=hp, sampler="line")
+    while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
+        rate = trial.hyperparameters.values["rate"]
+        trial.is_unfit = rate > fails_from
+        finish(oracle, trial, -abs(math.log(rate / top)), "FAILED" if trial.is_unfit else "COMPLETED")
+    best = oracle.get_best_trials()[0].hyperparameters.values["rate"]
+    assert top / 1.4 <= best <= top * 1.4
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "bayesian"])

@@ -1,0 +1,1 @@
+"""Optimizers compared: who, for how much, and what of a difference is noise. Nothing here imports Keras."""

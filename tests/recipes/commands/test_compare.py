@@ -1,0 +1,132 @@
+"""`compare`: equal budgets, a learning rate for each, and what of the differences is noise."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+from recipes import linear_regression
+from recipes.__main__ import main
+
+LINE = ("linear_regression", "--strategy", "cpu")
+EPOCHS = 12
+
+
+def compared(capsys, directory, *options, recipe=LINE):
+    status = main(["compare", *recipe, "--run-dir", str(directory), *options])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def table(directory):
+    with open(directory / "comparison.csv", newline="") as file:
+        return {row["contender"]: row for row in csv.DictReader(file)}
+
+
+def distance_after(rate, momentum, seed):
+    """How far full-batch descent is from the normal equations after `EPOCHS` updates, in NumPy."""
+    samples = linear_regression.load(linear_regression.Settings(seed=seed))
+    a = np.hstack([samples.x, np.ones_like(samples.x)])
+    best = np.linalg.solve(a.T @ a, a.T @ samples.y)
+    w, velocity = np.zeros((2, 1)), np.zeros((2, 1))
+    for _ in range(EPOCHS):
+        velocity = momentum * velocity - rate * 2 / len(a) * a.T @ (a @ w - samples.y)
+        w = w + velocity
+    return np.abs(w - best).max()
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory):
+    """A comparison of descent, twice, and of momentum, on a quadratic."""
+    directory = tmp_path_factory.mktemp("compare") / "line"
+    options = ["--optimizers", "one:=batch_gd,two:=batch_gd,heavy:=batch_gd@momentum=0.5", "--trials", "12"]
+    budget = ["--budget", f"epochs={EPOCHS}", "--seeds", "3"]
+    assert main(["compare", *LINE, "--run-dir", str(directory), *options, *budget]) == 0
+    return directory, [*options, *budget]
+
+
+def test_the_best_rate_of_descent_on_a_quadratic_is_found(line):
+    """That of SciPy, of the distance in NumPy."""
+    directory, _ = line
+    best = minimize_scalar(lambda rate: distance_after(rate, 0.0, seed=0), bounds=(0.1, 2.0), method="bounded").x
+    assert float(table(directory)["one"]["learning_rate"]) == pytest.approx(best, rel=0.05)
+
+
+@pytest.mark.parametrize(("label", "momentum"), [("one", 0.0), ("heavy", 0.5)])
+def test_the_distance_is_near_that_of_the_best_rate_of_four_hundred(line, label, momentum):
+    """With momentum the distance after twelve updates has several valleys."""
+    directory, _ = line
+    rate = float(table(directory)[label]["learning_rate"])
+    best = min(distance_after(each, momentum, seed=0) for each in np.geomspace(0.05, 2.5, 400))
+    assert distance_after(rate, momentum, seed=0) < 3 * best
+
+
+def test_two_copies_are_within_noise_and_momentum_is_not(line):
+    directory, _ = line
+    found = json.loads((directory / "result.json").read_text())
+    differences = {(each["a"], each["b"]): each for each in found["differences"]}
+    copies = differences.get(("one", "two")) or differences["two", "one"]
+    assert (copies["difference"], copies["within_noise"]) == (0.0, True)
+    assert table(directory)["one"]["mean"] == table(directory)["two"]["mean"]
+
+
+def test_scores_are_those_of_the_runs_and_of_seeds_that_no_search_has_seen(line):
+    directory, _ = line
+    with open(directory / "seeds.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["contender"] == "one"]
+    assert [row["seed"] for row in rows] == ["1", "2", "3"]
+    for row in rows:
+        expected = distance_after(float(row["learning_rate"]), 0.0, int(row["seed"]))
+        assert float(row["score"]) == pytest.approx(expected, rel=1e-5)
+        assert (row["epochs"], row["updates"], row["images"]) == ("12", "12", "1200")
+        assert float(row["seconds"]) > 0
+        assert float(row["peak_mib"]) > 0
+
+
+def test_a_comparison_that_is_done_is_told_again_at_once(line, capsys):
+    directory, options = line
+    before = {path: path.stat().st_mtime_ns for path in directory.glob("*/seed-*/result.json")}
+    status, out, error = compared(capsys, directory, *options)
+    assert status == 0, error
+    assert {path: path.stat().st_mtime_ns for path in directory.glob("*/seed-*/result.json")} == before
+    assert "Within noise of each other" in out
+    assert "one: two" in out
+
+
+def test_images_in_mini_batches_and_full_batches_within_so_many_updates(tmp_path, capsys):
+    """A net on the digits: budgets by updates, clipping counted, cost to a target, the picture."""
+    recipe = ("cifar10_cnn", "--data", "digits", "--train-images", "96", "--batch-size", "32", "--strategy", "cpu")
+    options = ["--optimizers", "batch_gd,adam", "--clippings", "by_global_norm:0.01", "--budget", "updates=6"]
+    status, out, error = compared(
+        capsys, tmp_path, *options, "--seeds", "2", "--trials", "2", "--target", "0.0", recipe=recipe
+    )
+    assert status == 0, error
+    rows = table(tmp_path)
+    full, mini = rows["batch_gd by_global_norm:0.01"], rows["adam by_global_norm:0.01"]
+    assert (full["epochs"], full["updates"]) == ("6", "6")
+    assert (mini["epochs"], mini["updates"]) == ("2", "6")
+    assert full["images"] == "576"
+    assert float(full["clipped_share"]) == 1.0
+    assert float(full["epochs_to_target"]) == 1
+    assert (tmp_path / "comparison.png").stat().st_size > 10_000
+    assert "seconds to 0" in out
+
+
+WRONG = {
+    ("--optimizers", "adam", "--budget", "hours=3"): "--budget: no budget 'hours'",
+    ("--optimizers", "adan"): "did you mean adam",
+    ("--optimizers", "adam@momentum=0.9"): "adam@momentum=0.9: --momentum: adam has no momentum",
+    ("--optimizers", "adam", "--seeds", "0"): "--seeds must lie in 1 to 1024",
+    (): "nothing to compare",
+}
+
+
+@pytest.mark.parametrize("options", WRONG)
+def test_mistakes_are_told_in_one_line_and_write_nothing(tmp_path, capsys, options):
+    status, _, error = compared(capsys, tmp_path / "comparison", *options)
+    assert status == 2
+    assert WRONG[options] in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,112 @@
+"""Full batches in blocks, as in Geiping et al.: what a block is part of, and what it is not."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from recipes import cifar10_cnn
+from recipes.data import load
+from recipes.errors import CommandError
+from recipes.run import Run
+from recipes.settings import resolve
+
+ROWS = {  # rows of the paper's table: learning rate, clipping, regulariser, block
+    "fb": (0.1, "none", 0.0, 128),
+    "fb_long": (0.4, "none", 0.0, 128),
+    "fb_clip": (0.4, "by_global_norm:0.25", 0.0, 128),
+    "fb_reg": (0.8, "by_global_norm:0.25", 0.5, 128),
+    "fb_strong": (0.8, "by_global_norm:0.25", 0.5, 32),
+}
+TINY = {"variant": "resnet18", "width": 8, "train_images": 70, "epochs": 2, "schedule": "constant", "block_size": 16}
+TINY["activation"] = "gelu"  # a kink of ReLU makes much of rounding
+
+
+@pytest.fixture(scope="module")
+def images():
+    return load("digits", train_images=70, validation_split=0.02, seed=0)
+
+
+def trained(tmp_path, images, **given):
+    """`(rows of metrics.csv, weights)` of a short training."""
+    settings = resolve(cifar10_cnn, {**TINY, "learning_rate": 0.05, **given}, "fb_strong")
+    with Run("cifar10_cnn", settings, tmp_path / "run") as run:
+        run.begin(images.about())
+        model, _ = cifar10_cnn.fit(settings, run, images, verbose=0)
+        with open(run.directory / "metrics.csv", newline="") as file:
+            return list(csv.DictReader(file)), [np.array(w) for w in model.get_weights()]
+
+
+@pytest.mark.parametrize("preset", ROWS)
+def test_presets_are_the_rows_of_the_paper(preset):
+    settings = resolve(cifar10_cnn, {"variant": "resnet18"}, preset)
+    found = (settings.learning_rate, settings.clipping, settings.gradient_regularizer, settings.block_size)
+    assert found == ROWS[preset]
+    assert (settings.steps, settings.momentum) == ("epoch", None)
+    assert (settings.weight_decay, settings.weight_decay_mode) == (0.0005, "coupled")
+
+
+@pytest.mark.parametrize(("update", "rate"), [(0, 0.0), (200, 0.4), (400, 0.8), (3000, 0.8 * 0.273)])
+def test_the_schedule_rises_over_400_updates_and_is_cut_at_3000_of_a_longer_cosine(update, rate):
+    settings = resolve(cifar10_cnn, {"variant": "resnet18", "width": 8}, "fb_strong")
+    images = load("digits", train_images=70)
+    schedule = cifar10_cnn.build_model(settings, images).optimizer._learning_rate
+    assert float(schedule(update)) == pytest.approx(rate, rel=2e-3, abs=1e-7)
+
+
+@pytest.mark.parametrize("given", [{}, {"gradient_regularizer": 0.0, "sharpness_aware": 0.05}])
+def test_any_multiple_of_the_block_gives_the_same_run(tmp_path, images, given):
+    """Weights, statistics and logs, in batches of one block and of three, which four blocks do not fill."""
+    (one, weights), (other, same) = (
+        trained(tmp_path / str(size), images, batch_size=size, **given) for size in (16, 48)
+    )
+    for a, b in zip(weights, same, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    for a, b in zip(one, other, strict=True):
+        for name in ("loss", "gradient_norm"):
+            assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-5)
+
+
+def test_a_smaller_last_block_is_trained_on_if_asked_for(tmp_path, images):
+    assert cifar10_cnn._trained_on(resolve(cifar10_cnn, TINY, "fb_strong"), images)[0].shape[0] == 64
+    drop, _ = trained(tmp_path / "drop", images, batch_size=32)
+    smaller, _ = trained(tmp_path / "smaller", images, batch_size=32, remainder="smaller")
+    assert drop[0]["loss"] != smaller[0]["loss"]
+    assert len(smaller) == 2
+
+
+def test_group_normalisation_needs_no_blocks(tmp_path, images):
+    given = {"normalization": "group", "block_size": None, "gradient_regularizer": 0.0}
+    (one, weights), (_, same) = (trained(tmp_path / str(size), images, batch_size=size, **given) for size in (23, 70))
+    assert len(one) == 2
+    for a, b in zip(weights, same, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_network_has_the_parameters_of_resnet18():
+    from recipes.models import resnet18
+
+    trainable = sum(np.prod(w.shape) for w in resnet18((32, 32, 3), 10).trainable_weights)
+    assert trainable == 11_173_962  # torch's, of 3×3 at the stem
+
+
+WRONG = [
+    ({"block_size": 32, "batch_size": 48}, "multiple of --block-size 32, such as 32"),
+    ({"block_size": 0}, "--block-size"),
+    ({"gradient_regularizer": 0.5, "sharpness_aware": 0.1}, "give one of them"),
+    ({"gradient_regularizer": -1.0}, "--gradient-regularizer must be"),
+    ({"variant": "resnet18", "width": 12}, "--width must be a multiple of 8"),
+    ({"normalization": "layer"}, "no normalization 'layer'"),
+    ({"remainder": "none"}, "no remainder 'none'"),
+    ({"gradient_regularizer_method": "guess"}, "no gradient regularizer method 'guess'"),
+    (
+        {"block_size": 32, "batch_size": 32, "remainder": "smaller", "gradient_accumulation_steps": "1"},
+        "--remainder smaller is of full batches",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), WRONG)
+def test_what_cannot_be_is_refused(given, said):
+    with pytest.raises(CommandError, match=said):
+        cifar10_cnn.Settings(**given)
