@@ -4,7 +4,10 @@ BIN = $(VENV)/bin
 # JAX and torch, without TensorFlow
 OTHERS = .venv-others
 
-.PHONY: run test lint bench bench-cifar bench-search exactness
+# what `make compare` sets beside descent, in mini-batches
+OPTIMIZERS = momentum@gradient_accumulation_steps=1,nesterov@gradient_accumulation_steps=1,adagrad,rmsprop,adam,muon@gradient_accumulation_steps=1,sign_momentum@gradient_accumulation_steps=1
+
+.PHONY: run test lint bench bench-cifar bench-search compare exactness
 
 run: $(VENV)/ready  ## train a CNN on the whole training set behind every update
 	$(BIN)/python -m recipes train cifar10_cnn --data digits
@@ -34,6 +37,10 @@ bench-search: $(VENV)/ready-bench  ## searches: what a trial costs, and algorith
 	$(BIN)/python -m benchmarks.tuning_replay
 	$(BIN)/python -m benchmarks.tuning_check digits
 	$(BIN)/python -m benchmarks.search_kills  # as root, with PostgreSQL
+
+compare: $(VENV)/ready  ## optimizers side by side on the digits, each for ten seconds of training; half an hour
+	$(BIN)/python -m recipes compare cifar10_cnn --run-dir runs/compare --budget seconds=8 --trials 6 --seeds 3 --optimizers \
+	"batch:=batch_gd@momentum=0.0,mini_batch:=sgd@momentum=0.0,stochastic:=sgd@momentum=0.0@batch_size=1,$(OPTIMIZERS)"
 
 exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on every backend
 	$(BIN)/python -m benchmarks.exactness $(OTHERS)/bin/python
