@@ -38,10 +38,10 @@ VARIANTS = {  # network: its preset
     "basic": "article",
     "fast": "fast",
     "resnet9": "resnet9",
-    "resnet18": "fb_strong",
+    "full_batch": "fb_strong",  # of which the network is resnet18
 }
 SPEED_RUN = ("fast", "resnet9")  # networks that leave out a smaller last batch
-NORMALIZED = (*SPEED_RUN, "resnet18")  # networks that take an activation and images normalised by their statistics
+NORMALIZED = (*SPEED_RUN, "full_batch")  # networks that take an activation and images normalised by their statistics
 _GEIPING = {  # what all rows of that paper have in common
     "optimizer": "nesterov:velocity=torch",
     "clipping": "none",
@@ -150,8 +150,8 @@ class Settings:
     data: str = option("digits", f"images to train on: {', '.join(ALL)}")
     variant: str = option("groupnorm", f"network: {', '.join(VARIANTS)}")
     activation: str = option("relu", f"of {' and '.join(NORMALIZED)}: {', '.join(ACTIVATIONS)}")
-    width: int = option(64, "channels of resnet18's first stage")
-    normalization: str = option("batch", "of resnet18: batch, over blocks where there are any, or group, of each image")
+    width: int = option(64, "channels of the first stage of full_batch")
+    normalization: str = option("batch", "of full_batch: batch, over blocks if there are any, or group, of each image")
     optimizer: str = option("batch_gd", "one of ours, in full batches, or of Keras: see list --optimizers")
     gradient_accumulation_steps: str = option(
         "auto",
@@ -369,13 +369,13 @@ def _network(settings, images):
 
     import recipes.models
 
-    make = getattr(recipes.models, settings.variant)
+    make = getattr(recipes.models, {"full_batch": "resnet18"}.get(settings.variant, settings.variant))
     regularizer = keras.regularizers.L1L2(settings.l1, settings.l2) if settings.l1 or settings.l2 else None
     x, classes = images.train[0], len(images.classes)
     if settings.variant not in NORMALIZED:
         return make(x.shape[1:], classes, regularizer)
     normalize = statistics(x)
-    own = {"width": settings.width, "normalization": settings.normalization} if settings.variant == "resnet18" else {}
+    own = {"width": settings.width, "normalization": settings.normalization} if settings.variant == "full_batch" else {}
     network = make(x.shape[1:], classes, regularizer, normalize=normalize, activation=settings.activation, **own)
     if settings.variant == "fast":
         mean, deviation = normalize
@@ -463,7 +463,7 @@ def blockwise(settings, images):
         found = [GradientRegularizer(settings.gradient_regularizer, method, block_size=size)]
     if settings.sharpness_aware:
         found = [SharpnessAware(settings.sharpness_aware, size)]
-    if settings.variant == "resnet18" and settings.normalization == "batch":
+    if settings.variant == "full_batch" and settings.normalization == "batch":
         x = _trained_on(settings, images)[0]
         found.append(RecomputeStatistics(x, min(size or settings.batch_size, len(x))))
     return found

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.edge_of_stability import sharpness_along
 from callbacks import Sharpness
 
 RNG = np.random.default_rng(0)
@@ -39,3 +40,11 @@ def test_it_is_looked_at_as_often_as_asked():
 def test_as_many_targets_as_samples_are_asked_for():
     with pytest.raises(ValueError, match="60 and 59 samples"):
         Sharpness(X, Y[1:])
+
+
+def test_it_rises_to_two_over_the_rate_and_stays_there():
+    """The edge of stability of Cohen et al., arXiv:2103.00065, on their polynomial."""
+    found = sharpness_along(rate=0.1, updates=2600)["sharpness"]
+    assert found[0] < 0.6 * 2 / 0.1
+    np.testing.assert_allclose(found[-8:], 2 / 0.1, rtol=0.12)
+    assert np.median(found[-8:]) == pytest.approx(2 / 0.1, rel=0.05)

@@ -18,7 +18,7 @@ ROWS = {  # rows of the paper's table: learning rate, clipping, regulariser, blo
     "fb_reg": (0.8, "by_global_norm:0.25", 0.5, 128),
     "fb_strong": (0.8, "by_global_norm:0.25", 0.5, 32),
 }
-TINY = {"variant": "resnet18", "width": 8, "train_images": 70, "epochs": 2, "schedule": "constant", "block_size": 16}
+TINY = {"variant": "full_batch", "width": 8, "train_images": 70, "epochs": 2, "schedule": "constant", "block_size": 16}
 TINY["activation"] = "gelu"  # a kink of ReLU makes much of rounding
 
 
@@ -39,7 +39,7 @@ def trained(tmp_path, images, **given):
 
 @pytest.mark.parametrize("preset", ROWS)
 def test_presets_are_the_rows_of_the_paper(preset):
-    settings = resolve(cifar10_cnn, {"variant": "resnet18"}, preset)
+    settings = resolve(cifar10_cnn, {"variant": "full_batch"}, preset)
     found = (settings.learning_rate, settings.clipping, settings.gradient_regularizer, settings.block_size)
     assert found == ROWS[preset]
     assert (settings.steps, settings.momentum) == ("epoch", None)
@@ -48,7 +48,7 @@ def test_presets_are_the_rows_of_the_paper(preset):
 
 @pytest.mark.parametrize(("update", "rate"), [(0, 0.0), (200, 0.4), (400, 0.8), (3000, 0.8 * 0.273)])
 def test_the_schedule_rises_over_400_updates_and_is_cut_at_3000_of_a_longer_cosine(update, rate):
-    settings = resolve(cifar10_cnn, {"variant": "resnet18", "width": 8}, "fb_strong")
+    settings = resolve(cifar10_cnn, {"variant": "full_batch", "width": 8}, "fb_strong")
     images = load("digits", train_images=70)
     schedule = cifar10_cnn.build_model(settings, images).optimizer._learning_rate
     assert float(schedule(update)) == pytest.approx(rate, rel=2e-3, abs=1e-7)
@@ -95,7 +95,7 @@ WRONG = [
     ({"block_size": 0}, "--block-size"),
     ({"gradient_regularizer": 0.5, "sharpness_aware": 0.1}, "give one of them"),
     ({"gradient_regularizer": -1.0}, "--gradient-regularizer must be"),
-    ({"variant": "resnet18", "width": 12}, "--width must be a multiple of 8"),
+    ({"variant": "full_batch", "width": 12}, "--width must be a multiple of 8"),
     ({"normalization": "layer"}, "no normalization 'layer'"),
     ({"remainder": "none"}, "no remainder 'none'"),
     ({"gradient_regularizer_method": "guess"}, "no gradient regularizer method 'guess'"),
