@@ -1,4 +1,3 @@
-import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -24,16 +23,10 @@ def pytest_ignore_collect(collection_path, config):
     return True if BACKEND != "tensorflow" and outside else None
 
 
-def pytest_collection_finish(session):
-    """What has been imported by now stays: every `clear_session` would look through it, a quarter of a second each."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def fresh_keras():
     """Each test starts from the same seed, dtype policy and names."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)  # a collection of garbage after each test took a third of all time
     keras.utils.set_random_seed(0)
     policy = keras.config.dtype_policy()
     yield

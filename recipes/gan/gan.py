@@ -1,0 +1,271 @@
+import keras
+import numpy as np
+from keras import ops
+
+from custom_optimizers.arguments import count, number_in
+from recipes.gan.diff_augment import DiffAugment
+from recipes.gan.losses import Hinge
+from recipes.gan.players import Players
+from recipes.gan.spectral_normalization import SpectralNormalization
+
+RAMP = 0.05  # half-life of the average, at most, as a share of the images seen
+LOGGED = ("discriminator_loss", "generator_loss", "penalty", "real_output", "fake_output")
+AT_ONCE = 256  # images generated at once
+
+
+@keras.saving.register_keras_serializable(package="recipes")
+class GAN(keras.Model):
+    """A generator and a discriminator that are trained against each other, and an average of the generator.
+
+    ```python
+    discriminator, `discriminator_steps` times, on real images of its own each time:
+        power method of all `SpectralNormalization`
+        loss.discriminator(D(T(x)), D(T(G(z)))) + penalty(D(T(.)), x, G(z))         # T: augmentation, drawn anew
+    generator:
+        loss.generator(D(T(x)), D(T(G(z))))                                         # x only where the loss compares
+    average, running statistics included:
+        half = min(half_life, 0.05 * images)                                        # images seen
+        average = G + (average - G) * 0.5 ** (batch / half)
+    ```
+
+    Both optimizers are built by `compile`, and files that Keras writes of the model (`.keras`, weights, checkpoints)
+    hold both, the average, the counts and the state of the noise. Images are `fit` as uint8 or as numbers in -1 to 1; a
+    batch of `fit` holds the images of all steps of the discriminator.
+
+    Args:
+        generator: `keras.Model` from noise `(batch, latent_size)`, and labels `(batch,)` if there are classes, to
+            images in -1 to 1.
+        discriminator: `keras.Model` from images, and labels, to `(batch, 1)`.
+        classes: int, number of classes; 0 for labels that are not looked at.
+        loss: of `recipes.gan.losses`.
+        penalty: of `recipes.gan.penalties`, or None.
+        augment: `DiffAugment`, or None.
+        discriminator_steps: int >= 1, for each of the generator.
+        half_life: float >= 0, of the average, in images; 0: the average is the generator.
+        seed: int, of all noise.
+
+    Raises:
+        ValueError: an argument is out of its range, or the networks do not go together.
+        RuntimeError: the backend is not TensorFlow.
+
+    References:
+        Goodfellow et al., Generative adversarial nets, 2014, arXiv:1406.2661.
+        Yazıcı et al., The unusual effectiveness of averaging in GAN training, 2019, arXiv:1806.04498.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from recipes.gan import GAN
+    >>> pixels = [keras.layers.Dense(12, "tanh"), keras.layers.Reshape((2, 2, 3))]
+    >>> generator = keras.Sequential([keras.Input((4,)), *pixels])
+    >>> discriminator = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten(), keras.layers.Dense(1)])
+    >>> gan = GAN(generator, discriminator)
+    >>> gan.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+    >>> images = np.zeros((16, 2, 2, 3), "uint8")
+    >>> history = gan.fit(images, np.zeros(16), batch_size=8, epochs=2, verbose=0)
+    >>> gan.generate(5).shape
+    (5, 2, 2, 3)
+    """
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        classes=0,
+        loss=None,
+        penalty=None,
+        augment=None,
+        discriminator_steps=1,
+        half_life=50_000.0,
+        seed=0,
+        **kwargs,
+    ):
+        if keras.backend.backend() != "tensorflow":
+            raise RuntimeError(f"GAN trains on TensorFlow. KERAS_BACKEND is '{keras.backend.backend()}'.")
+        super().__init__(**kwargs)
+        self.generator, self.discriminator = generator, discriminator
+        self.classes = count("GAN", "classes", classes, least=0)
+        self.adversarial_loss = Hinge() if loss is None else loss
+        self.penalty, self.augment = penalty, DiffAugment() if augment is None else augment
+        self.discriminator_steps = count("GAN", "discriminator_steps", discriminator_steps)
+        self.half_life = number_in("GAN", "half_life", half_life, least=0)
+        self.seed = seed
+        self.average = keras.models.clone_model(generator)
+        self.average.trainable = False
+        self.average.set_weights(generator.get_weights())
+        self.noise = keras.random.SeedGenerator(seed)
+        self.images_seen, self.steps_made = self._counter("images_seen"), self._counter("steps_made")
+        self._trackers = {name: keras.metrics.Mean(name) for name in LOGGED}
+        self._check_networks()
+        self.built = True
+
+    def _counter(self, name):
+        return self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False, name=name)
+
+    def _check_networks(self):
+        inputs = 2 if self.classes else 1
+        for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
+            if len(network.inputs) != inputs:
+                raise ValueError(f"GAN: `{name}` must have {inputs} inputs with classes={self.classes}.")
+        made, taken = self.generator.output_shape, self.discriminator.inputs[0].shape
+        if tuple(made[1:]) != tuple(taken[1:]):
+            raise ValueError(f"GAN: the generator makes {made[1:]}, and the discriminator takes {taken[1:]}.")
+
+    @property
+    def latent_size(self):
+        return self.generator.inputs[0].shape[-1]
+
+    def compile(self, generator_optimizer, discriminator_optimizer, **kwargs):
+        """Build both optimizers; the other arguments are those of `keras.Model.compile`."""
+        super().compile(optimizer=None, **kwargs)
+        self.generator_optimizer = keras.optimizers.get(generator_optimizer)
+        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        self.optimizer = Players(self.generator_optimizer, self.discriminator_optimizer)
+
+    @property
+    def metrics(self):
+        return list(self._trackers.values())
+
+    def train_step(self, data):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x, y = as_numbers(x), None if y is None else ops.cast(ops.reshape(y, (-1,)), "int32")
+        count = ops.shape(x)[0] // self.discriminator_steps
+        for step in range(self.discriminator_steps):
+            part = slice(step * count, (step + 1) * count)
+            real, labels = x[part], y[part] if self.classes else None
+            self._train_discriminator(real, labels)
+        self._train_generator(real, labels)
+        self._average(ops.shape(x)[0])
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    def _train_discriminator(self, real, labels):
+        import tensorflow as tf
+
+        for layer in self.discriminator._flatten_layers():
+            if isinstance(layer, SpectralNormalization):
+                layer.update()
+        fake = ops.stop_gradient(self._generated(self.generator, ops.shape(real)[0], labels, training=True))
+        with tf.GradientTape() as tape:
+            outputs = self._judged(real, labels), self._judged(fake, labels)
+            loss = self.adversarial_loss.discriminator(*outputs)
+            penalty = self._penalty(real, fake, labels)
+            total = loss + penalty
+        variables = self.discriminator.trainable_variables
+        self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
+        self.steps_made.assign_add(1)
+        found = (loss, penalty, *map(ops.mean, outputs))
+        for name, value in zip(("discriminator_loss", "penalty", "real_output", "fake_output"), found, strict=True):
+            self._trackers[name].update_state(value)
+
+    def _penalty(self, real, fake, labels):
+        """The penalty of this step: 0 between those at which it is taken."""
+        if self.penalty is None:
+            return ops.zeros(())
+
+        def taken():
+            value = self.penalty(lambda x: self._judged(x, labels), real, fake, seed=self.noise)
+            return ops.cast(self.penalty.every * value, "float32")
+
+        if self.penalty.every == 1:
+            return taken()
+        return ops.cond(ops.equal(self.steps_made % self.penalty.every, 0), taken, lambda: ops.zeros(()))
+
+    def _train_generator(self, real, labels):
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            fake = self._generated(self.generator, ops.shape(real)[0], labels, training=True)
+            real_outputs = ops.stop_gradient(self._judged(real, labels)) if self.adversarial_loss.compares else None
+            loss = self.adversarial_loss.generator(real_outputs, self._judged(fake, labels))
+        variables = self.generator.trainable_variables
+        self.generator_optimizer.apply(tape.gradient(loss, variables), variables)
+        self._trackers["generator_loss"].update_state(loss)
+
+    def _generated(self, generator, count, labels, training):
+        z = keras.random.normal((count, self.latent_size), seed=self.noise)
+        return ops.cast(generator(self._inputs(z, labels), training=training), "float32")
+
+    def _judged(self, images, labels):
+        """The discriminator's outputs for augmented images, float32."""
+        images = self.augment(images, self.noise)
+        return ops.cast(self.discriminator(self._inputs(images, labels), training=True), "float32")
+
+    def _inputs(self, values, labels):
+        return [values, labels] if self.classes else values
+
+    def _average(self, batch):
+        self.images_seen.assign_add(ops.cast(batch, "int64"))
+        half = ops.minimum(self.half_life, RAMP * ops.cast(self.images_seen, "float32"))
+        kept = ops.where(half > 0, ops.power(0.5, ops.cast(batch, "float32") / ops.maximum(half, 1e-6)), 0.0)
+        for average, now in zip(self.average.weights, self.generator.weights, strict=True):
+            if "float" not in keras.backend.standardize_dtype(average.dtype):
+                average.assign(now)  # such as the state of a random seed
+            else:
+                average.assign(now + (average - now) * ops.cast(kept, average.dtype))
+
+    def call(self, inputs, training=False):
+        """Images of the average in -1 to 1, for noise, or noise and labels."""
+        return self.average(inputs, training=False)
+
+    def generate(self, count, labels=None, seed=0):
+        """Images of the average.
+
+        Args:
+            count: int >= 1.
+            labels: ints `(count,)` in 0 to classes - 1; by default each class in turn, if there are classes.
+            seed: int, of the noise: the same gives the same images, whatever was drawn in training.
+
+        Returns:
+            A uint8 array `(count, height, width, channels)`.
+        """
+        count = _count(count)
+        z = np.random.default_rng(seed).normal(size=(count, self.latent_size)).astype("float32")
+        if self.classes and labels is None:
+            labels = np.arange(count) % self.classes
+        found = []
+        for start in range(0, count, AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            inputs = self._inputs(z[part], None if labels is None else np.asarray(labels)[part].astype("int32"))
+            found.append(as_pixels(ops.convert_to_numpy(ops.cast(self(inputs), "float32"))))
+        return np.concatenate(found)
+
+    def get_config(self):
+        pieces = {"generator": self.generator, "discriminator": self.discriminator, "loss": self.adversarial_loss}
+        pieces |= {"penalty": self.penalty, "augment": self.augment}
+        numbers = ("classes", "discriminator_steps", "half_life", "seed")
+        return {
+            **{name: keras.saving.serialize_keras_object(piece) for name, piece in pieces.items()},
+            **{name: getattr(self, name) for name in numbers},
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        pieces = ("generator", "discriminator", "loss", "penalty", "augment")
+        made = {name: keras.saving.deserialize_keras_object(config[name], custom_objects) for name in pieces}
+        return cls(**{**config, **made})
+
+    def get_compile_config(self):
+        both = ("generator_optimizer", "discriminator_optimizer")
+        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in both}
+
+    def compile_from_config(self, config):
+        self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+
+def _count(value):
+    return count("generate", "count", value)
+
+
+def as_numbers(images):
+    """uint8 images as float32 in -1 to 1; others as they are."""
+    if keras.backend.standardize_dtype(images.dtype) == "uint8":
+        return ops.cast(images, "float32") / 127.5 - 1
+    return ops.cast(images, "float32")
+
+
+def as_pixels(images):
+    """Images in -1 to 1 as uint8, rounded."""
+    return np.clip(np.rint((images + 1) * 127.5), 0, 255).astype("uint8")

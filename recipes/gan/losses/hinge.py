@@ -1,0 +1,35 @@
+import keras
+from keras import ops
+
+from recipes.gan.piece import Piece
+
+
+@keras.saving.register_keras_serializable(package="recipes")
+class Hinge(Piece):
+    """The loss of a margin of 1.
+
+    ```python
+    discriminator = mean(relu(1 - real)) + mean(relu(1 + fake))
+    generator = -mean(fake)
+    ```
+
+    `real` and `fake` are the discriminator's outputs for real and generated images, `(batch, 1)`; the results scalars.
+
+    Reference:
+        Lim and Ye, Geometric GAN, 2017, arXiv:1705.02894.
+
+    Example:
+
+    >>> from keras import ops
+    >>> from recipes.gan.losses import Hinge
+    >>> float(Hinge().discriminator(ops.array([[2.0], [0.5]]), ops.array([[-3.0], [0.0]])))
+    0.75
+    """
+
+    compares = False  # whether the generator's loss looks at real images
+
+    def discriminator(self, real, fake):
+        return ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + fake))
+
+    def generator(self, real, fake):
+        return -ops.mean(fake)

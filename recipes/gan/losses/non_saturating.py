@@ -1,0 +1,36 @@
+import keras
+from keras import ops
+
+from recipes.gan.piece import Piece
+
+
+@keras.saving.register_keras_serializable(package="recipes")
+class NonSaturating(Piece):
+    """The cross-entropy of the first GANs, with their generator's loss that does not saturate.
+
+    ```python
+    discriminator = mean(softplus(-real)) + mean(softplus(fake))
+    generator = mean(softplus(-fake))
+    ```
+
+    `real` and `fake` are the discriminator's outputs for real and generated images, `(batch, 1)`, logits; the results
+    scalars.
+
+    Reference:
+        Goodfellow et al., Generative adversarial nets, 2014, arXiv:1406.2661.
+
+    Example:
+
+    >>> from keras import ops
+    >>> from recipes.gan.losses import NonSaturating
+    >>> round(float(NonSaturating().discriminator(ops.zeros((2, 1)), ops.zeros((2, 1)))), 4)  # 2 log 2
+    1.3863
+    """
+
+    compares = False
+
+    def discriminator(self, real, fake):
+        return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
+
+    def generator(self, real, fake):
+        return ops.mean(ops.softplus(-fake))

@@ -1,0 +1,35 @@
+import keras
+from keras import ops
+
+from recipes.gan.piece import Piece
+
+
+@keras.saving.register_keras_serializable(package="recipes")
+class Wasserstein(Piece):
+    """The difference of means, for a discriminator that a penalty or a normalisation keeps from growing steep.
+
+    ```python
+    discriminator = mean(fake) - mean(real)
+    generator = -mean(fake)
+    ```
+
+    `real` and `fake` are the discriminator's outputs for real and generated images, `(batch, 1)`; the results scalars.
+
+    Reference:
+        Arjovsky, Chintala and Bottou, Wasserstein GAN, 2017, arXiv:1701.07875.
+
+    Example:
+
+    >>> from keras import ops
+    >>> from recipes.gan.losses import Wasserstein
+    >>> float(Wasserstein().discriminator(ops.ones((2, 1)), ops.zeros((2, 1))))
+    -1.0
+    """
+
+    compares = False
+
+    def discriminator(self, real, fake):
+        return ops.mean(fake) - ops.mean(real)
+
+    def generator(self, real, fake):
+        return -ops.mean(fake)

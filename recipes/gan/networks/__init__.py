@@ -1,0 +1,1 @@
+"""Networks of GANs, a file for each kind: `generator` and `discriminator`."""
