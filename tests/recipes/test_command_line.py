@@ -43,7 +43,7 @@ WRONG = [
     (["train", "cifar10_cnn", "--optimizer", "bach_gd"], "did you mean batch_gd"),
     (["train", "cifar10_cnn", "--optimizer", "adam", "--momentum", "0.9"], "adam has no momentum"),
     (["train", "cifar10_cnn", "--data", "digit"], "did you mean digits?"),
-    (["train", "cifar10_cnn", "--variant", "batchnorm"], "there are: basic, fast, full_batch, groupnorm, resnet9"),
+    (["train", "cifar10_cnn", "--variant", "vgg"], "there are: basic, fast, full_batch, groupnorm, resnet9"),
     (["train", "cifar10_cnn", "--clipping", "by_norm"], "by_norm:1.0"),
     (["train", "cifar10_cnn", "--epochs", "many"], "--epochs"),
     (["train", "cifar10_cnn", "--epochs", "0"], "--epochs"),
