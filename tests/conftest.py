@@ -1,3 +1,4 @@
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,10 +24,18 @@ def pytest_ignore_collect(collection_path, config):
     return True if BACKEND != "tensorflow" and outside else None
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_collections():
+    """Garbage is collected once a file, and what is left is not looked through again: that took a third of all time."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def fresh_keras():
     """Each test starts from the same seed, dtype policy and names."""
-    keras.utils.clear_session(free_memory=False)  # a collection of garbage after each test took a third of all time
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     policy = keras.config.dtype_policy()
     yield

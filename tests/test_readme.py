@@ -141,44 +141,6 @@ def test_kills_left_no_trace():
     assert all(each["kills"] == 20 and each["identical"] for each in runs)
 
 
-TABLES = ("digits", "cifar10")
-
-
-def test_its_table_of_searches_is_that_of_the_results():
-    found = [result("tuning_replay")[name] for name in TABLES]
-    costs = [each["median_cost_to_reach_it"] for each in found]
-    ahead = [each["points_above_stock"]["0.33"] for each in found]
-    assert f"share of theirs: `hyperband` here | {' | '.join(share(c['ours']) for c in costs)} |" in README
-    others = (f"{share(c['stock'])}; {share(c['random'])}" for c in costs)
-    assert f"KerasTuner's own Hyperband; random search | {' | '.join(others)} |" in README
-    points = ("{:+.1f} ({:+.1f} to {:+.1f})".format(a["mean"], *a["interval"]) for a in ahead)
-    assert f"after a third of those epochs | {' | '.join(points)} |" in README
-    for each, cost, difference in zip(found, costs, ahead, strict=True):
-        assert (each["replays"], each["configurations"]) == (500, 40)
-        assert cost["ours"] <= 1 / 3
-        assert difference["interval"][0] > -0.5
-
-
-def share(cost):
-    return "never" if cost is None else f"{cost:.2f}"
-
-
-def test_its_figures_of_what_a_search_costs_are_those_of_the_results():
-    cost = result("tuning_cost")
-    ratio = cost["two_workers_beside_one"]["median"]
-    assert f"A trial costs {cost['median_seconds_beyond_fit']:.1f} s beyond its `fit`" in README
-    assert f"two workers on two cores train {ratio:.2f} × the trials an hour of one" in README
-    assert cost["median_seconds_beyond_fit"] < 1.5
-    assert ratio >= 1.7
-
-
-def test_a_real_search_was_its_replay():
-    check = result("tuning_check_digits")
-    assert check["same_trials_in_the_same_order"]
-    assert check["largest_difference_of_scores"] == 0
-    assert check["trials"] == check["trials_of_the_replay"]
-
-
 @pytest.mark.parametrize("where", ["sqlite", "postgresql", "outage"])
 def test_kills_of_searches_left_no_trace(where):
     found = result("search_kills")[where]

@@ -231,6 +231,18 @@ class GAN(keras.Model):
             found.append(as_pixels(ops.convert_to_numpy(ops.cast(self(inputs), "float32"))))
         return np.concatenate(found)
 
+    def save_own_variables(self, store):
+        for name, variable in self._own_variables().items():
+            store[name] = ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store):
+        for name, variable in self._own_variables().items():
+            variable.assign(store[name][()])
+
+    def _own_variables(self):
+        """What files hold of it besides networks and optimizers; Keras leaves out the states of random seeds."""
+        return {"images_seen": self.images_seen, "steps_made": self.steps_made, "noise": self.noise.state}
+
     def get_config(self):
         pieces = {"generator": self.generator, "discriminator": self.discriminator, "loss": self.adversarial_loss}
         pieces |= {"penalty": self.penalty, "augment": self.augment}

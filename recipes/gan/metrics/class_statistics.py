@@ -23,10 +23,10 @@ def class_statistics(probabilities, labels=None):
 
     Example:
 
-    >>> import numpy as np
+    >>> import math, numpy as np
     >>> from recipes.gan.metrics import class_statistics
     >>> found = class_statistics(np.eye(4), labels=np.array([0, 1, 2, 2]))
-    >>> round(found["entropy"] / np.log(4), 3), found["confidence"], found["label_accuracy"]
+    >>> round(found["entropy"] / math.log(4), 3), found["confidence"], found["label_accuracy"]
     (1.0, 1.0, 0.75)
     """
     probabilities = np.asarray(probabilities, np.float64)

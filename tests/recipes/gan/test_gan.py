@@ -71,7 +71,6 @@ def test_a_saved_model_goes_on_with_the_same_bits(tmp_path, options):
     fitted(gan)
     gan.save(tmp_path / "gan.keras")
     again = keras.saving.load_model(tmp_path / "gan.keras")
-    assert [v.path for v in again.optimizer.variables] == [v.path for v in gan.optimizer.variables]
     for _ in range(2):
         for saved, loaded in zip(state(gan), state(again), strict=True):
             np.testing.assert_array_equal(saved, loaded)
@@ -152,7 +151,7 @@ def test_it_learns_what_is_easy():
     gan = GAN(*networks(), half_life=500.0)
     gan.compile(keras.optimizers.Adam(0.01, 0.5), keras.optimizers.Adam(0.01, 0.5))
     images = np.full((512, SIDE, SIDE, 1), 192, "uint8")
-    gan.fit(images, np.zeros(512), batch_size=32, epochs=30, verbose=0)
+    gan.fit(images, np.zeros(512), batch_size=32, epochs=20, verbose=0)
     made_images = gan.generate(64).astype(float)
     assert abs(made_images.mean() - 192) < 20
     assert abs(made_images.mean(axis=0) - 192).max() < 50

@@ -10,11 +10,11 @@ from recipes.gan.networks import dcgan
 @pytest.mark.parametrize("classes", [0, 10])
 def test_images_of_any_size_that_is_a_power_of_two(shape, classes):
     make, judge = dcgan.generator(shape, 16, 4, classes), dcgan.discriminator(shape, 4, classes)
-    labels = [tf.constant([1, 2])] if classes else []
-    images = make([tf.random.normal((2, 16)), *labels])
+    noise, labels = tf.random.normal((2, 16)), tf.constant([1, 2])
+    images = make([noise, labels] if classes else noise)
     assert images.shape == (2, *shape)
     assert float(tf.reduce_max(tf.abs(images))) <= 1
-    assert judge([images, *labels]).shape == (2, 1)
+    assert judge([images, labels] if classes else images).shape == (2, 1)
 
 
 def test_the_parameters_of_the_widths_measured_on_digits():
