@@ -24,7 +24,7 @@ from custom_optimizers.clipping import ByGlobalNorm
 from recipes.data import full_batches
 from recipes.models import resnet18
 
-ROUNDS, UPDATES, IMAGES, BLOCK, WIDTH = 5, 3, 1024, 128, 16
+ROUNDS, UPDATES, IMAGES, BLOCK, WIDTH = 3, 3, 1024, 128, 16
 PASSES = "forward and backward passes"
 CONTENDERS = {  # callbacks of each
     "full batch": (),
@@ -89,11 +89,12 @@ def seconds_of_passes():
 
 def main():
     seconds = {name: [] for name in (PASSES, *CONTENDERS)}
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         seconds[PASSES].append(seconds_of_passes())
         for name, callbacks in CONTENDERS.items():
             seconds[name].append(seconds_of_fit(callbacks))
         keras.utils.clear_session()
+        print(f"round {number + 1}:", {name: round(each[-1], 3) for name, each in seconds.items()}, flush=True)
     found = {name: ratios(seconds, name, PASSES) for name in CONTENDERS}
     print(f"{PASSES}: {statistics.median(seconds[PASSES]):.2f} s for {IMAGES} images")
     for name, ratio in found.items():

@@ -141,6 +141,22 @@ def test_kills_left_no_trace():
     assert all(each["kills"] == 20 and each["identical"] for each in runs)
 
 
+def test_its_figures_of_what_a_search_costs_are_those_of_the_results():
+    cost = result("tuning_cost")
+    ratio = cost["two_workers_beside_one"]["median"]
+    assert f"A trial costs {cost['median_seconds_beyond_fit']:.1f} s beyond its `fit`" in README
+    assert f"two workers on two cores train {ratio:.2f} × the trials an hour of one" in README
+    assert cost["median_seconds_beyond_fit"] < 1.5
+    assert ratio >= 1.7
+
+
+def test_a_real_search_was_its_replay():
+    check = result("tuning_check_digits")
+    assert check["same_trials_in_the_same_order"]
+    assert check["largest_difference_of_scores"] == 0
+    assert check["trials"] == check["trials_of_the_replay"]
+
+
 @pytest.mark.parametrize("where", ["sqlite", "postgresql", "outage"])
 def test_kills_of_searches_left_no_trace(where):
     found = result("search_kills")[where]
