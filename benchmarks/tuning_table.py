@@ -15,7 +15,7 @@ written when they are there, and what is there is not trained again, so that it 
     python -m benchmarks.tuning_table digits                       # an hour on two cores
     python -m benchmarks.tuning_table cifar10 --data-dir DIR       # 8,000 images and 2,000 to score by, an hour
 
-`cifar10_overfit` is `cifar10` without augmentation: 16 epochs overfit there, and four are often as good.
+`cifar10_overfit` is `cifar10` without augmentation.
 """
 
 import argparse

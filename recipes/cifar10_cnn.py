@@ -38,8 +38,9 @@ VARIANTS = {  # network: its preset
     "basic": "article",
     "fast": "fast",
     "resnet9": "resnet9",
-    "full_batch": "fb_strong",  # of which the network is resnet18
+    "full_batch": "fb_strong",
 }
+NETWORKS = {"full_batch": "resnet18"}  # of `recipes.models`, where a variant is not named after its own
 SPEED_RUN = ("fast", "resnet9")  # networks that leave out a smaller last batch
 NORMALIZED = (*SPEED_RUN, "full_batch")  # networks that take an activation and images normalised by their statistics
 _GEIPING = {  # what all rows of that paper have in common
@@ -369,7 +370,7 @@ def _network(settings, images):
 
     import recipes.models
 
-    make = getattr(recipes.models, {"full_batch": "resnet18"}.get(settings.variant, settings.variant))
+    make = getattr(recipes.models, NETWORKS.get(settings.variant, settings.variant))
     regularizer = keras.regularizers.L1L2(settings.l1, settings.l2) if settings.l1 or settings.l2 else None
     x, classes = images.train[0], len(images.classes)
     if settings.variant not in NORMALIZED:
