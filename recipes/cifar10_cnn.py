@@ -552,13 +552,24 @@ def batches(settings, images, full):
 
 
 def _trained_on(settings, images):
-    """The training part, without what is behind the last whole block if that is to be dropped."""
+    """The training part, without what is behind the last whole block if that is to be dropped.
+
+    Blocks are made of images in a random order that stays: sets that come class by class would give blocks of one
+    class, whose statistics tell the class.
+    """
+    import numpy as np
+
     x, y = images.train
-    size = settings.block_size
-    if size is None or settings.remainder == "smaller" or len(x) < size:
+    if settings.variant != "full_batch" and settings.block_size is None:
         return x, y
-    whole = len(x) // size * size
-    return x[:whole], y[:whole]
+    rows = np.random.default_rng([settings.seed, 2]).permutation(len(x))[: _count(settings, images)]
+    return x[rows], y[rows]
+
+
+def _count(settings, images):
+    """How many images are trained on."""
+    n, size = len(images.train[0]), settings.block_size
+    return n if size is None or settings.remainder == "smaller" or n < size else n // size * size
 
 
 def _samples(settings, images, part):
@@ -577,7 +588,7 @@ def updates(settings, images):
 
 def _batches(settings, images):
     """Number of batches of an epoch."""
-    n = len(_trained_on(settings, images)[0])
+    n = _count(settings, images)
     return n // settings.batch_size if _drops_remainder(settings, images) else -(-n // settings.batch_size)
 
 

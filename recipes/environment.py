@@ -43,6 +43,10 @@ def _devices(backend):
         import torch
 
         return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] or ["cpu"]
+    if backend == "jax":  # whose keras.distribution has numbers only
+        import jax
+
+        return [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()]
     import keras
 
     return list(keras.distribution.list_devices())

@@ -54,6 +54,17 @@ def test_the_schedule_rises_over_400_updates_and_is_cut_at_3000_of_a_longer_cosi
     assert float(schedule(update)) == pytest.approx(rate, rel=2e-3, abs=1e-7)
 
 
+def test_blocks_of_a_set_that_comes_class_by_class_have_many_classes(images):
+    x, y = images.train
+    order = np.argsort(y, kind="stable")
+    by_class = images._replace(train=(x[order], y[order]))
+    settings = resolve(cifar10_cnn, TINY, "fb_strong")
+    first, again = (list(cifar10_cnn.batches(settings, by_class, True)) for _ in range(2))
+    labels = np.concatenate([np.asarray(targets).reshape(-1, 16) for _, targets, _ in first])[: len(y) // 16]
+    assert min(len(set(block)) for block in labels) >= 5
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
+
+
 @pytest.mark.parametrize("given", [{}, {"gradient_regularizer": 0.0, "sharpness_aware": 0.05}])
 def test_any_multiple_of_the_block_gives_the_same_run(tmp_path, images, given):
     """Weights, statistics and logs, in batches of one block and of three, which four blocks do not fill."""
