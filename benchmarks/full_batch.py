@@ -6,7 +6,8 @@ The study `small` fits a processor: 1,024 images, width 8, three seeds. `all` ha
 seed, for a GPU, and leaves out `fb_strong`: its blocks of 32, one after another, leave a large GPU idle.
 
 Each training is a run directory that goes on where it was interrupted. After each, all that are finished are written to
-benchmarks/results/full_batch_STUDY.json.
+benchmarks/results/full_batch_STUDY.json, and what is there is not trained again: rows may come from several machines,
+and say which.
 
     python -m benchmarks.full_batch small --data cifar10 --data-dir DIR      # two hours on two cores
     KERAS_BACKEND=jax python -m benchmarks.full_batch all --data folder:DIR --workers 2
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import threading
 
-from benchmarks.record import write
+from benchmarks.record import read, write
 from recipes.tables import table
 from recipes.tuning.processes import cores_of
 
@@ -36,6 +37,7 @@ STUDIES = {  # presets, seeds, settings of all, of those in full batches
     "small": (tuple(PRESETS), 3, ("--train-images=1024", "--width=8"), ()),
     "all": (tuple(PRESETS)[:-1], 1, ("--width=32", "--dtype=mixed_bfloat16"), ("--batch-size=4992",)),  # 39 blocks
 }
+MEASURED = ("updates", "train_accuracy", "train_loss", "test_accuracy", "test_loss", "minutes")
 
 
 class Study:
@@ -44,20 +46,23 @@ class Study:
     def __init__(self, name, source, directory, workers):
         self.name, self.source, self.directory = name, source, directory
         self.presets, self.seeds, self.common, self.full = STUDIES[name]
-        self.workers, self.cores, self.rows, self.lock = workers, queue.SimpleQueue(), [], threading.Lock()
+        self.cores, self.lock = queue.SimpleQueue(), threading.Lock()
+        self.rows = read(f"full_batch_{name}").get("rows", [])
         for cores in cores_of(workers):
             self.cores.put(cores)
 
     def jobs(self):
-        """What is to be trained, a seed after the other, long trainings first."""
-        return [(preset, seed) for seed in range(self.seeds) for preset in reversed(self.presets)]
+        """What is still to be trained, a seed after the other, long trainings first."""
+        jobs = [(preset, seed) for seed in range(self.seeds) for preset in reversed(self.presets)]
+        done = [(row["preset"], row["seed"]) for row in self.rows]
+        return [job for job in jobs if job not in done]
 
     def options(self, preset):
         full = () if preset == "sgd" else self.full
         return [*COMMON, *self.common, *full, *PRESETS[preset], f"--preset={preset}"]
 
     def train(self, job):
-        """Train, or take what has been trained; keep all rows there are."""
+        """Train, or take what has been trained; write all rows there are."""
         preset, seed = job
         directory, cores = self.directory / f"{preset}-{seed}", self.cores.get()
         options = [*self.options(preset), *self.source, f"--seed={seed}", f"--run-dir={directory}"]
@@ -73,16 +78,13 @@ class Study:
             print(
                 "{preset} {seed}: {test_accuracy:.1%} after {minutes:.1f} minutes".format(**self.rows[-1]), flush=True
             )
-            self.write(json.loads((directory / "environment.json").read_text())["starts"][-1]["devices"])
+            self.write()
 
-    def write(self, devices):
+    def write(self):
         rows = sorted(self.rows, key=lambda row: (self.presets.index(row["preset"]), row["seed"]))
         settings = {preset: " ".join(self.options(preset)) for preset in self.presets}
         means = middle(self.presets, rows)
-        write(
-            f"full_batch_{self.name}",
-            {"devices": devices, "at_once": self.workers, "settings": settings, "means": means, "rows": rows},
-        )
+        write(f"full_batch_{self.name}", {"settings": settings, "means": means, "rows": rows})
 
 
 def row(preset, seed, directory):
@@ -90,9 +92,11 @@ def row(preset, seed, directory):
     result = json.loads((directory / "result.json").read_text())
     with open(directory / "metrics.csv", newline="") as file:
         last = list(csv.DictReader(file))[-1]
+    start = json.loads((directory / "environment.json").read_text())["starts"][-1]
     return {
         "preset": preset,
         "seed": seed,
+        "on": f"{start['backend']}, {', '.join(start['devices'])}",
         "updates": result["updates"],
         "train_accuracy": float(last["accuracy"]),
         "train_loss": float(last["loss"]),
@@ -109,7 +113,7 @@ def middle(presets, rows):
         mine = [row for row in rows if row["preset"] == preset]
         if mine:
             accuracies = [row["test_accuracy"] for row in mine]
-            means = {name: statistics.mean(row[name] for row in mine) for name in list(rows[0])[2:]}
+            means = {name: statistics.mean(row[name] for row in mine) for name in MEASURED}
             deviation = statistics.stdev(accuracies) if len(mine) > 1 else None
             found.append({"preset": preset, "n": len(mine), **means, "test_accuracy_deviation": deviation})
     return found

@@ -1,14 +1,15 @@
 """What an update of a full batch in blocks costs beside its forward and backward passes, with regularisers and without.
 
-The network of `cifar10_cnn --variant full_batch` at width 16, 1,024 random images, micro-batches and blocks of 128, one
-process. Each contender is a `fit` of a few updates, of which the first is left out; all take turns in each round, and
-ratios are taken within a round. Forward and backward passes are those of the same micro-batches, gradients thrown away.
+The network of `cifar10_cnn --variant full_batch` at width 16, 512 random images, micro-batches and blocks of 128, one
+process. Each contender is one `fit`, and the passes of the same micro-batches, gradients thrown away, are a loop; the
+two take turns, an update each, and every ratio is of two updates one right after the other.
 
-    python -m benchmarks.full_batch_cost        # ten minutes on two cores
+    python -m benchmarks.full_batch_cost        # four minutes on two cores
 """
 
 import os
 import statistics
+import threading
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -24,7 +25,7 @@ from custom_optimizers.clipping import ByGlobalNorm
 from recipes.data import full_batches
 from recipes.models import resnet18
 
-ROUNDS, UPDATES, IMAGES, BLOCK, WIDTH = 3, 3, 1024, 128, 16
+UPDATES, IMAGES, BLOCK, WIDTH = 20, 512, 128, 16
 PASSES = "forward and backward passes"
 CONTENDERS = {  # callbacks of each
     "full batch": (),
@@ -35,17 +36,26 @@ CONTENDERS = {  # callbacks of each
 }
 
 
-class Clock(keras.callbacks.Callback):
-    """Seconds of each epoch."""
+class Turns(keras.callbacks.Callback):
+    """Seconds of each epoch of a `fit` in a thread of its own, which works only while it is its turn.
 
-    def on_train_begin(self, logs=None):
+    Args:
+        mine, other: `threading.Event`, set while it is the turn of this one, and of the other.
+    """
+
+    def __init__(self, mine, other):
+        super().__init__()
+        self._mine, self._other = mine, other
         self.seconds = []
 
     def on_epoch_begin(self, epoch, logs=None):
+        self._mine.wait()
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         self.seconds.append(time.perf_counter() - self._start)
+        self._mine.clear()
+        self._other.set()
 
 
 def model_and_batches():
@@ -59,16 +69,14 @@ def model_and_batches():
     return model, full_batches(x, rng.integers(0, 10, IMAGES), BLOCK, block_size=BLOCK)
 
 
-def seconds_of_fit(callbacks):
-    """Seconds of an update, the median of those of one fit."""
+def fit(callbacks, turns):
     model, batches = model_and_batches()
-    clock = Clock()
-    model.fit(batches, epochs=1 + UPDATES, verbose=0, shuffle=False, callbacks=[FullBatch(), *callbacks, clock])
-    return statistics.median(clock.seconds[1:])
+    callbacks = [FullBatch(), *callbacks, turns]
+    return lambda: model.fit(batches, epochs=1 + UPDATES, verbose=0, shuffle=False, callbacks=callbacks)
 
 
-def seconds_of_passes():
-    """Seconds of the forward and backward passes of an update."""
+def passes(turns):
+    """The forward and backward passes of as many updates."""
     model, batches = model_and_batches()
 
     @tf.function
@@ -77,30 +85,42 @@ def seconds_of_passes():
             value = model.loss(y, model(x, training=True))
         return value, tape.gradient(value, model.trainable_variables)
 
-    seconds = []
-    for _ in range(1 + UPDATES):
-        start = time.perf_counter()
-        for x, y, _weight in batches:
-            value, _gradients = step(x, y)
-        value.numpy()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
+    def run():
+        for epoch in range(1 + UPDATES):
+            turns.on_epoch_begin(epoch)
+            for x, y, _weight in batches:
+                value, _gradients = step(x, y)
+            value.numpy()
+            turns.on_epoch_end(epoch)
+
+    return run
+
+
+def beside_passes(callbacks):
+    """Seconds of the updates of a contender and of their passes, without the first, which is compiled."""
+    events = threading.Event(), threading.Event()
+    one, other = Turns(*events), Turns(*events[::-1])
+    threads = [threading.Thread(target=work) for work in (passes(one), fit(callbacks, other))]
+    events[0].set()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {PASSES: one.seconds[1:], "update": other.seconds[1:]}
 
 
 def main():
-    seconds = {name: [] for name in (PASSES, *CONTENDERS)}
-    for number in range(ROUNDS):
-        seconds[PASSES].append(seconds_of_passes())
-        for name, callbacks in CONTENDERS.items():
-            seconds[name].append(seconds_of_fit(callbacks))
+    found = {}
+    for name, callbacks in CONTENDERS.items():
+        seconds = beside_passes(callbacks)
+        found[name] = {
+            "ratio": ratios(seconds, "update", PASSES),
+            "seconds_of_passes": statistics.median(seconds[PASSES]),
+        }
         keras.utils.clear_session()
-        print(f"round {number + 1}:", {name: round(each[-1], 3) for name, each in seconds.items()}, flush=True)
-    found = {name: ratios(seconds, name, PASSES) for name in CONTENDERS}
-    print(f"{PASSES}: {statistics.median(seconds[PASSES]):.2f} s for {IMAGES} images")
-    for name, ratio in found.items():
-        print("  {:28} {median:8.3f} x   ({min:.3f} to {max:.3f})".format(name, **ratio))
-    settings = {"images": IMAGES, "block": BLOCK, "width": WIDTH, "rounds": ROUNDS}
-    write("full_batch_cost", {**settings, "seconds_of_passes": statistics.median(seconds[PASSES]), "ratios": found})
+        print("{:28} {median:8.3f} x   ({min:.3f} to {max:.3f})".format(name, **found[name]["ratio"]), flush=True)
+    settings = {"images": IMAGES, "block": BLOCK, "width": WIDTH, "updates": UPDATES}
+    write("full_batch_cost", {**settings, "contenders": found})
 
 
 if __name__ == "__main__":

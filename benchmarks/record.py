@@ -18,6 +18,12 @@ def write(name, result):
     print(f"\nWritten to {path.relative_to(DIRECTORY.parent.parent)}")
 
 
+def read(name):
+    """What results/NAME.json has; nothing if it is not there."""
+    path = DIRECTORY / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def ratios(seconds, above, below):
     """Minimum, median and maximum over the rounds."""
     each = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
