@@ -17,7 +17,8 @@ from recipes.strategies import STRATEGIES
 from recipes.tuning.search import TUNERS
 from recipes.tuning.space import SEARCHED, usual_space
 
-RECIPES = ("cifar10_cnn", "linear_regression")
+RECIPES = ("cifar10_cnn", "cifar10_gan", "linear_regression")
+SEARCHED_RECIPES = ("cifar10_cnn", "linear_regression")  # whose settings `tune` and `compare` take
 
 
 def parse(arguments):
@@ -42,6 +43,7 @@ def parse(arguments):
     _add_compare(commands)
     _add_evaluate(commands)
     _add_predict(commands)
+    _add_generate(commands)
     _add_export(commands)
     _add_prepare(commands)
     return parser.parse_args(arguments)
@@ -101,7 +103,7 @@ def _add_train(commands):
 def _add_tune(commands):
     tune = _add(commands, "tune", _no_recipe, "search settings of a recipe, or go on with a search")
     recipes = tune.add_subparsers(metavar="NAME", parser_class=_Parser, dest="recipe")
-    for name in RECIPES:
+    for name in SEARCHED_RECIPES:
         _add_search(recipes, name)
 
 
@@ -189,7 +191,7 @@ def _add_data(parser):
 def _add_compare(commands):
     compare = _add(commands, "compare", _no_recipe, "compare optimizers, each with a learning rate searched for it")
     recipes = compare.add_subparsers(metavar="NAME", parser_class=_Parser, dest="recipe")
-    for name in RECIPES:
+    for name in SEARCHED_RECIPES:
         _add_comparison(recipes, name)
 
 
@@ -229,6 +231,15 @@ def _add_predict(commands):
     predict = _add(commands, "predict", _predict, "what a finished run makes of image files")
     predict.add_argument("run_dir", metavar="RUN_DIR")
     predict.add_argument("images", metavar="IMAGE", nargs="+")
+
+
+def _add_generate(commands):
+    generate = _add(commands, "generate", _generate, "a grid of images that a finished GAN makes")
+    generate.add_argument("run_dir", metavar="RUN_DIR")
+    generate.add_argument("--n", metavar="N", type=int, default=64, help="images (64)")
+    generate.add_argument("--out", metavar="FILE", required=True, help="picture to write, such as grid.png")
+    generate.add_argument("--label", metavar="NAME", help="class of all images; by default each in turn")
+    generate.add_argument("--seed", metavar="N", type=int, default=0, help="of the noise (0)")
 
 
 def _add_export(commands):
@@ -376,28 +387,36 @@ def _train(asked):
         report(asked.recipe, settings, *train(asked.recipe, settings, asked.run_dir, **places))
 
 
-def _saved(asked):
+def _saved(asked, command):
     from recipes.commands.saved_run import SavedRun
 
-    return SavedRun(asked.run_dir, {name: lambda name=name: _recipe(name) for name in RECIPES})
+    return SavedRun(asked.run_dir, {name: lambda name=name: _recipe(name) for name in RECIPES}, command)
 
 
 def _evaluate(asked):
     from recipes.commands.evaluate import evaluate
 
-    evaluate(_saved(asked), asked.data_dir)
+    evaluate(_saved(asked, "evaluate"), asked.data_dir)
 
 
 def _predict(asked):
     from recipes.commands.predict import predict
 
-    predict(_saved(asked), asked.images)
+    predict(_saved(asked, "predict"), asked.images)
+
+
+def _generate(asked):
+    from recipes.commands.generate import generate
+
+    if not 0 <= asked.seed < 2**32:
+        raise CommandError(f"--seed must lie in 0 to 4294967295; it is {asked.seed}")
+    generate(_saved(asked, "generate"), asked.n, asked.out, asked.label, asked.seed)
 
 
 def _export(asked):
     from recipes.commands.export import FORMATS, export
 
-    export(_saved(asked), list(FORMATS) if asked.format == "all" else [asked.format])
+    export(_saved(asked, "export"), list(FORMATS) if asked.format == "all" else [asked.format])
 
 
 def _prepare(asked):

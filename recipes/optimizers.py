@@ -97,6 +97,8 @@ _OF_KERAS = (
     "ScheduleFreeAdamW",
 )
 _KERAS_WITH_MOMENTUM = ("Muon", "RMSprop", "SGD")
+_BETAS = (number("beta_1", 0.9, 0, 1), number("beta_2", 0.999, 0, 1))
+_PARAMETERS_OF_KERAS = {"adam": _BETAS, "adamw": _BETAS, "adamax": _BETAS, "nadam": _BETAS}
 
 
 def snake_case(name):
@@ -149,7 +151,8 @@ def _parse(text, wrapped=False):
     name = _NAMES.get(written_name)
     if name is None:
         raise CommandError(unknown("optimizer", written_name, [*OURS, *KERAS]))
-    known = {parameter.name: parameter for parameter in OURS[name].parameters} if name in OURS else {}
+    of_name = OURS[name].parameters if name in OURS else _PARAMETERS_OF_KERAS.get(name, ())
+    known = {parameter.name: parameter for parameter in of_name}
     values = parse_values(name, known, given, has_own=bool(known)) if colon else {}
     if name not in OURS or not OURS[name].wraps:
         return Chosen(name, values)
@@ -279,7 +282,7 @@ def _make(chosen, given, **options):
     import custom_optimizers
 
     if not chosen.is_ours:
-        return getattr(keras.optimizers, KERAS[chosen.name])(**given, **options)
+        return getattr(keras.optimizers, KERAS[chosen.name])(**given, **chosen.values, **options)
     named = OURS[chosen.name]
     cls = getattr(custom_optimizers, named.cls)
     if chosen.inner is not None:
@@ -295,4 +298,4 @@ def optimizer_lines():
     for name, named in OURS.items():
         yield f"{written(name, named.parameters)}  {named.text}"
     for name, cls in KERAS.items():
-        yield f"{name}  keras.optimizers.{cls}, in mini-batches"
+        yield f"{written(name, _PARAMETERS_OF_KERAS.get(name, ()))}  keras.optimizers.{cls}, in mini-batches"

@@ -31,19 +31,20 @@ def resolve(recipe, given, preset=None):
     Args:
         recipe: module of a recipe, with `Settings`, `PRESETS` and `VARIANTS` (each variant's own preset).
         given: dict of the settings that were asked for.
-        preset: name of a preset; by default that of the variant. "smoke" changes the variant's own. A preset that is a
-            variant's own brings the variant with it. What of a preset is its optimizer's (`OF_OPTIMIZER`) is left out
-            if another one is given.
+        preset: name of a preset; by default that of the variant. "smoke", and what the recipe names in `LAID_OVER`,
+            change the variant's own. A preset that is a variant's own brings the variant with it. What of a preset is
+            its optimizer's (`OF_OPTIMIZER`) is left out if another one is given.
     """
     if preset is not None:
         require_one_of("preset", preset, recipe.PRESETS)
     variants = {own: variant for variant, own in reversed(recipe.VARIANTS.items())}
     variant = given.get("variant", variants.get(preset, recipe.Settings.variant))
     require_one_of("variant", variant, recipe.VARIANTS)
-    values = recipe.PRESETS[recipe.VARIANTS[variant] if preset in (None, SMOKE) else preset]
+    laid_over = getattr(recipe, "LAID_OVER", (SMOKE,))
+    values = recipe.PRESETS[recipe.VARIANTS[variant] if preset in (None, *laid_over) else preset]
     if given.get("optimizer", values.get("optimizer")) != values.get("optimizer"):
         values = {name: value for name, value in values.items() if name not in getattr(recipe, "OF_OPTIMIZER", ())}
-    if preset == SMOKE:
-        values = values | recipe.PRESETS[SMOKE]
+    if preset in laid_over:
+        values = values | recipe.PRESETS[preset]
     given = {"variant": variant, **given}
     return recipe.Settings(**(values | given))

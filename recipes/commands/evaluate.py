@@ -1,3 +1,5 @@
+import inspect
+
 from recipes.commands.keras_session import start_keras
 from recipes.errors import WorldError
 
@@ -16,6 +18,7 @@ def evaluate(run, data_dir=None):
     data = run.recipe.load(run.settings, data_dir or run.data_dir)
     if data.about()["digest"] != run.data.get("digest"):
         raise WorldError(f"{run.directory} was trained on other images than those of {data.about()['name']} now")
-    result = run.recipe.judge(run.model(), run.settings, data)
+    files = {"directory": run.directory} if "directory" in inspect.signature(run.recipe.judge).parameters else {}
+    result = run.recipe.judge(run.model(), run.settings, data, **files)
     for name, value in result.items():
         print(f"{name:28} {value:.6g}" if isinstance(value, float) else f"{name:28} {value}")

@@ -1,7 +1,10 @@
+import importlib
 import pathlib
 
 from recipes.errors import CommandError, WorldError, one_line
 from recipes.run import read_json
+
+COMMANDS = ("evaluate", "predict", "export")  # that a recipe's finished run is for, unless it says otherwise
 
 
 class SavedRun:
@@ -10,13 +13,14 @@ class SavedRun:
     Args:
         directory: its directory.
         recipes: dict from the names of recipes to functions that import them.
+        command: str, what the run is taken for.
 
     Raises:
-        CommandError: there is no run, or it is not done.
+        CommandError: there is no run, it is not done, or it is nothing for that command.
         WorldError: its files are damaged.
     """
 
-    def __init__(self, directory, recipes):
+    def __init__(self, directory, recipes, command):
         self.directory = pathlib.Path(directory)
         config = read_json(self.directory / "config.json")
         if config is None:
@@ -29,12 +33,16 @@ class SavedRun:
             raise CommandError(f"{self.directory} holds the runs of several seeds; give one, such as {self._first()}")
         try:
             self.data = dict(config.pop("trained_on"))
-            self.recipe = recipes[config.pop("recipe")]()
-            for name in ("backend", "strategy", "dtype"):
-                config.pop(name)
+            name = config.pop("recipe")
+            self.recipe = recipes[name]()
+            for other in ("backend", "strategy", "dtype"):
+                config.pop(other)
             self.settings = self.recipe.Settings(**config)
         except (KeyError, TypeError, ValueError) as error:
             raise WorldError(f"{self.directory / 'config.json'} is damaged, or of another version: {error}") from error
+        known = getattr(self.recipe, "COMMANDS", COMMANDS)
+        if command not in known:
+            raise CommandError(f"{command}: a run of {name} takes {', '.join(known)}")
         result = read_json(self.directory / "result.json") or {}
         if result.get("of") != {"epochs": self.settings.epochs} or not (self.directory / "model.keras").exists():
             raise CommandError(f"the run in {self.directory} is not done; train it to its end first")
@@ -51,8 +59,8 @@ class SavedRun:
         """The trained model, loaded in safe mode."""
         import keras
 
-        import custom_optimizers  # noqa: F401, whose classes the file names
-        import recipes.layers  # noqa: F401, the same
+        for module in ("custom_optimizers", "recipes.layers", *getattr(self.recipe, "CLASSES", ())):
+            importlib.import_module(module)  # whose classes the file names
 
         try:
             return keras.saving.load_model(self.directory / "model.keras")

@@ -16,15 +16,14 @@ def curves(metrics, title):
 
     with open(metrics, newline="") as file:
         rows = list(csv.DictReader(file))
-    passes = [int(row["epoch"]) + 1 for row in rows]
     panels = [panel for panel in PANELS if any(column in rows[0] for column, _ in panel[2])]
     figure = Figure(figsize=(4 * len(panels), 3.4), dpi=120, layout="constrained")
     figure.suptitle(title)
     for axes, (label, may_be_log, columns) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
-        lines = {name: [float(row[column]) for row in rows] for column, name in columns if column in rows[0]}
-        for name, values in lines.items():
+        lines = {name: tuple(_line(rows, column)) for column, name in columns if column in rows[0]}
+        for name, (passes, values) in lines.items():
             axes.plot(passes, values, label=name)
         scale = "log" if may_be_log and _spans_a_decade(lines) else "linear"
         axes.set(xlabel="passes over the training part", ylabel=label, yscale=scale)
@@ -33,12 +32,20 @@ def curves(metrics, title):
     return figure
 
 
+def _line(rows, column):
+    """`(passes, values)` of a column, which not all epochs need have."""
+    return zip(*((int(row["epoch"]) + 1, float(row[column])) for row in rows if row[column]), strict=True)
+
+
 def _spans_a_decade(lines):
-    values = [value for line in lines.values() for value in line if value > 0]
+    values = [value for _, line in lines.values() for value in line if value > 0]
     return bool(values) and max(values) >= 10 * min(values)
 
 
 PANELS = (
+    ("losses", False, (("discriminator_loss", "discriminator"), ("generator_loss", "generator"))),
+    ("Fréchet classifier distance", True, (("distance", "average of the generator"),)),
+    ("share", False, (("class_entropy", "entropy of classes"), ("confidence", "confidence"))),
     ("loss", True, (("loss", "training"), ("val_loss", "validation"))),
     ("accuracy", False, (("accuracy", "training"), ("val_accuracy", "validation"))),
     ("gradient norm", True, (("gradient_norm", "before clipping"), ("clipped_norm", "after clipping"))),

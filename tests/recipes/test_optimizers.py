@@ -157,7 +157,7 @@ def test_multipliers_are_read():
         ("batch_dg", "did you mean batch_gd"),
         ("adm", "did you mean adam"),
         ("qq", "there are: accelerated_gd"),
-        ("adam:0.9", "adam has no parameter of its own"),
+        ("sgd:0.9", "sgd has no parameter of its own"),
         ("quasi_hyperbolic:nu=2", "nu must be a number in [0, 1]; it is 2"),
         ("quasi_hyperbolic:mu=2", "did you mean nu"),
         ("muon:size=big", "size must be rms or spectral or none"),

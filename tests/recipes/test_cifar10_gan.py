@@ -1,0 +1,207 @@
+"""The GAN recipe: what its presets are, what a run leaves behind, and what is made of a finished one."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes import cifar10_gan
+from recipes.__main__ import main
+from recipes.errors import CommandError
+from recipes.gan import classifier
+from recipes.gan.losses import Hinge, Wasserstein
+from recipes.gan.metrics import frechet_distance
+from recipes.gan.penalties import GradientPenalty, ZeroCentred
+from recipes.settings import resolve
+
+TINY = ("--train-images", "120", "--width", "8", "--discriminator-width", "8", "--batch-size", "16", "--epochs", "2")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_classifier():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "UPDATES", 60)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of the conditional variant."""
+    directory = tmp_path_factory.mktemp("gan") / "run"
+    options = ("train", "cifar10_gan", "--preset", "smoke", "--variant", "cgan_pd", *TINY, "--dtype", "float32")
+    assert main([*options, "--run-dir", str(directory)]) in (0, None)
+    return directory
+
+
+def said(capsys, *arguments):
+    """`(status, out, err)` of a command."""
+    status = main([str(argument) for argument in arguments])
+    return status or 0, *capsys.readouterr()
+
+
+def pixels_of(path):
+    with Image.open(path) as picture:
+        return np.array(picture)
+
+
+def settings(**given):
+    return resolve(cifar10_gan, {"train_images": 120, **given}, "smoke")
+
+
+@pytest.mark.parametrize(
+    ("variant", "preset", "expected"),
+    [
+        ("sndcgan", None, {"loss": "hinge", "epochs": 100, "generator_learning_rate": 0.001}),
+        ("wgan_gp", "cpu5", {"loss": "wasserstein", "penalty": "gradient", "discriminator_steps": 3, "epochs": 330}),
+        ("dcgan", "smoke", {"loss": "non_saturating", "epochs": 3, "generator_learning_rate": 0.0002}),
+        ("cgan_pd", "full", {"classes": True, "width": 64, "augment": "translation"}),
+    ],
+)
+def test_a_size_is_laid_over_what_a_variant_is(variant, preset, expected):
+    found = resolve(cifar10_gan, {"variant": variant}, preset)
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("variant", cifar10_gan.VARIANTS)
+def test_networks_losses_and_optimizers_are_those_of_the_settings(variant):
+    chosen = settings(variant=variant, discriminator_steps=2, batch_size=16)
+    images = cifar10_gan.load(chosen)
+    gan = cifar10_gan.build_model(chosen, images)
+    names = {type(layer).__name__ for layer in gan.discriminator.layers}
+    assert ("SpectralNormalization" in names) == (variant in ("sndcgan", "cgan_pd"))
+    assert ("FusedBatchNormalization" in names) == (variant == "dcgan")
+    assert gan.classes == (10 if variant == "cgan_pd" else 0)
+    assert images.train[0].shape == (120, 32, 32, 1)
+    rates = [optimizer.learning_rate for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer)]
+    assert [float(rate) for rate in rates] == pytest.approx([chosen.generator_learning_rate] * 2)
+    assert isinstance(gan.adversarial_loss, Wasserstein) == (variant == "wgan_gp")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, None),
+        ({"penalty": "gradient"}, GradientPenalty(10.0)),
+        ({"penalty": "r1+r2", "penalty_weight": 0.1, "penalty_every": 8}, ZeroCentred(0.1, "both", 8)),
+    ],
+)
+def test_penalties(given, expected):
+    chosen = settings(batch_size=16, **given)
+    penalty = cifar10_gan.build_model(chosen, cifar10_gan.load(chosen)).penalty
+    assert type(penalty) is type(expected)
+    assert penalty is None or penalty.get_config() == expected.get_config()
+    assert isinstance(cifar10_gan.build_model(chosen, cifar10_gan.load(chosen)).adversarial_loss, Hinge)
+
+
+def test_the_schedule_counts_the_steps_of_each_player():
+    chosen = settings(discriminator_steps=3, batch_size=16, epochs=10)  # 2 steps of the generator an epoch
+    gan = cifar10_gan.build_model(chosen, cifar10_gan.load(chosen))
+    last = [float(gan.generator_optimizer._learning_rate(20)), float(gan.discriminator_optimizer._learning_rate(60))]
+    assert cifar10_gan.updates(chosen, cifar10_gan.load(chosen)) == 20
+    assert last == pytest.approx([2e-5, 2e-5], rel=1e-4)
+    assert float(gan.discriminator_optimizer._learning_rate(29)) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"variant": "sngan"}, "did you mean sndcgan"),
+        ({"augment": "colour"}, "did you mean color"),
+        ({"generator_optimizer": "adm"}, "--generator-optimizer adm: "),
+        ({"penalty_weight": 3.0}, "give --penalty"),
+        ({"width": 0}, "--width must lie in 1 to 4096; it is 0"),
+    ],
+)
+def test_settings_that_cannot_be(given, said):
+    with pytest.raises(CommandError, match=said):
+        settings(**given)
+
+
+def test_a_batch_that_is_larger_than_the_set():
+    chosen = settings(batch_size=64, discriminator_steps=2)
+    with pytest.raises(CommandError, match="at most the 120 training images; it is 128"):
+        cifar10_gan.build_model(chosen, cifar10_gan.load(chosen))
+
+
+def test_what_a_run_leaves_behind(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names >= {"best.keras", "classifier.keras", "curves.png", "metrics.csv", "model.keras", "result.json"}
+    assert pixels_of(finished / "samples" / "epoch-0002.png").shape == (7 * 64, 10 * 64)
+    result = json.loads((finished / "result.json").read_text())
+    assert (result["reference_images"], result["classifier_features"]) == (60, 32)
+    assert result["distance"] == pytest.approx(result["distance_over_floor"] * result["distance_floor"])
+    assert result["nearest_training_image"] > 0
+    rows = (finished / "metrics.csv").read_text().splitlines()
+    best = [float(row.split(",")[rows[0].split(",").index("distance")]) for row in rows[2:]]
+    assert result["distance"] == pytest.approx(min(best), rel=1e-6)
+
+
+def test_evaluate_finds_what_the_run_found(finished, capsys):
+    status, out, _ = said(capsys, "evaluate", finished)
+    found = dict(line.split(maxsplit=1) for line in out.splitlines())
+    result = json.loads((finished / "result.json").read_text())
+    assert status == 0
+    assert float(found["distance"]) == pytest.approx(result["distance"], rel=1e-4)
+    assert found["classifier_hash"] == result["classifier_hash"]
+
+
+def test_generated_images_are_of_the_label_the_seed_and_the_number(finished, capsys, tmp_path):
+    grids = [tmp_path / f"{name}.png" for name in "abc"]
+    for grid, options in zip(grids, ([], ["--seed", "1"], ["--label", "7"]), strict=True):
+        assert said(capsys, "generate", finished, "--n", "20", "--out", grid, *options)[0] == 0
+    pictures = [pixels_of(grid) for grid in grids]
+    assert [picture.shape for picture in pictures] == [(128, 640), (128, 640), (256, 320)]
+    assert not np.array_equal(pictures[0], pictures[1])
+    gan = cifar10_gan._loaded(finished / "model.keras")
+    seven = gan.generate(20, [7] * 20, seed=0)[0, ..., 0]
+    assert np.array_equal(pictures[2][:64:2, :64:2], seven)
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "words"),
+    [
+        ("generate", ("--out", "g.png", "--label", "eight"), "no class 'eight'"),
+        ("generate", ("--out", "g.txt"), "take .png"),
+        ("generate", ("--out", "g.png", "--n", "0"), "--n must lie in 1 to 100000; it is 0"),
+        ("predict", ("a.png",), "a run of cifar10_gan takes evaluate, generate"),
+        ("export", (), "a run of cifar10_gan takes evaluate, generate"),
+    ],
+)
+def test_what_cannot_be_asked_of_a_run(finished, capsys, tmp_path, monkeypatch, command, options, words):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = said(capsys, command, finished, *options)
+    assert (status, err.count("\n")) == (2, 1)
+    assert words in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_is_there_stays(finished, capsys, tmp_path):
+    (tmp_path / "g.png").write_text("mine")
+    status, _, err = said(capsys, "generate", finished, "--out", tmp_path / "g.png")
+    assert (status, (tmp_path / "g.png").read_text()) == (2, "mine")
+    assert "is there already" in err
+
+
+def test_the_distance_of_real_images_is_that_of_halves():
+    """A GAN that hands out the other half of the training images is as far away as that half is."""
+    from recipes.gan.judge import Judge
+
+    images = cifar10_gan.load(settings())
+    of = classifier.Classifier.trained(images)
+    judge = Judge(of, images, classes=False)
+    reference, rest = judge._halves(0)
+    assert len(np.intersect1d(reference, rest)) == 0
+    x = images.train[0]
+
+    class Thief:
+        def generate(self, count, labels, seed):
+            return x[rest][:count]
+
+    found = judge(Thief())
+    assert found["distance"] == pytest.approx(frechet_distance(of.features(x[reference]), of.features(x[rest])))
+    assert found["nearest_training_image"] == 0 < found["nearest_training_image_of_test_images"]
+    assert found["distance_over_floor"] == pytest.approx(1, abs=0.6)
+    assert of.hash == classifier.Classifier.trained(images).hash
+    labels = images.train[1][np.concatenate(Judge(of, images, classes=True)._halves(0))]
+    assert np.bincount(labels).tolist() == [12] * 10
