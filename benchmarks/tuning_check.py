@@ -21,6 +21,7 @@ from benchmarks.record import write
 from benchmarks.tuning_replay import RESULTS, Table, halved
 from benchmarks.tuning_table import BUDGETS, CHANCE, CONFIGURATIONS, hypermodel_of
 from recipes.tuning import Place, StorageOracle, Tuner
+from recipes.tuning.halving import rungs_of
 
 
 def searched(data, data_dir):
@@ -34,7 +35,7 @@ def searched(data, data_dir):
             f"sqlite:///{directory}/search.db",
             hypermodel.objective(),
             CONFIGURATIONS,
-            rungs=BUDGETS[data],
+            rungs=rungs_of(BUDGETS[data][-1]),
             seed=0,
             hyperparameters=space,
             max_consecutive_failed_trials=CONFIGURATIONS,

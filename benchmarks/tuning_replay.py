@@ -4,12 +4,16 @@ A replay draws the order of the 40 configurations and the seed of each; every al
 `benchmarks.tuning_table` in place of its own:
 
     random    each configuration for the longest budget
-    ours      `recipes.tuning.halving`: from scratch for each budget, or on from what the budgets have in common
+    ours      `recipes.tuning.halving`: its rungs are the shortest and the longest budget; from scratch for each, or on
+              from what the two have in common
     stock     KerasTuner's own `HyperbandOracle`, with its brackets, its continued trials and its scores of best epochs
 
-What an algorithm has after some epochs is the configuration that it would return then, judged by the mean over the
-seeds that the replay did not draw of its training for the longest budget. Ours and stock end by themselves, ours with
-fewer epochs; after more, each is judged by what it had found.
+What an algorithm has after some epochs is the configuration that it would return then. Its score is what the search
+saw for the longest budget; its quality is the mean over the seeds that the replay did not draw, so that an algorithm
+that tries more often is not paid for luck. Costs are epochs to a score, the median of those that random search ends
+with (one that half of its searches have); differences are of qualities. Stock's scores are those of best epochs, some
+of continued trials: high for the quality behind them. Ours and stock end by themselves, ours with fewer epochs; after
+more, each is judged by what it had found.
 
 Two intervals of 95 % go with each difference: of its mean over the replays of this table, and of what other tables
 might have said, by drawing the 40 configurations anew with replacement, 100 times.
@@ -23,18 +27,27 @@ import functools
 import json
 import pathlib
 import statistics
+import typing
 
 import keras_tuner
 import numpy as np
 
 from benchmarks.record import write
-from recipes.tuning.halving import COMPLETED, STOP, Seen, next_step
+from recipes.tuning.halving import COMPLETED, STOP, Seen, next_step, rungs_of
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 REPLAYS, FULL_TRIALS = 500, 20
 SHARES = (1 / 3, 2 / 3, 1)  # of the cost of random search
 RESAMPLED = 2000  # means over the replays
 TABLES, REPLAYS_OF_EACH = 100, 20  # of other configurations
+
+
+class Found(typing.NamedTuple):
+    """What an algorithm has from so many epochs on; `score` is 0 while it has trained none for the longest budget."""
+
+    cost: int
+    quality: float
+    score: float
 
 
 class Table:
@@ -56,6 +69,17 @@ class Table:
         self.seeds = sorted({seed for _, seed in self.ours})
         self.budgets = sorted({int(row["epochs"]) for row in rows})
 
+    @property
+    def rungs(self):
+        """Budgets of our halving, places in `budgets`."""
+        return [self.budgets.index(epochs) for epochs in rungs_of(self.budgets[-1])]
+
+    def trained(self, configuration, seed, rung):
+        """Epochs that are trained for a rung: those of its budget, without what goes on from the rung before."""
+        second = self.budgets[1]
+        shared = second - self.ours[configuration, seed][str(second)][2] if rung else 0
+        return self.budgets[self.rungs[rung]] - shared
+
     def quality(self, configuration, drawn=None):
         """Mean score of its training for the longest budget, over all seeds but the one that a replay has drawn."""
         seeds = [seed for seed in self.seeds if seed != drawn] or self.seeds
@@ -63,14 +87,14 @@ class Table:
 
 
 def random_search(table, order, seeds):
-    """What random search has, as a list of `(cost, quality)`: each holds from that cost on."""
+    """What random search has, a list of `Found`."""
     longest = table.budgets[-1]
     best, trace = -1.0, []
     for number, configuration in enumerate(order[:FULL_TRIALS]):
         score = table.ours[configuration, seeds[configuration]][str(longest)][0]
         if score > best:
             best = score
-            trace.append(((number + 1) * longest, table.quality(configuration, seeds[configuration])))
+            trace.append(Found((number + 1) * longest, table.quality(configuration, seeds[configuration]), score))
     return trace
 
 
@@ -81,18 +105,20 @@ def ours(table, order, seeds):
         cost += trained
         if (rung, score) > best:
             best = rung, score
-            trace.append((cost, table.quality(configuration, seeds[configuration])))
+            is_whole = rung == len(table.rungs) - 1
+            trace.append(Found(cost, table.quality(configuration, seeds[configuration]), score if is_whole else 0.0))
     return trace
 
 
 def halved(table, order, seeds):
     """The trials of our halving, one after the other: rung, configuration, score and epochs trained."""
     seen = []
-    while (step := next_step(seen, len(order), len(table.budgets))) != STOP:
+    while (step := next_step(seen, len(order), len(table.rungs))) != STOP:
         configuration = order[step.configuration]
-        score, _, trained = table.ours[configuration, seeds[configuration]][str(table.budgets[step.rung])]
+        seed, budget = seeds[configuration], table.budgets[table.rungs[step.rung]]
+        score = table.ours[configuration, seed][str(budget)][0]
         seen.append(Seen(step, COMPLETED, score))
-        yield step.rung, configuration, score, trained
+        yield step.rung, configuration, score, table.trained(configuration, seed, step.rung)
 
 
 def stock(table, order, seeds):
@@ -112,7 +138,7 @@ def stock(table, order, seeds):
         oracle.end_trial(trial)
         if score > best:
             best = score
-            trace.append((cost, table.quality(configuration, seeds[configuration])))
+            trace.append(Found(cost, table.quality(configuration, seeds[configuration]), score))
     return trace
 
 
@@ -140,15 +166,12 @@ class _Replayed(keras_tuner.oracles.HyperbandOracle):
 
 def has_after(trace, cost):
     """Quality of what an algorithm has after so many epochs; 0 before it has anything."""
-    return next((quality for reached, quality in reversed(trace) if reached <= cost), 0.0)
+    return next((found.quality for found in reversed(trace) if found.cost <= cost), 0.0)
 
 
 def cost_of(trace, wanted):
-    """Epochs after which an algorithm has that quality and keeps it; infinite if it never does."""
-    reached = np.inf
-    for cost, quality in trace:
-        reached = min(reached, cost) if quality >= wanted else np.inf
-    return reached
+    """Epochs after which an algorithm has seen that score; infinite if it never does."""
+    return next((found.cost for found in trace if found.score >= wanted), np.inf)
 
 
 def drawn(table, number, configurations=None):
@@ -179,7 +202,7 @@ def replayed_elsewhere(table, tables=TABLES, replays=REPLAYS_OF_EACH):
 def compared(table, traces, elsewhere):
     """Cost and quality of the algorithms, a dict."""
     whole = FULL_TRIALS * table.budgets[-1]
-    target = statistics.median(has_after(trace, whole) for trace in traces["random"])
+    target = statistics.median_low(trace[-1].score for trace in traces["random"])
     costs = {name: statistics.median(cost_of(trace, target) for trace in each) for name, each in traces.items()}
     at = functools.partial(_difference, traces, elsewhere)
     return {
@@ -187,7 +210,7 @@ def compared(table, traces, elsewhere):
         "configurations": len(table.configurations),
         "budgets": table.budgets,
         "epochs_of_20_full_trials": whole,
-        "median_quality_of_20_full_trials": target,
+        "median_score_of_20_full_trials": target,
         "median_cost_to_reach_it": {name: _finite(cost / whole) for name, cost in costs.items()},
         "points_above_stock": {f"{share:.2f}": at("stock", share * whole) for share in SHARES},
         "points_above_random": {f"{share:.2f}": at("random", share * whole) for share in SHARES},
@@ -221,7 +244,7 @@ def _saved(table, replays):
         for rung, configuration, _, epochs in halved(table, *drawn(table, number)):
             for name in ("all", table.family[configuration]):
                 trained[name] += epochs
-                whole[name] += table.budgets[rung]
+                whole[name] += table.budgets[table.rungs[rung]]
     return {name: 1 - trained[name] / whole[name] for name in sorted(whole)}
 
 

@@ -163,3 +163,28 @@ def test_kills_of_searches_left_no_trace(where):
     assert found["completed"] == found["ids"] == found["in_the_study"] == found["trials"]
     assert found["same_scores_as_undisturbed"]
     assert where == "outage" or len(found["kills"]) == 20
+
+
+TABLES = ("digits", "cifar10")
+
+
+def test_its_table_of_searches_is_that_of_the_results():
+    found = [result("tuning_replay")[name] for name in TABLES]
+    costs = [each["median_cost_to_reach_it"] for each in found]
+    ahead = [each["points_above_stock"]["0.33"] for each in found]
+    assert f"share of theirs: `hyperband` here | {' | '.join(share(c['ours']) for c in costs)} |" in README
+    others = (f"{share(c['stock'])}; {share(c['random'])}" for c in costs)
+    assert f"KerasTuner's own Hyperband; random search | {' | '.join(others)} |" in README
+    elsewhere = [each["interval_of_other_configurations"] for each in ahead]
+    in_words = "is {:+.1f} to {:+.1f} on the digits and {:+.1f} to {:+.1f} on CIFAR-10"
+    assert in_words.format(*elsewhere[0], *elsewhere[1]) in " ".join(README.split())
+    points = ("{:+.1f} ({:+.1f} to {:+.1f})".format(a["mean"], *a["interval"]) for a in ahead)
+    assert f"after a third of those epochs | {' | '.join(points)} |" in README
+    for each, cost, difference in zip(found, costs, ahead, strict=True):
+        assert (each["replays"], each["configurations"]) == (500, 40)
+        assert cost["ours"] <= 1 / 3
+        assert difference["interval"][0] > -0.5
+
+
+def share(cost):
+    return "never" if cost is None else f"{cost:.2f}"

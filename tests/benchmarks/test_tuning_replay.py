@@ -38,7 +38,7 @@ def compared(table, replays):
 def test_random_search_has_the_best_of_what_it_trained():
     table = table_of(rank, rank)
     trace = tuning_replay.random_search(table, [3, 7, 1, 39, *range(8, 30)], SEEDS)
-    assert trace == [(32, 0.03), (64, 0.07), (128, 0.39)]
+    assert trace == [(32, 0.03, 0.03), (64, 0.07, 0.07), (128, 0.39, 0.39)]
     assert tuning_replay.has_after(trace, 31) == 0
     assert tuning_replay.has_after(trace, 127) == 0.07
     assert tuning_replay.cost_of(trace, 0.05) == 64
@@ -51,32 +51,30 @@ def test_what_is_found_is_judged_by_the_seeds_that_were_not_drawn():
         rows.append({**row, "trained_epochs": 32, "score": score, "best": score})
     table = tuning_replay.Table(rows)
     assert table.quality(0, drawn=0) == pytest.approx(0.6)
-    assert tuning_replay.random_search(table, [0], {0: 0}) == [(32, pytest.approx(0.6))]
+    assert tuning_replay.random_search(table, [0], {0: 0}) == [(32, pytest.approx(0.6), 0.9)]
     assert table.quality(0) == pytest.approx(0.7)
 
 
 def test_halving_where_budgets_rank_as_the_whole_finds_the_best_at_its_known_cost():
-    """Falling order: the first four are tried at 2 epochs, the best at 8; each next three give another promotion."""
+    """Falling order: the first five are tried at 2 epochs, and the best of them at 32."""
     table = table_of(rank, rank)
     trace = tuning_replay.ours(table, ORDER[::-1], SEEDS)
-    assert trace[0] == (2, 0.39)
-    assert trace[1] == (4 * 2 + 8, 0.39)
-    assert trace[-1][1] == 0.39
-    (final,) = [cost for cost, c in trace if cost > 16]
-    assert final == 16 * 2 + 4 * 8 + 32  # sixteen at the lowest rung, four above, one at the top
+    assert trace == [(2, 0.39, 0.0), (5 * 2 + 32, 0.39, 0.39)]
+    assert tuning_replay.cost_of(trace, 0.39) == 42
 
 
 def test_going_on_costs_what_was_trained():
+    """Two of the eight epochs are those of the first budget, which the longest goes on from as well."""
     table = table_of(rank, rank, trained={2: 2, 8: 6, 32: 24}.get)
     trace = tuning_replay.ours(table, ORDER[::-1], SEEDS)
-    assert trace[-1][0] == 16 * 2 + 4 * 6 + 24
+    assert trace[-1].cost == 5 * 2 + 30
 
 
 def test_what_going_on_saves_is_a_share_of_what_the_search_trains():
-    """All are alike, so that ten are trained at 8 epochs and two at 32, whatever their order."""
+    """All are alike, so that eight are trained for 32 epochs, whatever their order."""
     table = table_of(lambda c, budget: 0.5, rank, trained={2: 2, 8: 6, 32: 24}.get)
     saved = compared(table, 3)["saved_by_going_on"]
-    assert saved["all"] == pytest.approx((10 * 2 + 2 * 8) / (40 * 2 + 10 * 8 + 2 * 32))
+    assert saved["all"] == pytest.approx(8 * 2 / (40 * 2 + 8 * 32))
     assert sorted(saved) == ["all", "constant", "cosine"]
     at_all = compared(table, 1)["saved_by_going_on_at_all_budgets"]
     assert at_all == {"constant": pytest.approx(10 / 42), "cosine": pytest.approx(10 / 42)}
@@ -85,9 +83,9 @@ def test_what_going_on_saves_is_a_share_of_what_the_search_trains():
 def test_stock_hyperband_is_keras_tuners_with_its_first_bracket_and_its_continued_trials():
     table = table_of(rank, rank)
     trace = tuning_replay.stock(table, ORDER, SEEDS)
-    assert trace[:3] == [(2, 0.0), (4, 0.01), (6, 0.02)]  # KerasTuner begins with 22 trials of two epochs
-    assert trace[21] == (44, 0.21)
-    assert trace[-1][1] == max(c for _, c in trace)
+    assert trace[:3] == [(2, 0.0, 0.0), (4, 0.01, 0.01), (6, 0.02, 0.02)]  # KerasTuner begins with 22 of two epochs
+    assert trace[21] == (44, 0.21, 0.21)
+    assert trace[-1].quality == max(found.quality for found in trace)
 
 
 def test_a_search_that_is_misled_by_its_scores_is_told_by_its_quality():

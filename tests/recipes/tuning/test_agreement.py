@@ -20,7 +20,7 @@ def other_space():
         ({"seed": 6}, "seed is 5 there and 6 here"),
         ({"sampler": "tpe"}, 'sampler is "random" there and "tpe" here'),
         ({"rungs": (1, 4)}, "rungs is null there and [1, 4] here"),
-        ({"factor": 2}, "factor is 4 there and 2 here"),
+        ({"factor": 2}, "factor is 5 there and 2 here"),
         ({"about": {"recipe": "line", "data": "digits"}}, 'data is null there and "digits" here'),
         ({"about": {}}, 'recipe is "line" there and null here'),
         ({"hyperparameters": keras_tuner.HyperParameters()}, 'space is ["kind", "end", "rate", '),

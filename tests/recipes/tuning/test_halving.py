@@ -13,19 +13,22 @@ RUNGS = {
     (5, 4, 3): (1, 5),
     (3, 4, 3): (3,),
     (1, 4, 3): (1,),
+    (32, 16, 2): (2, 32),
+    (8, 16, 2): (1, 8),
+    (3, 16, 2): (3,),
 }
 
 
 @pytest.mark.parametrize("given", RUNGS)
-def test_each_rung_has_a_factor_more_epochs_up_to_the_last(given):
-    max_epochs, factor, count = given
-    assert rungs_of(max_epochs, factor, count) == RUNGS[given]
+def test_each_rung_has_so_many_times_the_epochs_up_to_the_last(given):
+    max_epochs, ratio, count = given
+    assert rungs_of(max_epochs, ratio, count) == RUNGS[given]
 
 
 def test_trains_the_best_quarter_of_each_rung_on():
     """16 configurations whose score is their number, one worker: 16 + 4 + 1 trials, and the best gets to the top."""
     seen = []
-    while (step := next_step(seen, count=16, rungs=3)) != STOP:
+    while (step := next_step(seen, count=16, rungs=3, factor=4)) != STOP:
         seen.append(Seen(step, COMPLETED, float(step.configuration)))
     of_rung = [sorted(each.step.configuration for each in seen if each.step.rung == rung) for rung in range(3)]
     assert of_rung[0] == list(range(16))
@@ -36,16 +39,16 @@ def test_trains_the_best_quarter_of_each_rung_on():
 
 def test_promotes_as_soon_as_a_quarter_is_known():
     seen = [Seen(Step(i), COMPLETED, score) for i, score in enumerate([0.1, 0.4, 0.3])]
-    assert next_step(seen, count=16, rungs=3) == Step(3)
+    assert next_step(seen, count=16, rungs=3, factor=4) == Step(3)
     seen.append(Seen(Step(3), COMPLETED, 0.2))
-    assert next_step(seen, count=16, rungs=3) == Step(1, 1)
+    assert next_step(seen, count=16, rungs=3, factor=4) == Step(1, 1)
     seen.append(Seen(Step(1, 1), RUNNING))
-    assert next_step(seen, count=16, rungs=3) == Step(4)
+    assert next_step(seen, count=16, rungs=3, factor=4) == Step(4)
 
 
 def test_nothing_that_failed_is_promoted_but_it_counts_in_its_rung():
     seen = [Seen(Step(i), FAILED) for i in range(3)] + [Seen(Step(3), COMPLETED, 0.0)]
-    assert next_step(seen, count=4, rungs=2) == Step(3, 1)
+    assert next_step(seen, count=4, rungs=2, factor=4) == Step(3, 1)
     assert next_step([Seen(Step(0), FAILED)], count=1, rungs=2) == STOP
 
 
@@ -75,7 +78,7 @@ def test_workers_that_end_in_any_order_train_nothing_twice_and_all_of_it(seed):
     """Eight at a time, ending at random: each step once, every configuration, and the search ends."""
     generator, ended, running = random.Random(seed), [], []
     for _ in range(1000):
-        step = next_step([*ended, *(Seen(each, RUNNING) for each in running)], count=20, rungs=3)
+        step = next_step([*ended, *(Seen(each, RUNNING) for each in running)], count=20, rungs=3, factor=4)
         if isinstance(step, Step) and len(running) < 8:
             running.append(step)
             continue
