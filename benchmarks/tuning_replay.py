@@ -6,14 +6,17 @@ A replay draws the order of the 40 configurations and the seed of each; every al
     random    each configuration for the longest budget
     ours      `recipes.tuning.halving`: its rungs are the shortest and the longest budget; from scratch for each, or on
               from what the two have in common
+    three_rungs  the same with all budgets, and a quarter of each going on
     stock     KerasTuner's own `HyperbandOracle`, with its brackets, its continued trials and its scores of best epochs
 
 What an algorithm has after some epochs is the configuration that it would return then. Its score is what the search
-saw for the longest budget; its quality is the mean over the seeds that the replay did not draw, so that an algorithm
-that tries more often is not paid for luck. Costs are epochs to a score, the median of those that random search ends
-with (one that half of its searches have); differences are of qualities. Stock's scores are those of best epochs, some
-of continued trials: high for the quality behind them. Ours and stock end by themselves, ours with fewer epochs; after
-more, each is judged by what it had found.
+saw of it for the longest budget: the last epoch's, but for stock, which goes by best epochs, some of continued trials.
+Its quality is the mean last score over the seeds that the replay did not draw, so that an algorithm that tries more
+often is not paid for luck; the images to score by are the same.
+
+Costs are epochs to the score that at least half of 5,000 random searches end with, and beside it to the next higher
+one, since scores are few; and to the median quality of those searches. Differences are of qualities. Algorithms end by
+themselves; after more epochs, each is judged by what it had found.
 
 Two intervals of 95 % go with each difference: of its mean over the replays of this table, and of what other tables
 might have said, by drawing the 40 configurations anew with replacement, 100 times.
@@ -33,12 +36,13 @@ import keras_tuner
 import numpy as np
 
 from benchmarks.record import write
-from recipes.tuning.halving import COMPLETED, STOP, Seen, next_step, rungs_of
+from recipes.tuning.halving import COMPLETED, FACTOR, STOP, Seen, next_step, rungs_of
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 REPLAYS, FULL_TRIALS = 500, 20
-SHARES = (1 / 3, 2 / 3, 1)  # of the cost of random search
+SHARES = (0.1, 0.2, 1 / 3, 2 / 3, 1)  # of the cost of random search
 RESAMPLED = 2000  # means over the replays
+SEARCHES = 5000  # random ones, that the score to reach is the median of
 TABLES, REPLAYS_OF_EACH = 100, 20  # of other configurations
 
 
@@ -69,16 +73,20 @@ class Table:
         self.seeds = sorted({seed for _, seed in self.ours})
         self.budgets = sorted({int(row["epochs"]) for row in rows})
 
-    @property
-    def rungs(self):
-        """Budgets of our halving, places in `budgets`."""
-        return [self.budgets.index(epochs) for epochs in rungs_of(self.budgets[-1])]
+    def trained(self, configuration, seed, rungs, rung):
+        """Epochs that are trained for a rung: those of its budget, without what goes on from the rung before.
 
-    def trained(self, configuration, seed, rung):
-        """Epochs that are trained for a rung: those of its budget, without what goes on from the rung before."""
-        second = self.budgets[1]
-        shared = second - self.ours[configuration, seed][str(second)][2] if rung else 0
-        return self.budgets[self.rungs[rung]] - shared
+        Args:
+            configuration, seed: ints.
+            rungs: list of ints, places in `budgets`.
+            rung: int, place in `rungs`.
+        """
+        here = self.ours[configuration, seed]
+        if rung == 0:
+            return self.budgets[rungs[0]]
+        before, place = rungs[rung - 1 : rung + 1]
+        following = self.budgets[before + 1]  # of which the table says what goes on from `before`
+        return self.budgets[place] - (following - here[str(following)][2])
 
     def quality(self, configuration, drawn=None):
         """Mean score of its training for the longest budget, over all seeds but the one that a replay has drawn."""
@@ -98,27 +106,38 @@ def random_search(table, order, seeds):
     return trace
 
 
-def ours(table, order, seeds):
+def two_rungs(table):
+    """The budgets of our halving, as places in those of a table."""
+    return [table.budgets.index(epochs) for epochs in rungs_of(table.budgets[-1])]
+
+
+def three_rungs(table, order, seeds):
+    """The same of halving as in the paper."""
+    return ours(table, order, seeds, [0, 1, 2], factor=4)
+
+
+def ours(table, order, seeds, rungs=None, factor=FACTOR):
     """The same of our halving."""
+    rungs = rungs or two_rungs(table)
     cost, best, trace = 0, (-1, -1.0), []
-    for rung, configuration, score, trained in halved(table, order, seeds):
+    for rung, configuration, score, trained in halved(table, order, seeds, rungs, factor):
         cost += trained
         if (rung, score) > best:
             best = rung, score
-            is_whole = rung == len(table.rungs) - 1
+            is_whole = rung == len(rungs) - 1
             trace.append(Found(cost, table.quality(configuration, seeds[configuration]), score if is_whole else 0.0))
     return trace
 
 
-def halved(table, order, seeds):
-    """The trials of our halving, one after the other: rung, configuration, score and epochs trained."""
-    seen = []
-    while (step := next_step(seen, len(order), len(table.rungs))) != STOP:
+def halved(table, order, seeds, rungs=None, factor=FACTOR):
+    """The trials of halving, one after the other: rung, configuration, score and epochs trained."""
+    seen, rungs = [], rungs or two_rungs(table)
+    while (step := next_step(seen, len(order), len(rungs), factor)) != STOP:
         configuration = order[step.configuration]
-        seed, budget = seeds[configuration], table.budgets[table.rungs[step.rung]]
+        seed, budget = seeds[configuration], table.budgets[rungs[step.rung]]
         score = table.ours[configuration, seed][str(budget)][0]
         seen.append(Seen(step, COMPLETED, score))
-        yield step.rung, configuration, score, table.trained(configuration, seed, step.rung)
+        yield step.rung, configuration, score, table.trained(configuration, seed, rungs, step.rung)
 
 
 def stock(table, order, seeds):
@@ -164,14 +183,26 @@ class _Replayed(keras_tuner.oracles.HyperbandOracle):
         pass
 
 
+ALGORITHMS = {"random": random_search, "ours": ours, "three_rungs": three_rungs, "stock": stock}
+
+
 def has_after(trace, cost):
     """Quality of what an algorithm has after so many epochs; 0 before it has anything."""
     return next((found.quality for found in reversed(trace) if found.cost <= cost), 0.0)
 
 
-def cost_of(trace, wanted):
-    """Epochs after which an algorithm has seen that score; infinite if it never does."""
-    return next((found.cost for found in trace if found.score >= wanted), np.inf)
+def cost_of(trace, wanted, name="score"):
+    """Epochs after which an algorithm has seen that score, or has that quality; infinite if it never does."""
+    return next((found.cost for found in trace if getattr(found, name) >= wanted), np.inf)
+
+
+def targets(table, searches=SEARCHES):
+    """What random searches end with: the highest score that at least half of them have, the next one, and a quality."""
+    ends = [random_search(table, *drawn(table, number))[-1] for number in range(searches)]
+    scores = [end.score for end in ends]
+    half = max(score for score in scores if sum(each >= score for each in scores) * 2 >= len(scores))
+    above = min((score for score in scores if score > half), default=half)
+    return half, above, statistics.median_low(end.quality for end in ends)
 
 
 def drawn(table, number, configurations=None):
@@ -184,10 +215,10 @@ def drawn(table, number, configurations=None):
 
 def replayed(table, replays=REPLAYS, configurations=None):
     """Traces of each algorithm, a list by name; of other configurations than all of the table, if they are given."""
-    traces = {"random": [], "ours": [], "stock": []}
+    traces = {name: [] for name in ALGORITHMS}
     for number in range(replays):
         order, seeds = drawn(table, number, configurations)
-        for name, algorithm in (("random", random_search), ("ours", ours), ("stock", stock)):
+        for name, algorithm in ALGORITHMS.items():
             traces[name].append(algorithm(table, order, seeds))
     return traces
 
@@ -202,17 +233,31 @@ def replayed_elsewhere(table, tables=TABLES, replays=REPLAYS_OF_EACH):
 def compared(table, traces, elsewhere):
     """Cost and quality of the algorithms, a dict."""
     whole = FULL_TRIALS * table.budgets[-1]
-    target = statistics.median_low(trace[-1].score for trace in traces["random"])
-    costs = {name: statistics.median(cost_of(trace, target) for trace in each) for name, each in traces.items()}
+    score, above, quality = targets(table)
+
+    def costs(wanted, name="score"):
+        found = {key: [cost_of(trace, wanted, name) for trace in each] for key, each in traces.items()}
+        return {key: _finite(statistics.median(each) / whole) for key, each in found.items()}
+
+    def reached(wanted):
+        return {key: statistics.mean(cost_of(trace, wanted) < np.inf for trace in each) for key, each in traces.items()}
+
     at = functools.partial(_difference, traces, elsewhere)
     return {
         "replays": len(traces["ours"]),
         "configurations": len(table.configurations),
         "budgets": table.budgets,
         "epochs_of_20_full_trials": whole,
-        "median_score_of_20_full_trials": target,
-        "median_cost_to_reach_it": {name: _finite(cost / whole) for name, cost in costs.items()},
+        "median_score_of_20_full_trials": score,
+        "median_cost_to_reach_it": costs(score),
+        "share_of_replays_that_reach_it": reached(score),
+        "next_higher_score": above,
+        "median_cost_to_reach_that": costs(above),
+        "median_quality_of_20_full_trials": quality,
+        "median_cost_to_reach_that_quality": costs(quality, "quality"),
+        "share_of_other_configurations_within_a_third": _within_a_third(elsewhere, whole),
         "points_above_stock": {f"{share:.2f}": at("stock", share * whole) for share in SHARES},
+        "points_above_three_rungs": {f"{share:.2f}": at("three_rungs", share * whole) for share in SHARES},
         "points_above_random": {f"{share:.2f}": at("random", share * whole) for share in SHARES},
         "saved_by_going_on": _saved(table, len(traces["ours"])),
         "saved_by_going_on_at_all_budgets": _saved_at_all_budgets(table),
@@ -232,6 +277,15 @@ def _difference(traces, elsewhere, other, cost):
     }
 
 
+def _within_a_third(elsewhere, whole):
+    """In how many other tables ours reaches the median score of their random searches in a third of the epochs."""
+    within = []
+    for traces in elsewhere:
+        target = statistics.median_low(trace[-1].score for trace in traces["random"])
+        within.append(statistics.median(cost_of(trace, target) for trace in traces["ours"]) <= whole / 3)
+    return statistics.mean(within)
+
+
 def _points(traces, other, cost):
     pairs = zip(traces["ours"], traces[other], strict=True)
     return np.array([100 * (has_after(a, cost) - has_after(b, cost)) for a, b in pairs])
@@ -244,7 +298,7 @@ def _saved(table, replays):
         for rung, configuration, _, epochs in halved(table, *drawn(table, number)):
             for name in ("all", table.family[configuration]):
                 trained[name] += epochs
-                whole[name] += table.budgets[table.rungs[rung]]
+                whole[name] += table.budgets[two_rungs(table)[rung]]
     return {name: 1 - trained[name] / whole[name] for name in sorted(whole)}
 
 

@@ -15,10 +15,11 @@ On CIFAR-10, an hour on two cores:
 | sndcgan | spectral normalisation | hinge |
 | cgan_pd | the same, told the class by projection; so is the generator | hinge |
 | wgan_gp | none | Wasserstein, gradient penalty 10, three steps for each of the generator |
+| r3gan_small | none, residual blocks | relativistic, gradients penalised at real and generated images (R1, R2) |
 
-All have the DCGAN's convolutions. The figure is a Fréchet classifier distance: of as many generated images as the half
-of the training images that they are not compared with (5,000 at most), on the features of this package's own
-classifier. It is no FID, and to be read beside its floor, the distance of two halves of the real images.
+All but the last have the DCGAN's convolutions. The figure is a Fréchet classifier distance: of as many generated images
+as the half of the training images that they are not compared with (5,000 at most), on the features of this package's
+own classifier. It is no FID, and to be read beside its floor, the distance of two halves of the real images.
 """
 
 import dataclasses
@@ -31,9 +32,9 @@ from recipes.nearest import unknown
 from recipes.schedules import has_horizon, make_schedule, parse_schedule
 from recipes.settings import option, require, require_one_of
 
-VARIANTS = {name: name for name in ("sndcgan", "cgan_pd", "dcgan", "wgan_gp")}  # network: its own preset
+VARIANTS = {name: name for name in ("sndcgan", "cgan_pd", "dcgan", "wgan_gp", "r3gan_small")}  # network: its own preset
 CONDITIONAL = ("cgan_pd",)
-NORMALIZATION = {"sndcgan": "spectral", "cgan_pd": "spectral", "dcgan": "batch", "wgan_gp": "none"}
+NORMALIZATION = {"sndcgan": "spectral", "cgan_pd": "spectral", "dcgan": "batch", "wgan_gp": "none"}  # of the DCGAN's
 _ADAM = "adam:beta_1=0.5,beta_2=0.999"
 PRESETS = {
     "sndcgan": {},
@@ -51,6 +52,15 @@ PRESETS = {
         "discriminator_steps": 3,
         "generator_optimizer": "adam:beta_1=0.5,beta_2=0.9",
         "discriminator_optimizer": "adam:beta_1=0.5,beta_2=0.9",
+    },
+    "r3gan_small": {
+        "loss": "relativistic",
+        "penalty": "r1+r2",
+        "width": 32,
+        "discriminator_width": 32,
+        "latent_size": 64,
+        "generator_optimizer": "adam:beta_1=0.0,beta_2=0.99",
+        "discriminator_optimizer": "adam:beta_1=0.0,beta_2=0.99",
     },
     "smoke": {"train_images": 300, "epochs": 3, "judge_every": 2},
     "cpu5": {"epochs": 330, "judge_every": 30},
@@ -84,7 +94,12 @@ DTYPE = None
 DTYPE_OF_VARIANT = dict.fromkeys(VARIANTS, "auto")
 SCORE = "distance"  # what several seeds are averaged by
 COMMANDS = ("evaluate", "generate")  # that take a finished run
-CLASSES = ("recipes.gan", "recipes.gan.penalties", "recipes.gan.networks.conditions")  # modules that files name
+CLASSES = (
+    "recipes.gan",
+    "recipes.gan.penalties",
+    "recipes.gan.networks.conditions",
+    "recipes.gan.networks.r3gan",
+)  # modules that files name
 SHOWN = 64  # images of a grid
 
 
@@ -198,15 +213,13 @@ def build_model(settings, images):
     import keras
 
     from recipes.gan import GAN, DiffAugment, losses
-    from recipes.gan.networks.dcgan import discriminator, generator
 
     if keras.config.dtype_policy().name == "mixed_float16":
         raise CommandError("--dtype float16: GANs train in float32 and bfloat16")
     keras.utils.set_random_seed(settings.seed)
     shape, classes = images.train[0].shape[1:], len(images.classes) if settings.classes else 0
     gan = GAN(
-        generator(shape, settings.latent_size, settings.width, classes),
-        discriminator(shape, settings.discriminator_width, classes, NORMALIZATION[settings.variant]),
+        *_networks(settings, shape, classes),
         classes,
         loss=getattr(losses, LOSSES[settings.loss])(),
         penalty=_penalty(settings),
@@ -316,6 +329,24 @@ def _check_backend():
 
     if keras.backend.backend() != "tensorflow":
         raise CommandError(f"cifar10_gan trains on TensorFlow; KERAS_BACKEND is {keras.backend.backend()}")
+
+
+def _networks(settings, shape, classes):
+    """The generator and the discriminator."""
+    from recipes.gan.networks import dcgan, r3gan
+
+    if settings.variant == "r3gan_small":
+        require(settings.width % 8 == 0, "--width of r3gan_small must be a multiple of 8", settings.width)
+        width = settings.discriminator_width
+        require(width % 8 == 0, "--discriminator-width of r3gan_small must be a multiple of 8", width)
+        return (
+            r3gan.generator(shape, settings.latent_size, settings.width, classes),
+            r3gan.discriminator(shape, width, classes),
+        )
+    return (
+        dcgan.generator(shape, settings.latent_size, settings.width, classes),
+        dcgan.discriminator(shape, settings.discriminator_width, classes, NORMALIZATION[settings.variant]),
+    )
 
 
 def _policies(text):

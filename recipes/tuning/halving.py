@@ -1,13 +1,14 @@
 """Asynchronous successive halving, as a function of the trials that there are.
 
-    rungs of 2 and 32 epochs:  each configuration is trained for 2; the best fifth of those for 32
+    rungs of 2 and 32 epochs:  each configuration is trained for 2; about the best fifth of those for 32
 
 The decision needs nothing but what is known of each trial, so that any machine that sees the same trials makes the same
 one, and a search that was interrupted goes on as if it had not been.
 
-Two rungs, and more of the best than the paper's one in so many times the epochs: on two tables of trainings the order
-after a quarter of the epochs said little more of the order at the end than that after a sixteenth did, and the best was
-often not among the first (benchmarks/tuning_replay.py).
+The paper's rungs have four times the epochs and a quarter of the configurations each. Replayed on tables of trainings
+(benchmarks/results/tuning_replay.json), three of those are cheaper where scores tell early, and left out the best on
+real images: see `three_rungs` there. A search of fewer than 4 epochs a trial has one rung, and trains each
+configuration once.
 """
 
 import dataclasses

@@ -2,10 +2,9 @@ import keras
 from keras import layers
 
 from recipes.gan.networks.conditions import judged, with_labels
+from recipes.gan.networks.sides import SMALLEST, doublings_of
 from recipes.gan.spectral_normalization import SpectralNormalization
 from recipes.layers import FusedBatchNormalization
-
-SMALLEST = 4  # side of the generator's first images, pixels
 
 
 def generator(shape, latent_size, width, classes=0):
@@ -29,7 +28,7 @@ def generator(shape, latent_size, width, classes=0):
         Radford, Metz and Chintala, Unsupervised representation learning with deep convolutional generative adversarial
         networks, 2015, arXiv:1511.06434.
     """
-    doublings = _doublings(shape)
+    doublings = doublings_of("dcgan", shape)
     inputs, x = with_labels(keras.Input((latent_size,), name="noise"), classes)
     channels = width * 2 ** (doublings - 1)
     x = layers.Dense(SMALLEST * SMALLEST * channels, use_bias=False)(x)
@@ -60,7 +59,7 @@ def discriminator(shape, width, classes=0, normalization="spectral"):
     """
     images = keras.Input(shape, name="images")
     x, channels = images, width
-    for number in range(_doublings(shape)):
+    for number in range(doublings_of("dcgan", shape)):
         layer = layers.Conv2D(channels, 4, 2, "same")
         x = (SpectralNormalization(layer) if normalization == "spectral" else layer)(x)
         if normalization == "batch" and number > 0:
@@ -73,12 +72,3 @@ def discriminator(shape, width, classes=0, normalization="spectral"):
 
 def _activated(x):
     return layers.ReLU()(FusedBatchNormalization()(x))
-
-
-def _doublings(shape):
-    """How often the smallest side is doubled to be that of the images."""
-    height, width, _ = shape
-    doublings = (height // SMALLEST).bit_length() - 1
-    if height != width or doublings < 1 or SMALLEST << doublings != height:
-        raise ValueError(f"dcgan: images must be square, of side 8, 16, 32 and so on. Received: shape={tuple(shape)}")
-    return doublings
