@@ -13,6 +13,7 @@ from recipes.gan import classifier
 from recipes.gan.losses import Hinge, Wasserstein
 from recipes.gan.metrics import frechet_distance
 from recipes.gan.penalties import GradientPenalty, ZeroCentred
+from recipes.run import Run
 from recipes.settings import resolve
 
 TINY = ("--train-images", "120", "--width", "8", "--discriminator-width", "8", "--batch-size", "16", "--epochs", "2")
@@ -135,6 +136,29 @@ def test_what_a_run_leaves_behind(finished):
     rows = (finished / "metrics.csv").read_text().splitlines()
     best = [float(row.split(",")[rows[0].split(",").index("distance")]) for row in rows[2:]]
     assert result["distance"] == pytest.approx(min(best), rel=1e-6)
+
+
+def test_a_run_in_two_parts_has_the_bits_of_one(tmp_path):
+    """Networks, optimizers, average, noise, the order of the images, what is judged, and the best that is kept."""
+    from recipes.gan.judge import Judge
+
+    chosen = settings(variant="cgan_pd", width=8, discriminator_width=8, batch_size=16, epochs=3, judge_every=1)
+    images = cifar10_gan.load(chosen)
+    judge = Judge(classifier.Classifier.trained(images), images, classes=True)
+
+    def trained(directory, *parts):
+        with Run("cifar10_gan", chosen, directory) as run:
+            run.begin(images.about())
+            for until in parts:
+                model, _ = cifar10_gan.fit(chosen, run, images, judge=judge, until=until, verbose=0)
+        best = cifar10_gan._loaded(directory / "best.keras")
+        arrays = [*model.get_weights(), *best.get_weights(), *(v.numpy() for v in model.optimizer.variables)]
+        return (directory / "metrics.csv").read_text(), arrays
+
+    (rows, weights), (other, same) = trained(tmp_path / "one", None), trained(tmp_path / "two", 1, 2, None)
+    assert rows == other
+    assert len(rows.splitlines()) == 4
+    assert all(np.array_equal(a, b) for a, b in zip(weights, same, strict=True))
 
 
 def test_evaluate_finds_what_the_run_found(finished, capsys):
