@@ -96,7 +96,7 @@ def row(preset, seed, directory):
     return {
         "preset": preset,
         "seed": seed,
-        "on": f"{start['backend']}, {', '.join(start['devices'])}",
+        "on": f"{start['backend']} {start['versions'][start['backend']]}, {', '.join(start['devices'])}",
         "updates": result["updates"],
         "train_accuracy": float(last["accuracy"]),
         "train_loss": float(last["loss"]),

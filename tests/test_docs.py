@@ -1,0 +1,31 @@
+"""What the pages of docs say is what the result files hold."""
+
+import json
+import pathlib
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def page(name):
+    return (ROOT / "docs" / f"{name}.md").read_text()
+
+
+def percent(value):
+    return f"{value:.1%}".replace("%", " %")
+
+
+def test_full_batches():
+    found = json.loads((ROOT / "benchmarks" / "results" / "full_batch_small.json").read_text())
+    text, of = page("full_batch"), {each["preset"]: each for each in found["means"]}
+    for each in found["means"]:
+        assert each["n"] == 3
+        spread = f"{percent(each['test_accuracy'])} ± {percent(each['test_accuracy_deviation'])}"
+        row = f"{each['updates']} | {percent(each['train_accuracy'])} | {each['test_loss']:.2f} | {spread} |"
+        assert row in next(line for line in text.splitlines() if line.startswith(f"| `{each['preset']}` "))
+    difference = 100 * (of["sgd"]["test_accuracy"] - of["fb_strong"]["test_accuracy"])
+    assert f"difference of {difference:.1f} points" in " ".join(text.split())
+    assert difference < 100 * of["sgd"]["test_accuracy_deviation"]
+    assert of["fb_clip"]["test_accuracy"] < of["fb_long"]["test_accuracy"] < of["fb"]["test_accuracy"]
+    assert of["fb_strong"]["test_accuracy"] > of["fb_reg"]["test_accuracy"]
+    slowest = max(row["minutes"] for row in found["rows"] if row["on"].endswith("cpu:0"))
+    assert f"at most {-int(-slowest // 1)} minutes" in " ".join(text.split())
