@@ -29,3 +29,18 @@ def test_full_batches():
     assert of["fb_strong"]["test_accuracy"] > of["fb_reg"]["test_accuracy"]
     slowest = max(row["minutes"] for row in found["rows"] if row["on"].endswith("cpu:0"))
     assert f"at most {-int(-slowest // 1)} minutes" in " ".join(text.split())
+
+
+def test_clippers():
+    found = json.loads((ROOT / "benchmarks" / "results" / "exploding.json").read_text())["clippings"]
+    text = page("clipping")
+    for name, of in found.items():
+        accuracies = " ".join(f"{100 * each:.0f}" for each in of["accuracies"])
+        end = "ten epochs" if of["epochs"] == 10 else "diverged in the first epoch"
+        assert f"| `{name}` | {accuracies} | {end} | {of['clipped_share']:.0%} |".replace("%", " %") in text
+    diverged = {name for name, of in found.items() if of["epochs"] == 1}
+    assert diverged == {"none", "auto_clip", "z_clip", "centralize"}
+    middle = {name: sorted(of["accuracies"])[1] for name, of in found.items()}
+    assert max(middle, key=middle.get) == "by_block_rms:0.001"
+    assert max(middle["by_global_norm:1.0"], middle["normalize"], middle["soft:1.0"]) < 0.15
+    assert f"({found['by_value:0.01']['exploding_layers_at_first']:.0f} of 21 under" in text
