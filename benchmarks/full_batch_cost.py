@@ -2,9 +2,10 @@
 
 The network of `cifar10_cnn --variant full_batch` at width 16, 512 random images, micro-batches and blocks of 128, one
 process. Each contender is one `fit`, and the passes of the same micro-batches, gradients thrown away, are a loop; the
-two take turns, an update each, and every ratio is of two updates one right after the other.
+two take turns, an update each, and every ratio is of two updates one right after the other. All on one core: the two
+threads of a convolution were sometimes put on the same one, which doubled its time.
 
-    python -m benchmarks.full_batch_cost        # four minutes on two cores
+    python -m benchmarks.full_batch_cost        # five minutes
 """
 
 import os
@@ -25,7 +26,10 @@ from custom_optimizers.clipping import ByGlobalNorm
 from recipes.data import full_batches
 from recipes.models import resnet18
 
-UPDATES, IMAGES, BLOCK, WIDTH = 20, 512, 128, 16
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+UPDATES, IMAGES, BLOCK, WIDTH = 12, 512, 128, 16
 PASSES = "forward and backward passes"
 CONTENDERS = {  # callbacks of each
     "full batch": (),
