@@ -6,17 +6,6 @@ from recipes.gan import SpectralNormalization
 from recipes.gan.networks import dcgan
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (32, 32, 3)])
-@pytest.mark.parametrize("classes", [0, 10])
-def test_images_of_any_size_that_is_a_power_of_two(shape, classes):
-    make, judge = dcgan.generator(shape, 16, 4, classes), dcgan.discriminator(shape, 4, classes)
-    noise, labels = tf.random.normal((2, 16)), tf.constant([1, 2])
-    images = make([noise, labels] if classes else noise)
-    assert images.shape == (2, *shape)
-    assert float(tf.reduce_max(tf.abs(images))) <= 1
-    assert judge([images, labels] if classes else images).shape == (2, 1)
-
-
 def test_the_parameters_of_the_widths_measured_on_digits():
     """0.24 and 0.17 million."""
     assert dcgan.generator((32, 32, 1), 128, 16).count_params() == pytest.approx(240e3, rel=0.1)
@@ -39,9 +28,3 @@ def test_what_is_normalised(normalization, count):
     judge = dcgan.discriminator((32, 32, 3), 4, normalization=normalization)
     assert sum(isinstance(layer, SpectralNormalization) for layer in judge.layers) == count
     assert any("moving_variance" in w.path for w in judge.weights) == (normalization == "batch")
-
-
-@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 16, 3), (4, 4, 1)])
-def test_other_sizes_are_refused(shape):
-    with pytest.raises(ValueError, match="square, of side 8, 16, 32"):
-        dcgan.generator(shape, 16, 4)
