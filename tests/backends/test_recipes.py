@@ -11,6 +11,7 @@ import sys
 import keras
 import pytest
 
+import custom_optimizers  # noqa: F401, whose classes the files of models name
 from benchmarks.exactness import free_port
 
 BACKEND = keras.backend.backend()
