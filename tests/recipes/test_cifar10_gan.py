@@ -128,7 +128,7 @@ def test_a_batch_that_is_larger_than_the_set():
 def test_what_a_run_leaves_behind(finished):
     names = {path.name for path in finished.iterdir()}
     assert names >= {"best.keras", "classifier.keras", "curves.png", "metrics.csv", "model.keras", "result.json"}
-    assert pixels_of(finished / "samples" / "epoch-0002.png").shape == (7 * 64, 10 * 64)
+    assert pixels_of(finished / "samples" / "epoch-0002.png").shape == (7 * 68, 10 * 68)
     result = json.loads((finished / "result.json").read_text())
     assert (result["reference_images"], result["classifier_features"]) == (60, 32)
     assert result["distance"] == pytest.approx(result["distance_over_floor"] * result["distance_floor"])
@@ -175,7 +175,7 @@ def test_generated_images_are_of_the_label_the_seed_and_the_number(finished, cap
     for grid, options in zip(grids, ([], ["--seed", "1"], ["--label", "7"]), strict=True):
         assert said(capsys, "generate", finished, "--n", "20", "--out", grid, *options)[0] == 0
     pictures = [pixels_of(grid) for grid in grids]
-    assert [picture.shape for picture in pictures] == [(128, 640), (128, 640), (256, 320)]
+    assert [picture.shape for picture in pictures] == [(136, 680), (136, 680), (272, 340)]
     assert not np.array_equal(pictures[0], pictures[1])
     gan = cifar10_gan._loaded(finished / "model.keras")
     seven = gan.generate(20, [7] * 20, seed=0)[0, ..., 0]
