@@ -29,6 +29,7 @@ from recipes.clippers import parse_clipping
 from recipes.data_names import ALL, FLIPS, absolute, check_data_name
 from recipes.errors import CommandError
 from recipes.nearest import unknown
+from recipes.saved_model import load_model
 from recipes.schedules import has_horizon, make_schedule, parse_schedule
 from recipes.settings import option, require, require_one_of
 
@@ -257,7 +258,7 @@ def train(settings, run, images):
     judge = _judge(settings, images, run.directory, run.write)
     model, trained = fit(settings, run, images, judge=judge)
     if settings.keep == "best":
-        model = _loaded(run.directory / "best.keras")
+        model = load_model(run.directory / "best.keras", CLASSES)
     run.save(model, title=f"{settings.variant} on {images.name}")
     return {**judge(model), **trained}
 
@@ -414,7 +415,7 @@ def _judge(settings, images, directory=None, write=None):
 
     path = None if directory is None else directory / "classifier.keras"
     if path is not None and path.exists():
-        return Judge(Classifier(_loaded(path)), images, settings.classes)
+        return Judge(Classifier(load_model(path, CLASSES)), images, settings.classes)
     print("Training the classifier that generated images are judged by.", flush=True)
     classifier = Classifier.trained(images)
     if write is not None:
@@ -438,18 +439,3 @@ def _watching(settings, run, images, judge, recorder):
         Judged(judge, settings.judge_every, lambda: recorder.history, keep),
         SampleGrid(settings.judge_every, write, run.directory / "tensorboard" / "samples", SHOWN, columns),
     ]
-
-
-def _loaded(path):
-    import importlib
-
-    import keras
-
-    from recipes.errors import WorldError, one_line
-
-    for name in (*CLASSES, "custom_optimizers", "recipes.layers"):
-        importlib.import_module(name)
-    try:
-        return keras.saving.load_model(path)
-    except Exception as error:  # Keras raises whatever a damaged file leads it to
-        raise WorldError(f"{path} cannot be loaded: {one_line(error)}") from error

@@ -1,8 +1,8 @@
-import importlib
 import pathlib
 
-from recipes.errors import CommandError, WorldError, one_line
+from recipes.errors import CommandError, WorldError
 from recipes.run import read_json
+from recipes.saved_model import load_model
 
 COMMANDS = ("evaluate", "predict", "export")  # that a recipe's finished run is for, unless it says otherwise
 
@@ -57,12 +57,4 @@ class SavedRun:
 
     def model(self):
         """The trained model, loaded in safe mode."""
-        import keras
-
-        for module in ("custom_optimizers", "recipes.layers", *getattr(self.recipe, "CLASSES", ())):
-            importlib.import_module(module)  # whose classes the file names
-
-        try:
-            return keras.saving.load_model(self.directory / "model.keras")
-        except Exception as error:  # Keras raises whatever a damaged file leads it to
-            raise WorldError(f"{self.directory / 'model.keras'} cannot be loaded: {one_line(error)}") from error
+        return load_model(self.directory / "model.keras", getattr(self.recipe, "CLASSES", ()))

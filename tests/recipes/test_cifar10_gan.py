@@ -14,6 +14,7 @@ from recipes.gan.losses import Hinge, Wasserstein
 from recipes.gan.metrics import frechet_distance
 from recipes.gan.penalties import GradientPenalty, ZeroCentred
 from recipes.run import Run
+from recipes.saved_model import load_model
 from recipes.settings import resolve
 
 TINY = ("--train-images", "120", "--width", "8", "--discriminator-width", "8", "--batch-size", "16", "--epochs", "2")
@@ -151,7 +152,7 @@ def test_a_run_in_two_parts_has_the_bits_of_one(tmp_path):
             run.begin(images.about())
             for until in parts:
                 model, _ = cifar10_gan.fit(chosen, run, images, judge=judge, until=until, verbose=0)
-        best = cifar10_gan._loaded(directory / "best.keras")
+        best = load_model(directory / "best.keras", cifar10_gan.CLASSES)
         arrays = [*model.get_weights(), *best.get_weights(), *(v.numpy() for v in model.optimizer.variables)]
         return (directory / "metrics.csv").read_text(), arrays
 
@@ -177,7 +178,7 @@ def test_generated_images_are_of_the_label_the_seed_and_the_number(finished, cap
     pictures = [pixels_of(grid) for grid in grids]
     assert [picture.shape for picture in pictures] == [(136, 680), (136, 680), (272, 340)]
     assert not np.array_equal(pictures[0], pictures[1])
-    gan = cifar10_gan._loaded(finished / "model.keras")
+    gan = load_model(finished / "model.keras", cifar10_gan.CLASSES)
     seven = gan.generate(20, [7] * 20, seed=0)[0, ..., 0]
     assert np.array_equal(pictures[2][:64:2, :64:2], seven)
 

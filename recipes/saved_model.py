@@ -1,0 +1,25 @@
+import importlib
+
+from recipes.errors import WorldError, one_line
+
+MODULES = ("custom_optimizers", "recipes.layers")  # whose classes any recipe's file may name
+
+
+def load_model(path, modules=()):
+    """The model of a `.keras` file, loaded in safe mode.
+
+    Args:
+        path: of the file.
+        modules: names of modules whose classes it names, besides those of all recipes.
+
+    Raises:
+        WorldError: it cannot be loaded.
+    """
+    import keras
+
+    for module in (*MODULES, *modules):
+        importlib.import_module(module)
+    try:
+        return keras.saving.load_model(path)
+    except Exception as error:  # Keras raises whatever a damaged file leads it to
+        raise WorldError(f"{path} cannot be loaded: {one_line(error)}") from error
