@@ -5,7 +5,8 @@ BIN = $(VENV)/bin
 OTHERS = .venv-others
 
 # what `make compare` sets beside descent, in mini-batches
-OPTIMIZERS = momentum@gradient_accumulation_steps=1,nesterov@gradient_accumulation_steps=1,adagrad,rmsprop,adam,muon@gradient_accumulation_steps=1,sign_momentum@gradient_accumulation_steps=1
+MINI = @gradient_accumulation_steps=1
+OPTIMIZERS = momentum:=momentum$(MINI),nesterov:=nesterov$(MINI),adagrad,rmsprop,adam,muon:=muon$(MINI),sign_momentum:=sign_momentum$(MINI)
 
 .PHONY: run test lint bench bench-cifar bench-search compare exactness
 
@@ -38,8 +39,8 @@ bench-search: $(VENV)/ready-bench  ## searches: what a trial costs, and algorith
 	$(BIN)/python -m benchmarks.tuning_check digits
 	$(BIN)/python -m benchmarks.search_kills  # as root, with PostgreSQL
 
-compare: $(VENV)/ready  ## optimizers side by side on the digits, each for ten seconds of training; half an hour
-	$(BIN)/python -m recipes compare cifar10_cnn --run-dir runs/compare --budget seconds=8 --trials 6 --seeds 3 --optimizers \
+compare: $(VENV)/ready  ## optimizers side by side on the digits, each for eight seconds of training; half an hour
+	$(BIN)/python -m recipes compare cifar10_cnn --run-dir runs/compare --budget seconds=8 --trials 6 --seeds 5 --optimizers \
 	"batch:=batch_gd@momentum=0.0,mini_batch:=sgd@momentum=0.0,stochastic:=sgd@momentum=0.0@batch_size=1,$(OPTIMIZERS)"
 
 exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on every backend

@@ -19,7 +19,8 @@ from recipes.tables import table
 from recipes.training import DIVERGED
 
 WIDER = 4.0  # than a range test says, by this factor at each end
-TIMED = 2  # epochs, of which the last is timed for a budget of seconds
+TIMED = 10  # epochs at most, whose median is what an epoch takes, for a budget of seconds
+SHARE = 0.25  # of such a budget, at most, that they may take, but for two
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,8 +159,10 @@ def _objective(recipe):
 def _epochs(recipe, settings, budget, processes):
     from recipes.tuning import work
 
-    found = processes.call(functools.partial(work.pace, settings=dataclasses.replace(settings, epochs=TIMED)))
-    return budget.epochs(found["updates"] / TIMED, found["seconds"])
+    settings = dataclasses.replace(settings, epochs=TIMED)
+    limit = SHARE * budget.amount if budget.kind == "seconds" else 0.0
+    found = processes.call(functools.partial(work.pace, settings=settings, limit=limit))
+    return budget.epochs(found["updates"], found["seconds"])
 
 
 def _rates(settings, processes):
@@ -212,6 +215,7 @@ def _row(recipe, contender, directory, target):
         "seed": config["seed"],
         "learning_rate": config["learning_rate"],
         "score": math.nan if score is None else score,
+        "resolution": 1 / result["test_images"] if _is_share(recipe) else 0.0,
         "loss": result.get("test_loss"),
         "diverged": result["outcome"] == DIVERGED,
         "epochs": result["epochs"],
@@ -224,6 +228,11 @@ def _row(recipe, contender, directory, target):
         **_cost(recipe, curve, result, target),
         "curve": curve,
     }
+
+
+def _is_share(recipe):
+    """Whether the score is a share of test images: it has steps, and lies between 0 and 1."""
+    return recipe.SCORE.endswith("accuracy")
 
 
 def _trained_on(config):
@@ -269,13 +278,15 @@ def summarised(recipe, rows):
     of = {}
     for row in rows:
         of.setdefault(row["contender"], []).append(row)
-    found = [_summary(label, mine) for label, mine in of.items()]
+    found = [_summary(label, mine, _is_share(recipe)) for label, mine in of.items()]
     return sorted(found, key=lambda row: (math.isnan(row["mean"]), sign * row["mean"]))
 
 
-def _summary(label, rows):
+def _summary(label, rows, is_share):
     scores = [row["score"] for row in rows]
     mean, deviation, low, high = interval(scores) if len(scores) > 1 else (scores[0], None, None, None)
+    if is_share and low is not None:
+        low, high = max(low, 0.0), min(high, 1.0)
     middle = {
         name: _plain(statistics.median(row[name] for row in rows))
         for name in ("learning_rate", "epochs", "updates", "seconds", "images")
@@ -312,7 +323,7 @@ def report(recipe, comparison, rows, run):
 
     contenders = summarised(recipe, rows)
     scores = {row["contender"]: [r["score"] for r in rows if r["contender"] == row["contender"]] for row in contenders}
-    found = verdicts(scores)
+    found = verdicts(scores, rows[0]["resolution"])
     flat = [{name: value for name, value in row.items() if name != "curve"} for row in rows]
     run.write("seeds.csv", lambda part: part.write_text(table(flat)))
     run.write("comparison.csv", lambda part: part.write_text(table(contenders)))

@@ -21,6 +21,7 @@ def against(rows, metric):
         KeyError: it is not logged.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(13, 4.2), dpi=120, layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
@@ -37,6 +38,10 @@ def against(rows, metric):
             axes.plot(x, middle, label=label, marker="." if epochs < 3 else None, **style)
     for axes, name in zip(panels, ("updates", "epochs", "seconds of training"), strict=True):
         axes.set(xscale="log", xlabel=name)
+        low, high = axes.get_xlim()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
     panels[0].set(ylabel=metric)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)

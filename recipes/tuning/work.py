@@ -6,7 +6,9 @@ import os
 import pathlib
 import pickle
 import resource
+import statistics
 import tempfile
+import time
 import types
 import warnings
 
@@ -95,13 +97,23 @@ def rates(shared, schedules):
     return {"rates": found}
 
 
-def pace(shared, settings):
-    """How fast a contender trains, by training the epochs of some settings.
+def pace(shared, settings, limit):
+    """How fast a contender trains, by training it for a while.
+
+    Args:
+        settings: of what is trained; their epochs are the most that are made.
+        limit: float, seconds after which no further epoch is begun, but for the second.
 
     Returns:
-        A dict: `updates` that it made, `seconds` of the last epoch.
+        A dict: `updates`, of an epoch; `seconds`, the median of the epochs behind the first, which is compiled.
     """
+    import keras
+
+    def enough(epoch, logs=None):
+        watch.model.stop_training = epoch > 0 and time.monotonic() - start > limit
+
     recipe, data = shared.hypermodel.recipe, shared.hypermodel.data
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=enough)
     with (
         tempfile.TemporaryDirectory() as directory,
         strategies.resolve(shared.place.strategy).scope(),
@@ -109,10 +121,14 @@ def pace(shared, settings):
         Run(recipe_name(recipe), settings, directory) as run,
     ):
         run.begin(data.about())
-        recipe.fit(settings, run, data, verbose=0)
+        start = time.monotonic()
+        recipe.fit(settings, run, data, verbose=0, callbacks=[watch])
         with open(run.directory / "timing.csv", newline="") as file:
-            seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
-    return {"updates": recipe.updates(settings, data), "seconds": seconds[-1]}
+            times = [float(row["seconds"]) for row in csv.DictReader(file)]
+    return {
+        "updates": recipe.updates(settings, data) / settings.epochs,
+        "seconds": statistics.median(times[1:] or times),
+    }
 
 
 def find_rates(shared, optimizer, settings=None):

@@ -25,6 +25,17 @@ def test_probabilities_are_those_of_the_paired_t_test_times_the_pairs_that_are_l
     assert found[ordered[2]]["p"] >= found[ordered[1]]["p"]
 
 
+def test_one_image_more_of_360_with_each_of_three_seeds_is_noise_and_eight_are_not():
+    """Where scores are rounded, the test has the variance of that, 1 / 12 of a step squared for each."""
+    base = np.array([350, 352, 351]) / 360
+    of = {"a": base.tolist(), "one": (base + 1 / 360).tolist(), "eight": (base + 8 / 360).tolist()}
+    found = verdicts(of, resolution=1 / 360)
+    assert found["a", "one"]["within_noise"]
+    assert not found["a", "eight"]["within_noise"]
+    rounded = np.random.default_rng(0).uniform(size=100_000)
+    assert np.var(np.rint(rounded * 360) - rounded * 360) == pytest.approx(1 / 12, rel=0.01)
+
+
 def test_differences_of_one_seed_are_noise():
     found = verdicts({"a": [0.9], "b": [0.1]})
     assert found["a", "b"] == {"difference": pytest.approx(0.8), "p": None, "within_noise": True}
