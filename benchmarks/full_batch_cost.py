@@ -2,8 +2,9 @@
 
 The network of `cifar10_cnn --variant full_batch` at width 16, 512 random images, micro-batches and blocks of 128, one
 process. Each contender is one `fit`, and the passes of the same micro-batches, gradients thrown away, are a loop; the
-two take turns, an update each, and every ratio is of two updates one right after the other. All on one core: the two
-threads of a convolution were sometimes put on the same one, which doubled its time.
+two take turns, an update each, and every ratio is of two updates one right after the other. Seconds are those that the
+processor worked, on one core: by the clock they double whenever that core is shared, and the two threads of a
+convolution were sometimes put on the same one.
 
     python -m benchmarks.full_batch_cost        # five minutes
 """
@@ -41,7 +42,7 @@ CONTENDERS = {  # callbacks of each
 
 
 class Turns(keras.callbacks.Callback):
-    """Seconds of each epoch of a `fit` in a thread of its own, which works only while it is its turn.
+    """Seconds of work of each epoch of a `fit` in a thread of its own, which works only while it is its turn.
 
     Args:
         mine, other: `threading.Event`, set while it is the turn of this one, and of the other.
@@ -54,10 +55,10 @@ class Turns(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._mine.wait()
-        self._start = time.perf_counter()
+        self._start = time.process_time()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.perf_counter() - self._start)
+        self.seconds.append(time.process_time() - self._start)
         self._mine.clear()
         self._other.set()
 

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -29,6 +30,16 @@ def test_full_batches():
     assert of["fb_strong"]["test_accuracy"] > of["fb_reg"]["test_accuracy"]
     slowest = max(row["minutes"] for row in found["rows"] if row["on"].endswith("cpu:0"))
     assert f"at most {-int(-slowest // 1)} minutes" in " ".join(text.split())
+
+
+def test_what_an_update_of_a_full_batch_costs():
+    found = json.loads((ROOT / "benchmarks" / "results" / "full_batch_cost.json").read_text())
+    rows = [line for line in page("full_batch").splitlines() if re.search(r"\d\.\d\d \(\d\.\d\d to", line)]
+    for row, of in zip(rows, found["contenders"].values(), strict=True):
+        assert "| {median:.2f} ({min:.2f} to {max:.2f}) |".format(**of["ratio"]) in row
+    medians = [of["ratio"]["median"] for of in found["contenders"].values()]
+    assert max(medians[:2]) <= 1.03
+    assert medians[2] <= 2.1
 
 
 def test_clippers():
