@@ -1,11 +1,13 @@
 """Does a run that is killed 20 times end with the bits of one that is not? SIGKILL at random moments.
 
 Each process is killed some seconds after its start: while it imports, loads images, takes up the saved state, trains,
-or writes. Weights, optimizer, metrics.csv and result are compared at the end.
+or writes. Weights, optimizers, metrics.csv and result are compared at the end; those of a GAN too, whose result is that
+of the best model it has kept.
 
-    python -m benchmarks.kills
+    python -m benchmarks.kills          # or: python -m benchmarks.kills gan
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -16,16 +18,17 @@ import sys
 import tempfile
 import time
 
-from benchmarks.record import write
+from benchmarks.record import read, write
 from callbacks.exact_resume import read_state
 
 KILLS = 20
-SECONDS = (2.0, 14.0)  # from start to kill
-CONTENDERS = {
-    "batch_gd, float32": ["--optimizer", "batch_gd", "--epochs", "1000"],
-    "sgd, float32": ["--optimizer", "sgd", "--epochs", "1000"],
+CNN = ["cifar10_cnn", "--train-images", "600", "--early-stopping", "999", "--keep", "best", "--epochs", "1000"]
+GAN = ["cifar10_gan", "--preset", "cpu5", "--train-images", "300", "--judge-every", "5", "--epochs", "600"]
+CONTENDERS = {  # command, seconds from start to kill
+    "batch_gd, float32": ([*CNN, "--optimizer", "batch_gd"], (2.0, 14.0)),
+    "sgd, float32": ([*CNN, "--optimizer", "sgd"], (2.0, 14.0)),
+    "gan, with classes": ([*GAN, "--variant", "cgan_pd"], (3.0, 24.0)),
 }
-SETTINGS = ["--train-images", "600", "--early-stopping", "999", "--keep", "best"]
 
 
 def bits(directory):
@@ -38,7 +41,7 @@ def bits(directory):
 
 
 def start(directory, options):
-    command = [sys.executable, "-m", "recipes", "train", "cifar10_cnn", *SETTINGS, *options]
+    command = [sys.executable, "-m", "recipes", "train", *options]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen([*command, "--run-dir", str(directory)], **quiet, env=dict(os.environ))
 
@@ -48,13 +51,13 @@ def epochs_saved(directory):
     return len(read_state(path)[0]["history"]) if path.exists() else 0
 
 
-def killed_once(directory, options, generator):
+def killed_once(directory, options, seconds):
     """The number of epochs saved after one kill, or None if the process was done before."""
     process = start(directory, options)
     while not epochs_saved(directory):
         time.sleep(0.05)
     try:
-        process.wait(generator.uniform(*SECONDS))
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -62,23 +65,31 @@ def killed_once(directory, options, generator):
     return None
 
 
+def killed(name, options, seconds):
+    """What becomes of a run that is killed, beside one that is not: a dict."""
+    generator, saved = random.Random(0), []
+    with tempfile.TemporaryDirectory() as directory:
+        one, other = pathlib.Path(directory, "undisturbed"), pathlib.Path(directory, "killed")
+        assert start(one, options).wait() == 0
+        while len(saved) < KILLS:
+            epochs = killed_once(other, options, generator.uniform(*seconds))
+            assert epochs is not None, f"{name} was done after {len(saved)} kills; train longer"
+            saved.append(epochs)
+            print(f"{name}: kill {len(saved)}, {epochs} epochs saved", flush=True)
+        assert start(other, options).wait() == 0
+        return {"kills": KILLS, "epochs_saved": saved, "identical": bits(other) == bits(one)}
+
+
 def main():
-    generator = random.Random(0)
-    results = {}
-    for name, options in CONTENDERS.items():
-        with tempfile.TemporaryDirectory() as directory:
-            undisturbed, killed = pathlib.Path(directory, "undisturbed"), pathlib.Path(directory, "killed")
-            assert start(undisturbed, options).wait() == 0
-            saved = []
-            while len(saved) < KILLS:
-                epochs = killed_once(killed, options, generator)
-                assert epochs is not None, f"{name} was done after {len(saved)} kills; train longer"
-                saved.append(epochs)
-                print(f"{name}: kill {len(saved)}, {epochs} epochs saved", flush=True)
-            assert start(killed, options).wait() == 0
-            results[name] = {"kills": KILLS, "epochs_saved": saved, "identical": bits(killed) == bits(undisturbed)}
-            print(f"{name}: identical bits after {KILLS} kills: {results[name]['identical']}")
-    write("kills", results)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="of what is killed; all by default")
+    asked = parser.parse_args().names
+    results = {name: each for name, each in read("kills").items() if name in CONTENDERS}
+    for name, (options, seconds) in CONTENDERS.items():
+        if not asked or any(part in name for part in asked):
+            results[name] = killed(name, options, seconds)
+            print(f"{name}: identical bits after {KILLS} kills: {results[name]['identical']}", flush=True)
+            write("kills", results)
     assert all(each["identical"] for each in results.values())
 
 

@@ -64,7 +64,7 @@ PRESETS = {
         "discriminator_optimizer": "adam:beta_1=0.0,beta_2=0.99",
     },
     "smoke": {"train_images": 300, "epochs": 3, "judge_every": 2},
-    "cpu5": {"epochs": 330, "judge_every": 30},
+    "cpu5": {"epochs": 300, "judge_every": 30},
     "cpu60": {
         "width": 32,
         "discriminator_width": 64,

@@ -55,7 +55,7 @@ def settings(**given):
     ("variant", "preset", "expected"),
     [
         ("sndcgan", None, {"loss": "hinge", "epochs": 100, "generator_learning_rate": 0.001}),
-        ("wgan_gp", "cpu5", {"loss": "wasserstein", "penalty": "gradient", "discriminator_steps": 3, "epochs": 330}),
+        ("wgan_gp", "cpu5", {"loss": "wasserstein", "penalty": "gradient", "discriminator_steps": 3, "epochs": 300}),
         ("dcgan", "smoke", {"loss": "non_saturating", "epochs": 3, "generator_learning_rate": 0.0002}),
         ("cgan_pd", "full", {"classes": True, "width": 64, "augment": "translation"}),
     ],

@@ -1,0 +1,145 @@
+"""A DCGAN in the manner of keras.io's "DCGAN to generate face images", trained for so many seconds and judged by ours.
+
+What is kept of that example: real and generated images in one batch, noise on the labels, cross-entropy, dropout in the
+discriminator, LeakyReLU and no normalisation, Adam without a schedule, float32, images in 0 to 1. What is not: 64 x 64
+faces and their widths; the networks have the convolutions and channels of `cifar10_gan`.
+
+    python -m benchmarks.gan_keras RUN_DIR --seconds 300 --seed 1 --out dcgan.json    # a run of cifar10_gan to match
+"""
+
+import argparse
+import json
+import pathlib
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from recipes import cifar10_gan
+from recipes.gan.classifier import Classifier
+from recipes.gan.judge import Judge
+from recipes.saved_model import load_model
+
+LATENT, BATCH, LABEL_NOISE, DROPOUT = 128, 64, 0.05, 0.2
+
+
+class KerasDCGAN(keras.Model):
+    def __init__(self, discriminator, generator):
+        super().__init__()
+        self.discriminator, self.generator = discriminator, generator
+        self.seeds = keras.random.SeedGenerator(0)
+        self.d_loss, self.g_loss = keras.metrics.Mean("d_loss"), keras.metrics.Mean("g_loss")
+
+    def compile(self, d_optimizer, g_optimizer, loss_fn, **kwargs):
+        super().compile(optimizer=None, **kwargs)
+        self.d_optimizer, self.g_optimizer, self.loss_fn = d_optimizer, g_optimizer, loss_fn
+
+    @property
+    def metrics(self):
+        return [self.d_loss, self.g_loss]
+
+    def train_step(self, real):
+        count = tf.shape(real)[0]
+        noise = keras.random.normal((count, LATENT), seed=self.seeds)
+        images = tf.concat([self.generator(noise), real], axis=0)
+        labels = tf.concat([tf.ones((count, 1)), tf.zeros((count, 1))], axis=0)
+        labels += LABEL_NOISE * tf.random.uniform(tf.shape(labels))
+        with tf.GradientTape() as tape:
+            d_loss = self.loss_fn(labels, self.discriminator(images, training=True))
+        weights = self.discriminator.trainable_weights
+        self.d_optimizer.apply_gradients(zip(tape.gradient(d_loss, weights), weights, strict=True))
+
+        noise = keras.random.normal((count, LATENT), seed=self.seeds)
+        with tf.GradientTape() as tape:
+            judged = self.discriminator(self.generator(noise, training=True), training=True)
+            g_loss = self.loss_fn(tf.zeros((count, 1)), judged)
+        weights = self.generator.trainable_weights
+        self.g_optimizer.apply_gradients(zip(tape.gradient(g_loss, weights), weights, strict=True))
+        self.d_loss.update_state(d_loss)
+        self.g_loss.update_state(g_loss)
+        return {"d_loss": self.d_loss.result(), "g_loss": self.g_loss.result()}
+
+    def generate(self, count, labels=None, seed=0):
+        """uint8 images, as `GAN.generate` gives them."""
+        noise = np.random.default_rng(seed).normal(size=(count, LATENT)).astype("float32")
+        images = self.generator.predict(noise, batch_size=256, verbose=0)
+        return np.rint(np.clip(images, 0, 1) * 255).astype("uint8")
+
+
+def networks(channels, width, discriminator_width, dropout=DROPOUT):
+    """The discriminator, which gives logits, and the generator of 32 x 32 images."""
+    discriminator = [keras.Input((32, 32, channels))]
+    for factor in (1, 2, 4):
+        discriminator += [layers.Conv2D(factor * discriminator_width, 4, 2, "same"), layers.LeakyReLU(0.2)]
+    discriminator += [layers.Flatten(), layers.Dropout(dropout), layers.Dense(1)]
+    generator = [keras.Input((LATENT,)), layers.Dense(4 * 4 * 4 * width), layers.Reshape((4, 4, 4 * width))]
+    for factor in (4, 2, 1):
+        generator += [layers.Conv2DTranspose(factor * width, 4, 2, "same"), layers.LeakyReLU(0.2)]
+    generator += [layers.Conv2D(channels, 5, padding="same", activation="sigmoid")]
+    return keras.Sequential(discriminator), keras.Sequential(generator)
+
+
+def compiled(networks, learning_rate=1e-4, beta_1=0.9, jit_compile=False):
+    """Ready to be fit; XLA is slower on a processor."""
+    model = KerasDCGAN(*networks)
+    adams = (keras.optimizers.Adam(learning_rate, beta_1=beta_1) for _ in range(2))
+    model.compile(*adams, keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=jit_compile)
+    return model
+
+
+class Watch(keras.callbacks.Callback):
+    """Judges at equal distances, and ends training after so many seconds of it.
+
+    Args:
+        judge: `recipes.gan.judge.Judge`.
+        seconds: float, of training in all.
+        times: int >= 1, how often it is judged.
+    """
+
+    def __init__(self, judge, seconds, times):
+        super().__init__()
+        self.judge, self.seconds = judge, seconds
+        self.points = [seconds * (k + 1) / times for k in range(times)]
+        self.trained, self.curve = 0.0, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.trained += time.perf_counter() - self.start
+        if self.trained >= self.points[len(self.curve)]:
+            self.curve.append({"seconds": self.trained, "epoch": epoch + 1, **self.judge.distances(self.model)})
+        self.model.stop_training = len(self.curve) == len(self.points)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=pathlib.Path, help="of cifar10_gan without classes: its images, widths, classifier")
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--times", type=int, default=10, help="that it is judged")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--learning-rate", type=float, default=1e-4, help="1e-4 is keras.io's")
+    parser.add_argument("--beta-1", type=float, default=0.9)
+    parser.add_argument("--data-dir")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    asked = parser.parse_args()
+    config = json.loads((asked.run / "config.json").read_text())
+    known = {name: config[name] for name in cifar10_gan.Settings.__dataclass_fields__}
+    settings = cifar10_gan.Settings(**known)
+    images = cifar10_gan.load(settings, asked.data_dir)
+    judge = Judge(Classifier(load_model(asked.run / "classifier.keras", cifar10_gan.CLASSES)), images, classes=False)
+    x = images.train[0].astype("float32") / 255
+    keras.utils.set_random_seed(asked.seed)
+    widths = settings.width, settings.discriminator_width
+    model = compiled(networks(x.shape[-1], *widths), asked.learning_rate, asked.beta_1)
+    data = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), seed=asked.seed).batch(BATCH, drop_remainder=True)
+    watch = Watch(judge, asked.seconds, asked.times)
+    model.fit(data.prefetch(2), epochs=10**6, verbose=0, callbacks=[watch])
+    best = min(watch.curve, key=lambda point: point["distance"])
+    asked.out.write_text(json.dumps({"floor": judge.floor, "best": best, "curve": watch.curve}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
