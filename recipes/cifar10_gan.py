@@ -312,6 +312,13 @@ def judge(model, settings, images, directory=None):
     return _judge(settings, images, directory)(model)
 
 
+def inception_distances(model, images, path, generated):
+    """FID and KID, or what Keras's Inception makes of them: a dict, as `recipes.gan.inception.Inception` gives it."""
+    from recipes.gan.inception import Inception
+
+    return Inception(path).distances(model, images, generated)
+
+
 def summary(settings, result):
     """A result in one sentence."""
     labels = f", {result['label_accuracy']:.1%} of the labels" if "label_accuracy" in result else ""

@@ -224,6 +224,8 @@ def _add_comparison(recipes, name):
 def _add_evaluate(commands):
     evaluate = _add(commands, "evaluate", _evaluate, "judge a finished run once more on its test part")
     evaluate.add_argument("run_dir", metavar="RUN_DIR")
+    evaluate.add_argument("--inception", metavar="FILE", help="of a GAN: FID and KID too, by an InceptionV3")
+    evaluate.add_argument("--generated", metavar="N", type=int, default=10_000, help="images for these (10000)")
     _add_data(evaluate)
 
 
@@ -396,7 +398,9 @@ def _saved(asked, command):
 def _evaluate(asked):
     from recipes.commands.evaluate import evaluate
 
-    evaluate(_saved(asked, "evaluate"), asked.data_dir)
+    if not 2 <= asked.generated <= 10**6:
+        raise CommandError(f"--generated must lie in 2 to 1000000; it is {asked.generated}")
+    evaluate(_saved(asked, "evaluate"), asked.data_dir, asked.inception, asked.generated)
 
 
 def _predict(asked):

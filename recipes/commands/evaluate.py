@@ -1,24 +1,32 @@
 import inspect
 
 from recipes.commands.keras_session import start_keras
-from recipes.errors import WorldError
+from recipes.errors import CommandError, WorldError
 
 
-def evaluate(run, data_dir=None):
+def evaluate(run, data_dir=None, inception=None, generated=10_000):
     """Judge a finished run once more on its test part, and print the result.
 
     Args:
         run: `SavedRun`.
         data_dir: where its images are, if they have moved.
+        inception: path of the weights that FID and KID of a GAN are taken with; None: they are not.
+        generated: int >= 2, images that are generated for them.
 
     Raises:
+        CommandError: there is nothing to take FID of.
         WorldError: the images are not there, or are others than the run was trained on.
     """
+    if inception is not None and not hasattr(run.recipe, "inception_distances"):
+        raise CommandError(f"--inception is for GANs; {run.directory} has none")
     start_keras(dtype=run.recipe.DTYPE)
     data = run.recipe.load(run.settings, data_dir or run.data_dir)
     if data.about()["digest"] != run.data.get("digest"):
         raise WorldError(f"{run.directory} was trained on other images than those of {data.about()['name']} now")
     files = {"directory": run.directory} if "directory" in inspect.signature(run.recipe.judge).parameters else {}
-    result = run.recipe.judge(run.model(), run.settings, data, **files)
+    model = run.model()
+    result = run.recipe.judge(model, run.settings, data, **files)
+    if inception is not None:
+        result |= run.recipe.inception_distances(model, data, inception, generated)
     for name, value in result.items():
         print(f"{name:28} {value:.6g}" if isinstance(value, float) else f"{name:28} {value}")

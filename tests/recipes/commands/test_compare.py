@@ -37,34 +37,35 @@ def distance_after(rate, momentum, seed):
     return np.abs(w - best).max()
 
 
-@pytest.fixture(scope="module")
-def line(tmp_path_factory):
-    """A comparison of descent, twice, and of momentum, on a quadratic."""
-    directory = tmp_path_factory.mktemp("compare") / "line"
+def test_descent_and_momentum_on_a_quadratic(tmp_path, capsys):
+    """Descent, twice, and momentum. One test, since the comparison takes longer than all that is asked of it."""
+    directory = tmp_path / "line"
     options = ["--optimizers", "one:=batch_gd,two:=batch_gd,heavy:=batch_gd@momentum=0.5", "--trials", "12"]
-    budget = ["--budget", f"epochs={EPOCHS}", "--seeds", "3"]
-    assert main(["compare", *LINE, "--run-dir", str(directory), *options, *budget]) == 0
-    return directory, [*options, *budget]
+    options += ["--budget", f"epochs={EPOCHS}", "--seeds", "3"]
+    status, _, error = compared(capsys, directory, *options)
+    assert status == 0, error
+    the_best_rate_of_descent_is_found(directory)
+    for label, momentum in (("one", 0.0), ("heavy", 0.5)):
+        the_distance_is_near_that_of_the_best_rate_of_four_hundred(directory, label, momentum)
+    two_copies_are_within_noise(directory)
+    scores_are_those_of_seeds_that_no_search_has_seen(directory)
+    it_is_told_again_at_once(directory, options, capsys)
 
 
-def test_the_best_rate_of_descent_on_a_quadratic_is_found(line):
+def the_best_rate_of_descent_is_found(directory):
     """That of SciPy, of the distance in NumPy."""
-    directory, _ = line
     best = minimize_scalar(lambda rate: distance_after(rate, 0.0, seed=0), bounds=(0.1, 2.0), method="bounded").x
     assert float(table(directory)["one"]["learning_rate"]) == pytest.approx(best, rel=0.05)
 
 
-@pytest.mark.parametrize(("label", "momentum"), [("one", 0.0), ("heavy", 0.5)])
-def test_the_distance_is_near_that_of_the_best_rate_of_four_hundred(line, label, momentum):
+def the_distance_is_near_that_of_the_best_rate_of_four_hundred(directory, label, momentum):
     """With momentum the distance after twelve updates has several valleys."""
-    directory, _ = line
     rate = float(table(directory)[label]["learning_rate"])
     best = min(distance_after(each, momentum, seed=0) for each in np.geomspace(0.05, 2.5, 400))
     assert distance_after(rate, momentum, seed=0) < 3 * best
 
 
-def test_two_copies_are_within_noise_and_momentum_is_not(line):
-    directory, _ = line
+def two_copies_are_within_noise(directory):
     found = json.loads((directory / "result.json").read_text())
     differences = {(each["a"], each["b"]): each for each in found["differences"]}
     copies = differences.get(("one", "two")) or differences["two", "one"]
@@ -72,8 +73,7 @@ def test_two_copies_are_within_noise_and_momentum_is_not(line):
     assert table(directory)["one"]["mean"] == table(directory)["two"]["mean"]
 
 
-def test_scores_are_those_of_the_runs_and_of_seeds_that_no_search_has_seen(line):
-    directory, _ = line
+def scores_are_those_of_seeds_that_no_search_has_seen(directory):
     with open(directory / "seeds.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["contender"] == "one"]
     assert [row["seed"] for row in rows] == ["1", "2", "3"]
@@ -85,8 +85,7 @@ def test_scores_are_those_of_the_runs_and_of_seeds_that_no_search_has_seen(line)
         assert float(row["peak_mib"]) > 0
 
 
-def test_a_comparison_that_is_done_is_told_again_at_once(line, capsys):
-    directory, options = line
+def it_is_told_again_at_once(directory, options, capsys):
     before = {path: path.stat().st_mtime_ns for path in directory.glob("*/seed-*/result.json")}
     status, out, error = compared(capsys, directory, *options)
     assert status == 0, error
