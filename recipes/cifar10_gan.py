@@ -312,11 +312,11 @@ def judge(model, settings, images, directory=None):
     return _judge(settings, images, directory)(model)
 
 
-def inception_distances(model, images, path, generated):
-    """FID and KID, or what Keras's Inception makes of them: a dict, as `recipes.gan.inception.Inception` gives it."""
+def inception(path):
+    """What FID and KID of a finished run are taken with, a `recipes.gan.inception.Inception`."""
     from recipes.gan.inception import Inception
 
-    return Inception(path).distances(model, images, generated)
+    return Inception(path)
 
 
 def summary(settings, result):

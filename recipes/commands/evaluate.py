@@ -17,9 +17,10 @@ def evaluate(run, data_dir=None, inception=None, generated=10_000):
         CommandError: there is nothing to take FID of.
         WorldError: the images are not there, or are others than the run was trained on.
     """
-    if inception is not None and not hasattr(run.recipe, "inception_distances"):
+    if inception is not None and not hasattr(run.recipe, "inception"):
         raise CommandError(f"--inception is for GANs; {run.directory} has none")
     start_keras(dtype=run.recipe.DTYPE)
+    inception = None if inception is None else run.recipe.inception(inception)
     data = run.recipe.load(run.settings, data_dir or run.data_dir)
     if data.about()["digest"] != run.data.get("digest"):
         raise WorldError(f"{run.directory} was trained on other images than those of {data.about()['name']} now")
@@ -27,6 +28,6 @@ def evaluate(run, data_dir=None, inception=None, generated=10_000):
     model = run.model()
     result = run.recipe.judge(model, run.settings, data, **files)
     if inception is not None:
-        result |= run.recipe.inception_distances(model, data, inception, generated)
+        result |= inception.distances(model, data, generated)
     for name, value in result.items():
         print(f"{name:28} {value:.6g}" if isinstance(value, float) else f"{name:28} {value}")

@@ -16,6 +16,7 @@ from recipes.gan.penalties import GradientPenalty, ZeroCentred
 from recipes.run import Run
 from recipes.saved_model import load_model
 from recipes.settings import resolve
+from tests.recipes.gan.inception_graph import graph
 
 TINY = ("--train-images", "120", "--width", "8", "--discriminator-width", "8", "--batch-size", "16", "--epochs", "2")
 
@@ -171,6 +172,15 @@ def test_evaluate_finds_what_the_run_found(finished, capsys):
     assert found["classifier_hash"] == result["classifier_hash"]
 
 
+def test_evaluate_takes_fid_by_a_graph_on_disk(finished, capsys, tmp_path):
+    path = graph(tmp_path / "inception.pb")
+    status, out, _ = said(capsys, "evaluate", finished, "--inception", path, "--generated", "60")
+    found = dict(line.split(maxsplit=1) for line in out.splitlines() if line.startswith(("fid", "protocol")))
+    assert status == 0
+    assert float(found["fid"]) > 0
+    assert found["protocol"].startswith("120 training images and 60 generated ones")
+
+
 def test_generated_images_are_of_the_label_the_seed_and_the_number(finished, capsys, tmp_path):
     grids = [tmp_path / f"{name}.png" for name in "abc"]
     for grid, options in zip(grids, ([], ["--seed", "1"], ["--label", "7"]), strict=True):
@@ -191,6 +201,8 @@ def test_generated_images_are_of_the_label_the_seed_and_the_number(finished, cap
         ("generate", ("--out", "g.png", "--n", "0"), "--n must lie in 1 to 100000; it is 0"),
         ("predict", ("a.png",), "a run of cifar10_gan takes evaluate, generate"),
         ("export", (), "a run of cifar10_gan takes evaluate, generate"),
+        ("evaluate", ("--inception", "none.pb"), "--inception none.pb: there is no such file"),
+        ("evaluate", ("--generated", "1"), "--generated must lie in 2 to 1000000; it is 1"),
     ],
 )
 def test_what_cannot_be_asked_of_a_run(finished, capsys, tmp_path, monkeypatch, command, options, words):

@@ -16,6 +16,12 @@ def test_it_gives_what_training_gave(said, finished):
     assert found["test_images"] == "360"
 
 
+def test_inception_is_for_gans(said, finished):
+    status, _, err = said("evaluate", finished, "--inception", "graph.pb")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "--inception is for GANs" in err
+
+
 def broken(name, content):
     def spoil(directory):
         (directory / name).write_bytes(content)
