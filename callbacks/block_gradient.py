@@ -140,7 +140,7 @@ class BlockGradient(StepOfFit):
         if isinstance(n, int):
             size = min(size, n)
             if n % size:
-                nearest = max(n // size, 1) * size
+                nearest = (2 * n + size) // (2 * size) * size  # n > size
                 raise ValueError(f"{self._name}: batches of {n} are no multiple of block_size={size}; take {nearest}.")
         elif self.block_size is not None:
             size = ops.minimum(size, n)

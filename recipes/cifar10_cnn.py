@@ -30,6 +30,7 @@ from recipes import optimizers, test_time_augmentation
 from recipes.clippers import parse_clipping
 from recipes.data_names import ALL, FLIPS, absolute, check_data_name
 from recipes.losses import LOSSES
+from recipes.nearest import nearest_multiple
 from recipes.schedules import has_horizon, make_schedule, parse_schedule
 from recipes.settings import option, require, require_one_of
 
@@ -261,7 +262,7 @@ class Settings:
     def _check_blocks(self):
         size = self.block_size
         require(size is None or 0 < size < 2**31, "--block-size must lie in 1 to 2147483647", size)
-        nearest = self.batch_size if size is None else max(self.batch_size // size, 1) * size
+        nearest = self.batch_size if size is None else nearest_multiple(self.batch_size, size)
         require(
             nearest == self.batch_size,
             f"--batch-size must be a multiple of --block-size {size}, such as {nearest}",
@@ -594,4 +595,5 @@ def _batches(settings, images):
 
 def _drops_remainder(settings, images):
     """Whether a smaller last batch is left out: batch normalisation would remember the statistics of few images."""
-    return settings.variant in SPEED_RUN and settings.steps != "epoch" and len(images.train[0]) >= settings.batch_size
+    variants = (*SPEED_RUN, "full_batch")  # as the papers have it
+    return settings.variant in variants and settings.steps != "epoch" and len(images.train[0]) >= settings.batch_size

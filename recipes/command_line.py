@@ -7,6 +7,7 @@ import inspect
 import typing
 
 from recipes.clippers import clipper_lines
+from recipes.comparison.contenders import OF_OPTIMIZERS
 from recipes.dtypes import DTYPES
 from recipes.errors import CommandError
 from recipes.nearest import unknown
@@ -196,7 +197,7 @@ def _add_compare(commands):
 
 
 def _add_comparison(recipes, name):
-    parser = _add_settings(recipes, name, _compare, leave_out=("epochs", "optimizer", "learning_rate"))
+    parser = _add_settings(recipes, name, _compare, leave_out=("epochs", "optimizer", "learning_rate", *OF_OPTIMIZERS))
     group = parser.add_argument_group("comparison")
     group.add_argument(
         "--optimizers",

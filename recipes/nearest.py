@@ -17,3 +17,9 @@ def unknown(kind, name, known):
     some = ", ".join(known[:30]) + (f", … ({len(known)} in all)" if len(known) > 30 else "")
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {some}"
     return f"no {kind} '{name}'; {hint}"
+
+
+def nearest_multiple(number, of):
+    """The multiple of a number that is nearest to another one, `of` itself at least; of two the smaller one."""
+    below = number // of * of
+    return max(below if number - below <= below + of - number else below + of, of)

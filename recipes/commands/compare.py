@@ -10,6 +10,7 @@ from recipes.commands.keras_session import start_keras
 from recipes.commands.seeds import interval
 from recipes.commands.train import computing, recipe_name
 from recipes.commands.tune import stop_where_another_search_is, with_validation
+from recipes.comparison.contenders import OF_OPTIMIZERS
 from recipes.comparison.verdict import verdicts
 from recipes.environment import machine, versions
 from recipes.errors import CommandError, WorldError
@@ -73,13 +74,9 @@ def compare(recipe, settings, comparison, run_dir=None, *, strategy="auto", dtyp
 
 def settings_of(settings, contender):
     """The settings of a contender; a CommandError if they cannot be."""
-    own = {"momentum": None} if hasattr(settings, "momentum") else {}  # which is each optimizer's own
+    of_optimizers = {field.name: field.default for field in dataclasses.fields(settings) if field.name in OF_OPTIMIZERS}
     try:
-        return (
-            dataclasses.replace(settings, **own, **contender.settings)
-            if "momentum" not in contender.settings
-            else (dataclasses.replace(settings, **contender.settings))
-        )
+        return dataclasses.replace(settings, **{**of_optimizers, **contender.settings})
     except CommandError as error:
         raise CommandError(f"{contender.label}: {error}") from error
 
@@ -134,10 +131,12 @@ def _searched(recipe, settings, contender, comparison, run, place, processes):
             seed=settings.seed,
         )
     with cleaned_up(oracle.close):
-        epochs = oracle.recall("epochs", functools.partial(_epochs, recipe, settings, comparison.budget, processes))
+        pace = oracle.recall("pace", functools.partial(_pace, settings, comparison, processes))
+        epochs = comparison.budget.epochs(pace["updates"], pace["seconds"])
         settings = dataclasses.replace(settings, epochs=epochs)
         low, high = oracle.recall("rates", functools.partial(_rates, settings, processes))
-        print(f"{contender.label}: {epochs} epochs; learning rates from {low:.2g} to {high:.2g}", flush=True)
+        plan = f"{epochs} epochs of {pace['updates']:g} updates"
+        print(f"{contender.label}: {plan}; learning rates from {low:.2g} to {high:.2g}", flush=True)
         hypermodel = RecipeHyperModel(recipe, f"learning_rate={low}:{high}", settings, Facts(), place.data_dir)
         where = (run.directory / slug(contender.label)).resolve()
         watch = Progress(comparison.workers, oracle.objective, hypermodel.given, oracle.trials.values())
@@ -156,13 +155,15 @@ def _objective(recipe):
     return keras_tuner.Objective(name, direction)
 
 
-def _epochs(recipe, settings, budget, processes):
+def _pace(settings, comparison, processes):
+    """Updates of an epoch, and its seconds if they matter, on the cores that a training has."""
     from recipes.tuning import work
+    from recipes.tuning.processes import cores_of
 
-    settings = dataclasses.replace(settings, epochs=TIMED)
-    limit = SHARE * budget.amount if budget.kind == "seconds" else 0.0
-    found = processes.call(functools.partial(work.pace, settings=settings, limit=limit))
-    return budget.epochs(found["updates"], found["seconds"])
+    budget = comparison.budget
+    limit = SHARE * budget.amount if budget.kind == "seconds" else None
+    timed = functools.partial(work.pace, settings=dataclasses.replace(settings, epochs=TIMED), limit=limit)
+    return processes.call(timed, cores_of(comparison.workers)[0])
 
 
 def _rates(settings, processes):
@@ -328,6 +329,9 @@ def report(recipe, comparison, rows, run):
     run.write("seeds.csv", lambda part: part.write_text(table(flat)))
     run.write("comparison.csv", lambda part: part.write_text(table(contenders)))
     print("\n" + as_text(recipe, contenders, comparison.target))
+    for row in contenders:
+        if row["diverged"]:
+            print(f"{row['contender']} diverged with {row['diverged']} of {row['n']} seeds.")
     for line in noise_lines(contenders, found):
         print(line)
     name = next(iter(recipe.OBJECTIVES))
@@ -375,7 +379,7 @@ def noise_lines(contenders, found):
     """Lines that say which differences are within noise."""
     if not found:
         return
-    if any(each["p"] is None for each in found.values()):
+    if all(each["p"] is None for each in found.values()) and not any(row["diverged"] for row in contenders):
         yield "\nOne seed: no difference is more than noise can make; give --seeds 3 or more."
         return
     yield "\nWithin noise of each other (paired t-test over the seeds, Holm, 5 %):"

@@ -28,7 +28,7 @@ class Budget:
 
         Args:
             updates_of_an_epoch: float > 0.
-            seconds_of_an_epoch: float > 0; of no account where the budget is none of seconds.
+            seconds_of_an_epoch: float > 0; None will do where the budget is none of seconds.
         """
         if self.kind == "epochs":
             return int(self.amount)

@@ -16,6 +16,7 @@ from recipes.optimizers import KERAS, OURS
 from recipes.schedules import SCHEDULES
 
 NAMED, SETTING = ":=", "@"
+OF_OPTIMIZERS = ("momentum", "learning_rate_multipliers")  # each contender's own, and not settings of all
 SAME = ("data", "train_images", "validation_split", "epochs", "seed", "variant")  # for all, or it is no comparison
 
 

@@ -24,22 +24,26 @@ def verdicts(scores, resolution=0.0):
 
     Returns:
         A dict from pairs of labels to dicts: `difference` of the means, `p` (adjusted; None with less than two seeds)
-        and `within_noise`, whether p is 5 % or more.
+        and `within_noise`, whether p is 5 % or more. Where a score is not finite p is None and nothing is noise: that
+        training diverged.
 
     Reference:
         Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979.
     """
-    pairs = list(itertools.combinations(scores, 2))
+    every = list(itertools.combinations(scores, 2))
+    finite = {label: all(map(math.isfinite, each)) for label, each in scores.items()}
+    pairs = [pair for pair in every if all(finite[label] for label in pair)]
     raw = {pair: _p(*(scores[label] for label in pair), resolution) for pair in pairs}
     adjusted, floor = {}, 0.0
     for rank, pair in enumerate(sorted(pairs, key=lambda pair: raw[pair])):
         floor = max(floor, min(raw[pair] * (len(pairs) - rank), 1.0))
         adjusted[pair] = floor
     found = {}
-    for a, b in pairs:
-        p = None if len(scores[a]) < 2 else adjusted[a, b]
-        difference = math.fsum(scores[a]) / len(scores[a]) - math.fsum(scores[b]) / len(scores[b])
-        found[a, b] = {"difference": difference, "p": p, "within_noise": p is None or p >= LEVEL}
+    for a, b in every:
+        p = adjusted.get((a, b)) if len(scores[a]) > 1 else None
+        difference = sum(scores[a]) / len(scores[a]) - sum(scores[b]) / len(scores[b])
+        within_noise = finite[a] and finite[b] and (p is None or p >= LEVEL)
+        found[a, b] = {"difference": difference, "p": p, "within_noise": within_noise}
     return found
 
 

@@ -3,6 +3,7 @@ import functools
 import numpy as np
 
 from recipes import strategies
+from recipes.nearest import nearest_multiple
 
 REDUCTIONS = ("mean", "sum")
 
@@ -84,7 +85,7 @@ def _rest(n, batch_size, replicas, block_size):
         raise ValueError(f"full_batches: `block_size` must be None or an int >= 1. Received: {block_size!r}")
     each = block_size * replicas
     if batch_size % each:
-        nearest = max(batch_size // each, 1) * each
+        nearest = nearest_multiple(batch_size, each)
         raise ValueError(f"full_batches: micro-batches are multiples of {each}, such as batch_size={nearest}")
     rest = n % block_size
     if rest and replicas > 1:
@@ -142,7 +143,7 @@ def shared_evenly(owner, batch_size, replicas, n):
     if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(f"{owner}: `batch_size` must be an int >= 1. Received: batch_size={batch_size!r}")
     if batch_size % replicas:
-        nearest = max(batch_size // replicas, 1) * replicas
+        nearest = nearest_multiple(batch_size, replicas)
         raise ValueError(
             f"{owner}: {replicas} replicas cannot share batches of {batch_size} evenly. "
             f"Use a multiple of {replicas}, such as batch_size={nearest}."

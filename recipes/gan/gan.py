@@ -18,10 +18,10 @@ class GAN(keras.Model):
     """A generator and a discriminator that are trained against each other, and an average of the generator.
 
     ```python
-    discriminator, `discriminator_steps` times, on real images of its own each time:
+    discriminator, `discriminator_steps` times, on real images and noise of its own each time:
         power method of all `SpectralNormalization`
         loss.discriminator(D(T(x)), D(T(G(z)))) + penalty(D(T(.)), x, G(z))         # T: augmentation, drawn anew
-    generator:
+    generator, on the images of the last of them, which are made once:
         loss.generator(D(T(x)), D(T(G(z))))                                         # x only where the loss compares
     average, running statistics included:
         half = min(half_life, 0.05 * images)                                        # images seen
@@ -135,18 +135,20 @@ class GAN(keras.Model):
         for step in range(self.discriminator_steps):
             part = slice(step * count, (step + 1) * count)
             real, labels = x[part], y[part] if self.classes else None
-            self._train_discriminator(real, labels)
-        self._train_generator(real, labels)
+            if step + 1 < self.discriminator_steps:
+                self._train_discriminator(real, self._generated(self.generator, count, labels, training=True), labels)
+            else:
+                self._train_both(real, labels)
         self._average(ops.shape(x)[0])
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
-    def _train_discriminator(self, real, labels):
+    def _train_discriminator(self, real, fake, labels):
         import tensorflow as tf
 
+        fake = ops.stop_gradient(fake)
         for layer in self.discriminator._flatten_layers():
             if isinstance(layer, SpectralNormalization):
                 layer.update()
-        fake = ops.stop_gradient(self._generated(self.generator, ops.shape(real)[0], labels, training=True))
         with tf.GradientTape() as tape:
             outputs = self._judged(real, labels), self._judged(fake, labels)
             loss = self.adversarial_loss.discriminator(*outputs)
@@ -172,11 +174,14 @@ class GAN(keras.Model):
             return taken()
         return ops.cond(ops.equal(self.steps_made % self.penalty.every, 0), taken, lambda: ops.zeros(()))
 
-    def _train_generator(self, real, labels):
+    def _train_both(self, real, labels):
+        """The last step of the discriminator and that of the generator, on the same generated images."""
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
             fake = self._generated(self.generator, ops.shape(real)[0], labels, training=True)
+            with tape.stop_recording():
+                self._train_discriminator(real, fake, labels)
             real_outputs = ops.stop_gradient(self._judged(real, labels)) if self.adversarial_loss.compares else None
             loss = self.adversarial_loss.generator(real_outputs, self._judged(fake, labels))
         variables = self.generator.trainable_variables

@@ -64,14 +64,18 @@ class Processes:
             pathlib.Path(log).parent.mkdir(parents=True, exist_ok=True)
         self._send(Start(number, dumps(work), log, tuple(cores), gpus))
 
-    def call(self, function):
+    def call(self, function, cores=None):
         """What a function of what is shared returns, called in a process of its own while no trial runs.
+
+        Args:
+            function: of what is shared.
+            cores: as for `start`; None: all.
 
         Raises:
             CommandError: it raised that.
             WorldError: it failed otherwise.
         """
-        self.start(CALL, function, None, sorted(os.sched_getaffinity(0)))
+        self.start(CALL, function, None, sorted(os.sched_getaffinity(0)) if cores is None else cores)
         while not (ended := self.ended(timeout=60)):
             pass
         if ended[0].error is not None:

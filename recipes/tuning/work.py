@@ -21,6 +21,7 @@ from recipes.tuning.space import default_rates, paces
 from recipes.tuning.trial import STATE, train_trial
 
 WEIGHTS = "model.weights.h5"
+HARMLESS_RATE = 1e-6  # of a training that is only timed
 POINTS = 200  # of a learning rate that is drawn
 
 
@@ -102,17 +103,25 @@ def pace(shared, settings, limit):
 
     Args:
         settings: of what is trained; their epochs are the most that are made.
-        limit: float, seconds after which no further epoch is begun, but for the second.
+        limit: float, seconds after which no further epoch is begun, but for the second; None: it is not trained.
 
     Returns:
-        A dict: `updates`, of an epoch; `seconds`, the median of the epochs behind the first, which is compiled.
+        A dict: `updates`, of an epoch; `seconds`, the median of the epochs behind the first, which is compiled, or
+        None.
     """
+    updates = shared.hypermodel.recipe.updates(settings, shared.hypermodel.data) / settings.epochs
+    return {"updates": updates, "seconds": None if limit is None else _seconds(shared, settings, limit)}
+
+
+def _seconds(shared, settings, limit):
+    """The median of the epochs behind the first, at a learning rate that cannot diverge."""
     import keras
 
     def enough(epoch, logs=None):
         watch.model.stop_training = epoch > 0 and time.monotonic() - start > limit
 
     recipe, data = shared.hypermodel.recipe, shared.hypermodel.data
+    settings = dataclasses.replace(settings, learning_rate=HARMLESS_RATE)
     watch = keras.callbacks.LambdaCallback(on_epoch_end=enough)
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -125,10 +134,7 @@ def pace(shared, settings, limit):
         recipe.fit(settings, run, data, verbose=0, callbacks=[watch])
         with open(run.directory / "timing.csv", newline="") as file:
             times = [float(row["seconds"]) for row in csv.DictReader(file)]
-    return {
-        "updates": recipe.updates(settings, data) / settings.epochs,
-        "seconds": statistics.median(times[1:] or times),
-    }
+    return statistics.median(times[1:] or times)
 
 
 def find_rates(shared, optimizer, settings=None):

@@ -41,6 +41,16 @@ def test_differences_of_one_seed_are_noise():
     assert found["a", "b"] == {"difference": pytest.approx(0.8), "p": None, "within_noise": True}
 
 
+def test_what_diverged_with_a_seed_is_like_nothing_else_and_changes_no_verdict():
+    nan = float("nan")
+    scores = {"a": [0.90, 0.80, 0.71], "b": [0.91, 0.79, 0.70], "c": [0.1, 0.1, 0.1]}
+    alone, found = verdicts(scores), verdicts({"never": [0.9, nan, 0.8], **scores})
+    assert {pair: found[pair] for pair in alone} == alone
+    for label in scores:
+        assert found["never", label]["p"] is None
+        assert not found["never", label]["within_noise"]
+
+
 def test_equal_contenders_are_told_apart_in_about_one_comparison_of_twenty():
     """All pairs of four, 300 times: Holm keeps the chance of any error at 5 %."""
     rng = np.random.default_rng(1)

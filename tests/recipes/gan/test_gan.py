@@ -100,11 +100,16 @@ def test_each_player_is_updated_as_often_as_it_should():
 
 
 def test_steps_of_the_discriminator_see_images_of_their_own(monkeypatch):
-    gan, seen = made(discriminator_steps=2), []
-    monkeypatch.setattr(gan, "_train_discriminator", lambda real, labels: seen.append(np.array(real)))
-    monkeypatch.setattr(gan, "_train_generator", lambda real, labels: None)
+    """Noise too; the generator is judged by the images of the last step."""
+    gan, seen, judged = made(discriminator_steps=2), [], []
+    judge = gan._judged
+    monkeypatch.setattr(gan, "_train_discriminator", lambda *of: seen.append([np.array(each) for each in of[:2]]))
+    monkeypatch.setattr(gan, "_judged", lambda images, labels: judged.append(np.array(images)) or judge(images, labels))
     gan.train_step((tf.constant(IMAGES[:16]), tf.constant(LABELS[:16])))
-    np.testing.assert_allclose(np.concatenate(seen), as_numbers(tf.constant(IMAGES[:16])))
+    real, fake = zip(*seen, strict=True)
+    np.testing.assert_allclose(np.concatenate(real), as_numbers(tf.constant(IMAGES[:16])))
+    assert not np.array_equal(*fake)
+    np.testing.assert_array_equal(judged[-1], fake[-1])
 
 
 def test_the_average_is_that_of_the_rule():
@@ -126,11 +131,11 @@ def test_without_a_half_life_the_average_is_the_generator():
         np.testing.assert_array_equal(average, weight)
 
 
-def test_the_generator_s_step_leaves_the_discriminator_alone():
+def test_the_generator_s_step_leaves_the_discriminator_alone(monkeypatch):
     gan = made()
+    monkeypatch.setattr(gan, "_train_discriminator", lambda real, fake, labels: None)
     before = gan.discriminator.get_weights()
-    real = as_numbers(tf.constant(IMAGES[:16]))
-    gan._train_generator(real, None)
+    gan.train_on_batch(IMAGES[:16], LABELS[:16])
     for was, now in zip(before, gan.discriminator.get_weights(), strict=True):
         np.testing.assert_array_equal(was, now)
 
