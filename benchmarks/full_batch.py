@@ -96,6 +96,8 @@ def row(preset, seed, directory):
     return {
         "preset": preset,
         "seed": seed,
+        "machine": start.get("machine"),
+        "versions": start["versions"],
         "on": f"{start['backend']} {start['versions'][start['backend']]}, {', '.join(start['devices'])}",
         "updates": result["updates"],
         "train_accuracy": float(last["accuracy"]),

@@ -4,6 +4,8 @@ import json
 import pathlib
 import re
 
+from recipes.comparison.verdict import verdicts
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -28,6 +30,9 @@ def test_full_batches():
     assert difference < 100 * of["sgd"]["test_accuracy_deviation"]
     assert of["fb_clip"]["test_accuracy"] < of["fb_long"]["test_accuracy"] < of["fb"]["test_accuracy"]
     assert of["fb_strong"]["test_accuracy"] > of["fb_reg"]["test_accuracy"]
+    scores = {name: [row["test_accuracy"] for row in found["rows"] if row["preset"] == name] for name in of}
+    assert all(each["within_noise"] for each in verdicts(scores, 1 / 10_000).values())
+    assert "Holm over the 15 pairs" in text
     slowest = max(row["minutes"] for row in found["rows"] if row["on"].endswith("cpu:0"))
     assert f"at most {-int(-slowest // 1)} minutes" in " ".join(text.split())
 
@@ -37,6 +42,8 @@ def test_what_an_update_of_a_full_batch_costs():
     rows = [line for line in page("full_batch").splitlines() if re.search(r"\d\.\d\d \(\d\.\d\d to", line)]
     for row, of in zip(rows, found["contenders"].values(), strict=True):
         assert "| {median:.2f} ({min:.2f} to {max:.2f}) |".format(**of["ratio"]) in row
+    passes, differences, hessian = (list(found["contenders"].values())[i]["ratio"]["median"] for i in (1, 2, 3))
+    assert f"{(differences - passes) / (hessian - passes):.0%}".replace("%", " %") in page("full_batch")
     medians = [of["ratio"]["median"] for of in found["contenders"].values()]
     assert max(medians[:2]) <= 1.03
     assert medians[2] <= 2.1
@@ -55,3 +62,20 @@ def test_clippers():
     assert max(middle, key=middle.get) == "by_block_rms:0.001"
     assert max(middle["by_global_norm:1.0"], middle["normalize"], middle["soft:1.0"]) < 0.15
     assert f"({found['by_value:0.01']['exploding_layers_at_first']:.0f} of 21 under" in text
+
+
+def test_optimizers_side_by_side():
+    found = json.loads((ROOT / "benchmarks" / "results" / "comparison_digits.json").read_text())
+    text = " ".join(page("comparison").split())
+    for row in found["means"]:
+        spread = "{:.1f} ({:.1f} to {:.1f})".format(*(100 * row[name] for name in ("mean", "low", "high")))
+        counts = f"{row['updates']:g} | {row['epochs']:g} | {row['seconds']:.1f} | {row['peak_mib']:.0f} |"
+        assert f"| `{row['contender']}` | {row['learning_rate']:.3g} | {spread} | {row['loss']:.2f} | {counts}" in text
+        assert row["n"] == found["seeds"] == 5
+    apart = [{each["a"], each["b"]} for each in found["differences"] if not each["within_noise"]]
+    labels = {row["contender"] for row in found["means"]}
+    assert sorted(map(sorted, apart)) == sorted(sorted({"batch", other}) for other in labels - {"batch"})
+    assert f"Holm over the {len(found['differences'])} pairs" in text
+    of = {row["contender"]: row for row in found["means"]}
+    assert of["nesterov"]["low"] > of["adagrad"]["high"]
+    assert (found["budget"], of["batch"]["updates"]) == ("seconds=8", 17)

@@ -339,8 +339,9 @@ def report(recipe, comparison, rows, run):
         run.write("comparison.png", pictures.against(rows, name).savefig)
         print(f"\n{run.directory / 'comparison.png'}")
     about = {"date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions()}
+    about |= _described(comparison)
     differences = [{"a": a, "b": b, **each} for (a, b), each in found.items()]
-    run.finish({**about, "score": recipe.SCORE, "contenders": contenders, "differences": differences})
+    run.finish({**about, "score": recipe.SCORE, "means": contenders, "differences": differences})
 
 
 def as_text(recipe, contenders, target):

@@ -73,13 +73,16 @@ def regularised(weights, block_size, strength):
     return [t / len(starts) for t in total]
 
 
-@pytest.mark.parametrize(("method", "bound"), [("differences", 1e-3), ("hessian", 1e-5)])
+@pytest.mark.parametrize(
+    ("options", "bound"),
+    [({"epsilon": 1e-3}, 1e-3), ({}, 1e-2), ({"method": "hessian"}, 1e-5)],
+)
 @pytest.mark.parametrize("block_size", [None, 16])
-def test_the_regulariser_is_the_gradient_of_its_penalty(method, bound, block_size):
+def test_the_regulariser_is_the_gradient_of_its_penalty(options, bound, block_size):
     """The penalty's own part of the gradient, in float64."""
     model = smooth()
     begin = [np.array(w) for w in model.get_weights()]
-    callbacks = [GradientRegularizer(0.5, method, epsilon=1e-4, block_size=block_size)]
+    callbacks = [GradientRegularizer(0.5, **options, block_size=block_size)]
     _, end = fitted(model, callbacks)
     plain = regularised(begin, N, 0.0)
     wanted = [r - p for r, p in zip(regularised(begin, block_size or N, 0.5), plain, strict=True)]
