@@ -2,11 +2,11 @@
 
 The network of `cifar10_cnn --variant full_batch` at width 16, 512 random images, micro-batches and blocks of 128, one
 process. Each contender is one `fit`, and the passes of the same micro-batches, gradients thrown away, are a loop; the
-two take turns, an update each, and every ratio is of two updates one right after the other. Seconds are those that the
-processor worked, on one core: by the clock they double whenever that core is shared, and the two threads of a
-convolution were sometimes put on the same one.
+two take turns, an update each, and every ratio is of two updates one right after the other. On one core, since the two
+threads of a convolution were sometimes put on the same one. Ratios are of the time that the core worked for the
+process, and by the clock, which runs on while others have the core.
 
-    python -m benchmarks.full_batch_cost        # five minutes
+    python -m benchmarks.full_batch_cost        # eight minutes
 """
 
 import os
@@ -32,17 +32,18 @@ tf.config.threading.set_inter_op_parallelism_threads(1)
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 UPDATES, IMAGES, BLOCK, WIDTH = 12, 512, 128, 16
 PASSES = "forward and backward passes"
-CONTENDERS = {  # callbacks of each
-    "full batch": (),
-    "in blocks": (BlockGradient(BLOCK),),
-    "regularised, differences": (GradientRegularizer(0.5, "differences", block_size=BLOCK),),
-    "regularised, Hessian": (GradientRegularizer(0.5, "hessian", block_size=BLOCK),),
-    "sharpness-aware": (SharpnessAware(0.05, block_size=BLOCK),),
+CONTENDERS = {  # size of a block, callbacks
+    "full batch": (BLOCK, ()),
+    "in blocks": (BLOCK, (BlockGradient(BLOCK),)),
+    "regularised, differences": (BLOCK, (GradientRegularizer(0.5, "differences", block_size=BLOCK),)),
+    "regularised, Hessian": (BLOCK, (GradientRegularizer(0.5, "hessian", block_size=BLOCK),)),
+    "sharpness-aware": (BLOCK, (SharpnessAware(0.05, block_size=BLOCK),)),
+    "regularised, differences, blocks of 32": (32, (GradientRegularizer(0.5, "differences", block_size=32),)),
 }
 
 
 class Turns(keras.callbacks.Callback):
-    """Seconds of work of each epoch of a `fit` in a thread of its own, which works only while it is its turn.
+    """Seconds of each epoch of a `fit` in a thread of its own, which works only while it is its turn.
 
     Args:
         mine, other: `threading.Event`, set while it is the turn of this one, and of the other.
@@ -51,19 +52,24 @@ class Turns(keras.callbacks.Callback):
     def __init__(self, mine, other):
         super().__init__()
         self._mine, self._other = mine, other
-        self.seconds = []
+        self.seconds = {"work": [], "clock": []}
 
     def on_epoch_begin(self, epoch, logs=None):
         self._mine.wait()
-        self._start = time.process_time()
+        self._start = clocks()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.process_time() - self._start)
+        for name, now in clocks().items():
+            self.seconds[name].append(now - self._start[name])
         self._mine.clear()
         self._other.set()
 
 
-def model_and_batches():
+def clocks():
+    return {"work": time.process_time(), "clock": time.perf_counter()}
+
+
+def model_and_batches(batch_size, block):
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (IMAGES, 32, 32, 3)).astype("uint8")
@@ -71,18 +77,18 @@ def model_and_batches():
     optimizer = BatchGD(0.1, momentum=0.9, nesterov=True, clipping=ByGlobalNorm(0.25), weight_decay=0.0005)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, weighted_metrics=["accuracy"], jit_compile=False)
-    return model, full_batches(x, rng.integers(0, 10, IMAGES), BLOCK, block_size=BLOCK)
+    return model, full_batches(x, rng.integers(0, 10, IMAGES), batch_size, block_size=block)
 
 
-def fit(callbacks, turns):
-    model, batches = model_and_batches()
+def fit(block, callbacks, turns):
+    model, batches = model_and_batches(BLOCK, block)
     callbacks = [FullBatch(), *callbacks, turns]
     return lambda: model.fit(batches, epochs=1 + UPDATES, verbose=0, shuffle=False, callbacks=callbacks)
 
 
-def passes(turns):
-    """The forward and backward passes of as many updates."""
-    model, batches = model_and_batches()
+def passes(block, turns):
+    """The forward and backward passes of as many updates, block by block."""
+    model, batches = model_and_batches(block, block)
 
     @tf.function
     def step(x, y):
@@ -101,29 +107,29 @@ def passes(turns):
     return run
 
 
-def beside_passes(callbacks):
-    """Seconds of the updates of a contender and of their passes, without the first, which is compiled."""
+def beside_passes(block, callbacks):
+    """Ratios of the updates of a contender to their passes, without the first, which is compiled."""
     events = threading.Event(), threading.Event()
     one, other = Turns(*events), Turns(*events[::-1])
-    threads = [threading.Thread(target=work) for work in (passes(one), fit(callbacks, other))]
+    threads = [threading.Thread(target=work) for work in (passes(block, one), fit(block, callbacks, other))]
     events[0].set()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return {PASSES: one.seconds[1:], "update": other.seconds[1:]}
+    found = {"seconds_of_passes": statistics.median(one.seconds["work"][1:])}
+    for name in one.seconds:
+        seconds = {PASSES: one.seconds[name][1:], "update": other.seconds[name][1:]}
+        found[name] = ratios(seconds, "update", PASSES)
+    return found
 
 
 def main():
     found = {}
-    for name, callbacks in CONTENDERS.items():
-        seconds = beside_passes(callbacks)
-        found[name] = {
-            "ratio": ratios(seconds, "update", PASSES),
-            "seconds_of_passes": statistics.median(seconds[PASSES]),
-        }
+    for name, (block, callbacks) in CONTENDERS.items():
+        found[name] = beside_passes(block, callbacks)
         keras.utils.clear_session()
-        print("{:28} {median:8.3f} x   ({min:.3f} to {max:.3f})".format(name, **found[name]["ratio"]), flush=True)
+        print("{:40} {median:6.3f} x   ({min:.3f} to {max:.3f})".format(name, **found[name]["work"]), flush=True)
     settings = {"images": IMAGES, "block": BLOCK, "width": WIDTH, "updates": UPDATES}
     write("full_batch_cost", {**settings, "contenders": found})
 

@@ -1,6 +1,7 @@
 """Full batches in blocks, as in Geiping et al.: what a block is part of, and what it is not."""
 
 import csv
+import types
 
 import numpy as np
 import pytest
@@ -65,25 +66,51 @@ def test_blocks_of_a_set_that_comes_class_by_class_have_many_classes(images):
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
 
 
-@pytest.mark.parametrize("given", [{}, {"gradient_regularizer": 0.0, "sharpness_aware": 0.05}])
-def test_any_multiple_of_the_block_gives_the_same_run(tmp_path, images, given):
-    """Weights, statistics and logs, in batches of one block and of three, which four blocks do not fill."""
-    (one, weights), (other, same) = (
-        trained(tmp_path / str(size), images, batch_size=size, **given) for size in (16, 48)
-    )
-    for a, b in zip(weights, same, strict=True):
+def test_any_multiple_of_the_block_gives_the_same_run(tmp_path, images):
+    """Sharpness-aware, in batches of one block and of three, which four blocks do not fill."""
+    given = {"gradient_regularizer": 0.0, "sharpness_aware": 0.05}
+    one, other = (trained(tmp_path / str(size), images, batch_size=size, **given) for size in (16, 48))
+    the_same(one, other)
+
+
+def test_twenty_regularised_updates_are_the_same_in_batches_of_32_64_and_512(tmp_path):
+    """Blocks of 32 of 160 images; 512 is more than there are. A tenth of the paper's warm-up."""
+    images = load("digits", train_images=160, validation_split=0.0, seed=0)
+    given = {"train_images": 160, "epochs": 20, "block_size": 32, "schedule": "cosine:period=400,warmup=40,start=0"}
+    given["learning_rate"] = 0.8
+    one, *others = (trained(tmp_path / str(size), images, batch_size=size, **given) for size in (32, 64, 512))
+    for other in others:
+        the_same(one, other)
+
+
+def the_same(one, other):
+    """Weights, statistics and logs."""
+    for a, b in zip(one[1], other[1], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    for a, b in zip(one, other, strict=True):
+    for a, b in zip(one[0], other[0], strict=True):
         for name in ("loss", "gradient_norm"):
             assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-5)
 
 
-def test_a_smaller_last_block_is_trained_on_if_asked_for(tmp_path, images):
-    assert cifar10_cnn._trained_on(resolve(cifar10_cnn, TINY, "fb_strong"), images)[0].shape[0] == 64
-    drop, _ = trained(tmp_path / "drop", images, batch_size=32)
-    smaller, _ = trained(tmp_path / "smaller", images, batch_size=32, remainder="smaller")
-    assert drop[0]["loss"] != smaller[0]["loss"]
-    assert len(smaller) == 2
+@pytest.mark.parametrize(("remainder", "sizes"), [("drop", [16] * 4), ("smaller", [16] * 4 + [6])])
+def test_the_rest_behind_the_last_block_is_a_smaller_one_if_asked_for(tmp_path, images, remainder, sizes):
+    """The first loss is the mean over images, each block normalised by its own statistics."""
+    given = {"batch_size": 32, "remainder": remainder, "learning_rate": 0.05}
+    rows, _ = trained(tmp_path, images, **given)
+    settings = resolve(cifar10_cnn, {**TINY, **given}, "fb_strong")
+    x, y = cifar10_cnn._trained_on(settings, images)
+    assert len(x) == sum(sizes)
+    model = cifar10_cnn.build_model(settings, images)
+    blocks = np.split(np.arange(len(x)), np.cumsum(sizes)[:-1])
+    losses = [float(model.loss(y[rows], model(x[rows], training=True))) for rows in blocks]
+    assert float(rows[0]["loss"]) == pytest.approx(np.average(losses, weights=sizes), rel=1e-5)
+
+
+def test_mini_batches_of_the_paper_leave_out_the_rest():
+    settings = resolve(cifar10_cnn, {"variant": "full_batch"}, "sgd")
+    assert (settings.steps, settings.batch_size, settings.epochs, settings.learning_rate) == (1, 128, 300, 0.1)
+    fifty_thousand = types.SimpleNamespace(train=(range(50_000), None))
+    assert cifar10_cnn.updates(settings, fifty_thousand) == 117_000
 
 
 def test_group_normalisation_needs_no_blocks(tmp_path, images):
@@ -103,6 +130,8 @@ def test_the_network_has_the_parameters_of_resnet18():
 
 WRONG = [
     ({"block_size": 32, "batch_size": 48}, "multiple of --block-size 32, such as 32"),
+    ({"block_size": 32, "batch_size": 63}, "multiple of --block-size 32, such as 64"),
+    ({"block_size": 32, "batch_size": 3}, "multiple of --block-size 32, such as 32"),
     ({"block_size": 0}, "--block-size"),
     ({"gradient_regularizer": 0.5, "sharpness_aware": 0.1}, "give one of them"),
     ({"gradient_regularizer": -1.0}, "--gradient-regularizer must be"),

@@ -2,13 +2,17 @@
 
 import csv
 import json
+import types
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from recipes import linear_regression
+from recipes import cifar10_cnn, linear_regression
 from recipes.__main__ import main
+from recipes.commands.compare import _cost
+from recipes.tuning import Place
+from recipes.tuning.work import pace
 
 LINE = ("linear_regression", "--strategy", "cpu")
 EPOCHS = 12
@@ -113,7 +117,26 @@ def test_images_in_mini_batches_and_full_batches_within_so_many_updates(tmp_path
     assert "seconds to 0" in out
 
 
+@pytest.mark.parametrize(("target", "expected"), [(0.2, (1, 2, 1.0)), (0.5, (2, 4, 3.0)), (0.61, (None, None, None))])
+def test_the_cost_to_a_target_is_that_of_the_first_epoch_that_reached_it(target, expected):
+    curve = [{"val_accuracy": score, "seconds": at} for score, at in (("0.2", 1.0), ("0.6", 3.0), ("0.3", 4.5))]
+    found = _cost(cifar10_cnn, curve, {"updates": 6, "epochs": 3}, target)
+    assert tuple(found[f"{name}_to_target"] for name in ("epochs", "updates", "seconds")) == expected
+
+
+@pytest.mark.parametrize("limit", [None, 0.0])
+def test_the_pace_of_a_contender_is_that_of_its_epochs(limit):
+    """Updates of an epoch without training; seconds by two epochs at least, at a rate at which nothing diverges."""
+    settings = linear_regression.Settings(batch_size=25, epochs=10, learning_rate=1e30)
+    hypermodel = types.SimpleNamespace(recipe=linear_regression, data=linear_regression.load(settings))
+    shared = types.SimpleNamespace(hypermodel=hypermodel, place=Place("cpu", None, None))
+    found = pace(shared, settings, limit)
+    assert found["updates"] == 4
+    assert found["seconds"] is None if limit is None else 0 < found["seconds"] < 10
+
+
 WRONG = {
+    ("--optimizers", "adam", "--momentum", "0.5"): "--momentum",
     ("--optimizers", "adam", "--budget", "hours=3"): "--budget: no budget 'hours'",
     ("--optimizers", "adan"): "did you mean adam",
     ("--optimizers", "adam@momentum=0.9"): "adam@momentum=0.9: --momentum: adam has no momentum",
