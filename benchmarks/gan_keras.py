@@ -116,7 +116,7 @@ class Watch(keras.callbacks.Callback):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=pathlib.Path, help="of cifar10_gan without classes: its images, widths, classifier")
+    parser.add_argument("run", type=pathlib.Path, help="of cifar10_gan: its images, widths, classifier")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--times", type=int, default=10, help="that it is judged")
     parser.add_argument("--seed", type=int, default=0)
