@@ -1,10 +1,10 @@
 """The GAN recipes beside a DCGAN in the manner of keras.io, the same seconds of training on the same images.
 
 `cifar10_gan` and `benchmarks.gan_keras` at its widths, in turn, one process at a time. On the digits the recipe is
-trained without and with classes, with three fresh seeds; on CIFAR-10 with classes, with one. All are judged as often, by
-the classifier that each run trains anew with the same seed, and the best judgement counts. The DCGAN trains for as long
-as the recipe did with the same seed, without classes where there is such a run, at the best of three learning rates,
-chosen on the digits with seed 0 and half of the time.
+trained without and with classes, with three fresh seeds; on CIFAR-10 with classes, with one. All are judged as often,
+by the classifier that each run trains anew with the same seed, and the best judgement counts. The DCGAN trains for as
+long as the recipe did with the same seed, without classes where there is such a run, at the best of three learning
+rates, chosen on the digits with seed 0 and half of the time.
 
 What is finished is written to benchmarks/results/gan_DATA.json, and not trained again.
 

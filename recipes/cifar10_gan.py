@@ -68,8 +68,8 @@ PRESETS = {
     "cpu60": {
         "width": 32,
         "discriminator_width": 64,
-        "epochs": 40,
-        "judge_every": 4,
+        "epochs": 28,
+        "judge_every": 2,
         "flip": "random",
     },
     "full": {
