@@ -420,6 +420,7 @@ def train(settings, run, images):
     """
     model, trained = fit(settings, run, images)
     run.save(model, title=f"{settings.variant} on {images.name}, {settings.optimizer}")
+    _write_confusion(run, model, settings, images)
     return {**judge(model, settings, images), **trained}
 
 
@@ -469,6 +470,28 @@ def blockwise(settings, images):
         x = _trained_on(settings, images)[0]
         found.append(RecomputeStatistics(x, min(size or settings.batch_size, len(x))))
     return found
+
+
+def _write_confusion(run, model, settings, images):
+    """Write what test images are taken for; several processes do not."""
+    import numpy as np
+
+    from recipes import strategies
+    from recipes.confusion import confusion
+    from recipes.losses import probabilities
+
+    if strategies.process()[1] > 1:
+        return
+    x, y = images.test
+    views, size = settings.test_time_augmentation, max(settings.batch_size, 128)
+    shares = probabilities(test_time_augmentation.predict(model, x, views, size), settings.loss)
+    found = confusion(shares, x, y)
+
+    def write(path):
+        with open(path, "wb") as file:
+            np.savez_compressed(file, **found)
+
+    run.write("confusion.npz", write)
 
 
 def validate(model, settings, images):

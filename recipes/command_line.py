@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import importlib
 import inspect
 import typing
@@ -14,7 +15,7 @@ from recipes.nearest import unknown
 from recipes.optimizers import optimizer_lines
 from recipes.schedules import schedule_lines
 from recipes.settings import resolve
-from recipes.strategies import STRATEGIES
+from recipes.strategies import STRATEGIES, is_one_of_several
 from recipes.tuning.search import TUNERS
 from recipes.tuning.space import SEARCHED, usual_space
 
@@ -47,6 +48,7 @@ def parse(arguments):
     _add_generate(commands)
     _add_export(commands)
     _add_prepare(commands)
+    _add_report(commands)
     return parser.parse_args(arguments)
 
 
@@ -236,6 +238,12 @@ def _add_predict(commands):
     predict.add_argument("images", metavar="IMAGE", nargs="+")
 
 
+def _add_report(commands):
+    report = _add(commands, "report", _report, "a page of runs, searches and comparisons, for a browser")
+    report.add_argument("directories", metavar="DIR", nargs="+")
+    report.add_argument("--out", metavar="FILE", help="page to write; by default report.html in the first DIR")
+
+
 def _add_generate(commands):
     generate = _add(commands, "generate", _generate, "a grid of images that a finished GAN makes")
     generate.add_argument("run_dir", metavar="RUN_DIR")
@@ -347,7 +355,9 @@ def _tune(asked):
     search = Search(asked.tuner, asked.trials, space, asked.metric, asked.storage, asked.study, asked.workers)
     asked.advice = "; the same command goes on with the search"
     places = {name: getattr(asked, name) for name in ("strategy", "dtype", "data_dir")}
-    report(asked.recipe, settings, search, *tune(asked.recipe, settings, search, asked.run_dir, **places), **places)
+    trials, run = tune(asked.recipe, settings, search, asked.run_dir, **places)
+    report(asked.recipe, settings, search, trials, run, **places)
+    _write_page(run.directory)
 
 
 def _compare(asked):
@@ -363,6 +373,7 @@ def _compare(asked):
     places = {name: getattr(asked, name) for name in ("strategy", "dtype", "data_dir")}
     rows, run = compare(asked.recipe, settings, comparison, asked.run_dir, **places)
     report(asked.recipe, comparison, rows, run)
+    _write_page(run.directory)
 
 
 def _train(asked):
@@ -387,13 +398,32 @@ def _train(asked):
     else:
         from recipes.commands.train import report, train
 
-        report(asked.recipe, settings, *train(asked.recipe, settings, asked.run_dir, **places))
+        result, directory = train(asked.recipe, settings, asked.run_dir, **places)
+        report(asked.recipe, settings, result, directory)
+        _write_page(directory)
+
+
+def _write_page(directory):
+    """Write the page of what has just ended, and say where; a page that cannot be written undoes nothing."""
+    from recipes.commands.report import report
+    from recipes.errors import WorldError
+
+    if is_one_of_several():
+        return
+    try:
+        print(f"Report: {report([directory], _importers())}")
+    except (CommandError, WorldError) as error:
+        print(f"No report: {error}")
 
 
 def _saved(asked, command):
     from recipes.commands.saved_run import SavedRun
 
-    return SavedRun(asked.run_dir, {name: lambda name=name: _recipe(name) for name in RECIPES}, command)
+    return SavedRun(asked.run_dir, _importers(), command)
+
+
+def _importers():
+    return {name: functools.partial(_recipe, name) for name in RECIPES}
 
 
 def _evaluate(asked):
@@ -408,6 +438,12 @@ def _predict(asked):
     from recipes.commands.predict import predict
 
     predict(_saved(asked, "predict"), asked.images)
+
+
+def _report(asked):
+    from recipes.commands.report import report
+
+    print(report(asked.directories, _importers(), asked.out))
 
 
 def _generate(asked):

@@ -6,7 +6,7 @@ import pathlib
 import sys
 import time
 
-from recipes.environment import environment
+from recipes.environment import environment, machine, versions
 from recipes.errors import CommandError, WorldError
 
 GROWS = ("epochs", "seeds", "trials")  # what may be raised on a run that exists: it goes on
@@ -23,6 +23,7 @@ class Run:
     state.npz          everything that training needs to go on after the last epoch that was saved
     tensorboard/       the same for TensorBoard
     curves.png  model.keras  result.json        when it is done
+    confusion.npz  report.html                  what test images are taken for; a page of all this, by some recipes
     ```
 
     Every file is written whole or not at all. The same settings on the same directory go on where the last process
@@ -92,12 +93,13 @@ class Run:
         if not isinstance(before, dict) or before.get("digest") != data["digest"]:
             raise WorldError(f"{self.directory} was begun on other images than those of {data['name']} now")
         self.write_json("config.json", {**self.config, "trained_on": data})
-        self._record_start()
+        self._record_start(environment())
 
     def begin_group(self):
         """The same for the directory of several runs, which has no data of its own."""
         self._claim()
         self.write_json("config.json", self.config)
+        self._record_start({"machine": machine(), "versions": versions()})  # devices are left to the runs
 
     def epochs_done(self):
         """Number of epochs that the run need not make again."""
@@ -235,15 +237,15 @@ class Run:
             raise WorldError(f"cannot write {self.directory / '.lock'}: {error.strerror}") from error
         self._lock = lock
 
-    def _record_start(self):
+    def _record_start(self, about):
         starts = (read_json(self.directory / "environment.json") or {}).get("starts", [])
         now = {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "command": ["python", "-m", "recipes", *sys.argv[1:]],
-            **environment(),
+            **about,
         }
         if starts:
-            changed = [name for name in ("machine", "versions", "devices") if starts[-1].get(name) != now[name]]
+            changed = [name for name in ("machine", "versions", "devices") if starts[-1].get(name) != now.get(name)]
             if changed:
                 print(f"Other {' and '.join(changed)} than at the last start: the bits may differ.")
         self.write_json("environment.json", {"starts": [*starts, now]})

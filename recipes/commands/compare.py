@@ -346,6 +346,13 @@ def report(recipe, comparison, rows, run):
 
 def as_text(recipe, contenders, target):
     """The contenders as a table of text."""
+    lines = cells_of(recipe, contenders, target)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def cells_of(recipe, contenders, target):
+    """The contenders as lists of text, names of columns first."""
     columns = {
         "contender": lambda row: row["contender"],
         "rate": lambda row: f"{row['learning_rate']:.3g}",
@@ -361,9 +368,7 @@ def as_text(recipe, contenders, target):
     }
     if target is not None:
         columns[f"seconds to {target:g}"] = lambda row: _short(row["seconds_to_target"])
-    lines = [list(columns), *([of(row) for of in columns.values()] for row in contenders)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return [list(columns), *([of(row) for of in columns.values()] for row in contenders)]
 
 
 def _with_interval(row):

@@ -30,14 +30,14 @@ def generate(run, count, out, label=None, seed=0):
     from PIL import Image
 
     from callbacks.write_whole import write_whole
-    from recipes.gan.sample_grid import sample_grid
+    from recipes.report.grid import grid
 
     if out.suffix.lower() not in Image.registered_extensions():
         raise CommandError(f"--out {out}: there is no picture format '{out.suffix}'; take .png")
     columns = len(run.data["classes"]) if run.settings.classes and label is None else None
-    grid = sample_grid(run.model().generate(count, labels, seed), columns)
+    picture = grid(run.model().generate(count, labels, seed), columns)
     try:
-        write_whole(out, grid.save)
+        write_whole(out, picture.save)
     except OSError as error:
         raise WorldError(f"cannot write {out}: {error.strerror or error}") from error
     print(f"{count} images: {out}")

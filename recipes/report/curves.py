@@ -14,39 +14,62 @@ def curves(metrics, title):
     """
     from matplotlib.figure import Figure
 
-    with open(metrics, newline="") as file:
-        rows = list(csv.DictReader(file))
-    panels = [panel for panel in PANELS if any(column in rows[0] for column, _ in panel[2])]
-    figure = Figure(figsize=(4 * len(panels), 3.4), dpi=120, layout="constrained")
+    rows = rows_of(metrics)
+    found = panels(rows, PANELS)
+    figure = Figure(figsize=(4 * len(found), 3.4), dpi=120, layout="constrained")
     figure.suptitle(title)
-    for axes, (label, may_be_log, columns) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-    ):
-        lines = {name: tuple(_line(rows, column)) for column, name in columns if column in rows[0]}
-        for name, (passes, values) in lines.items():
-            axes.plot(passes, values, label=name)
-        scale = "log" if may_be_log and _spans_a_decade(lines) else "linear"
-        axes.set(xlabel="passes over the training part", ylabel=label, yscale=scale)
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+    for axes, panel in zip(figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
+        draw(axes, panel, rows)
     return figure
 
 
-def _line(rows, column):
-    """`(passes, values)` of a column, which not all epochs need have."""
-    return zip(*((int(row["epoch"]) + 1, float(row[column])) for row in rows if row[column]), strict=True)
+def rows_of(metrics):
+    """Rows of a metrics.csv, dicts."""
+    with open(metrics, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def panels(rows, of):
+    """Those of `PANELS` and the like that rows have something for."""
+    return [panel for panel in of if any(lines_of(panel, rows).values())]
+
+
+def lines_of(panel, rows):
+    """The lines of a panel: a dict from names to lists of `(pass, value)`; not all epochs need have one."""
+    _, _, columns = panel
+    return {
+        name: [(int(row["epoch"]) + 1, float(row[column])) for row in rows if row.get(column)]
+        for column, name in columns
+        if column in rows[0]
+    }
+
+
+def draw(axes, panel, rows):
+    """Draw a panel."""
+    label, may_be_log, _ = panel
+    lines = {name: line for name, line in lines_of(panel, rows).items() if line}
+    for name, line in lines.items():
+        axes.plot(*zip(*line, strict=True), label=name)
+    scale = "log" if may_be_log and _spans_a_decade(lines) else "linear"
+    axes.set(xlabel="passes over the training part", ylabel=label, yscale=scale)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
 
 
 def _spans_a_decade(lines):
-    values = [value for _, line in lines.values() for value in line if value > 0]
+    values = [value for line in lines.values() for _, value in line if value > 0]
     return bool(values) and max(values) >= 10 * min(values)
 
 
-PANELS = (
+PANELS = (  # label, whether a scale of powers may suit, columns and names of lines
     ("losses", False, (("discriminator_loss", "discriminator"), ("generator_loss", "generator"))),
     ("Fréchet classifier distance", True, (("distance", "average of the generator"),)),
     ("share", False, (("class_entropy", "entropy of classes"), ("confidence", "confidence"))),
     ("loss", True, (("loss", "training"), ("val_loss", "validation"))),
     ("accuracy", False, (("accuracy", "training"), ("val_accuracy", "validation"))),
     ("gradient norm", True, (("gradient_norm", "before clipping"), ("clipped_norm", "after clipping"))),
+)
+MORE_PANELS = (
+    ("learning rate", False, (("learning_rate", "learning rate"),)),
+    ("share of clipped updates", False, (("clipped_share", "of all so far"),)),
 )

@@ -17,6 +17,7 @@ from recipes.run import Run
 from recipes.saved_model import load_model
 from recipes.settings import resolve
 from tests.recipes.gan.inception_graph import graph
+from tests.recipes.report.test_page import check
 
 TINY = ("--train-images", "120", "--width", "8", "--discriminator-width", "8", "--batch-size", "16", "--epochs", "2")
 
@@ -161,6 +162,15 @@ def test_a_run_in_two_parts_has_the_bits_of_one(tmp_path):
     assert rows == other
     assert len(rows.splitlines()) == 4
     assert all(np.array_equal(a, b) for a, b in zip(weights, same, strict=True))
+
+
+def test_a_run_leaves_a_page_with_its_samples(finished):
+    text = (finished / "report.html").read_text()
+    check(text)
+    result = json.loads((finished / "result.json").read_text())
+    assert f"Fréchet classifier distance {result['distance']:.3g}" in text
+    assert 'alt="Samples after epoch 2"' in text
+    assert 'aria-label="Fréchet classifier distance over' in text
 
 
 def test_evaluate_finds_what_the_run_found(finished, capsys):

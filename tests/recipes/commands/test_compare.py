@@ -13,6 +13,7 @@ from recipes.__main__ import main
 from recipes.commands.compare import _cost
 from recipes.tuning import Place
 from recipes.tuning.work import pace
+from tests.recipes.report.test_page import check
 
 LINE = ("linear_regression", "--strategy", "cpu")
 EPOCHS = 12
@@ -54,6 +55,7 @@ def test_descent_and_momentum_on_a_quadratic(tmp_path, capsys):
     two_copies_are_within_noise(directory)
     scores_are_those_of_seeds_that_no_search_has_seen(directory)
     it_is_told_again_at_once(directory, options, capsys)
+    it_has_a_page(directory)
 
 
 def the_best_rate_of_descent_is_found(directory):
@@ -115,6 +117,16 @@ def test_images_in_mini_batches_and_full_batches_within_so_many_updates(tmp_path
     assert float(full["epochs_to_target"]) == 1
     assert (tmp_path / "comparison.png").stat().st_size > 10_000
     assert "seconds to 0" in out
+
+
+def it_has_a_page(directory):
+    text = (directory / "report.html").read_text()
+    check(text)
+    assert "<pre><code>python -m recipes " in text
+    mean, low, high = (float(table(directory)["one"][name]) for name in ("mean", "low", "high"))
+    assert f"<td>one</td><td>{float(table(directory)['one']['learning_rate']):.3g}</td>" in text
+    assert f"{mean:.4g} ({low:.4g} to {high:.4g})" in text
+    assert "<p>one: two" in text
 
 
 @pytest.mark.parametrize(("target", "expected"), [(0.2, (1, 2, 1.0)), (0.5, (2, 4, 3.0)), (0.61, (None, None, None))])

@@ -21,6 +21,7 @@ from recipes.command_line import parse
 from recipes.commands.tune import command_of
 from recipes.settings import resolve
 from recipes.tuning.space import usual_space
+from tests.recipes.report.test_page import check, tags_of
 
 ROOT = pathlib.Path(__file__).parents[3]
 LINE = ("linear_regression", "--max-epochs", "16", "--space", "learning_rate=0.05:0.9,momentum=0.0|0.5|0.9")
@@ -63,6 +64,10 @@ def test_each_tuner_ends_with_a_table_pictures_and_a_command(tmp_path, capsys, n
     best = json.loads((tmp_path / "search" / "result.json").read_text())["best"]
     begun = "python -m recipes train linear_regression --variant line --optimizer batch_gd --learning-rate"
     assert f"{begun} {best['settings']['learning_rate']}" in out
+    page = (tmp_path / "search" / "report.html").read_text()
+    check(page)
+    assert f"<code>{begun} {best['settings']['learning_rate']}" in page
+    assert sum(tag == "img" for tag, _ in tags_of(page)) == 3
 
 
 COMMANDS = [

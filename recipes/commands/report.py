@@ -1,0 +1,112 @@
+import pathlib
+
+from recipes.commands.compare import cells_of, noise_lines
+from recipes.commands.keras_session import start_keras
+from recipes.commands.tune import command_of
+from recipes.errors import CommandError, WorldError
+from recipes.run import read_json
+
+NAME = "report.html"  # in the directory that a report is of
+
+
+def report(directories, recipes, out=None):
+    """Write one HTML page of runs, searches and comparisons that needs nothing from elsewhere.
+
+    Args:
+        directories: paths, one at least.
+        recipes: dict from the names of recipes to functions that import them.
+        out: path of the page, which must not exist; None: report.html in the first directory, anew.
+
+    Returns:
+        The path.
+
+    Raises:
+        CommandError: a directory holds nothing to report, or there is a file already.
+        WorldError: a file in it is damaged, or the page cannot be written.
+    """
+    if out is not None and pathlib.Path(out).exists():
+        raise CommandError(f"--out {out} is there already; name another file")
+    start_keras(touch=False)  # which comes with what writes files
+    from callbacks.write_whole import write_whole
+    from recipes.report.page import Section, page
+
+    found, sections = [_report_of(pathlib.Path(directory), recipes) for directory in directories], []
+    for title, each in found:
+        heading = [] if len(found) == 1 else [Section(title)]
+        sections += [*heading, *each]
+    text = page(found[0][0] if len(found) == 1 else ", ".join(title for title, _ in found), sections)
+    out = pathlib.Path(directories[0], NAME) if out is None else pathlib.Path(out)
+    try:
+        write_whole(out, lambda part: part.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise WorldError(f"cannot write {out}: {error.strerror or error}") from error
+    return out
+
+
+def _report_of(directory, recipes):
+    """`(title, sections)` of one directory."""
+    config = read_json(directory / "config.json")
+    if config is None:
+        raise CommandError(f"{directory} holds nothing to report (no config.json)")
+    try:
+        recipe = recipes[config["recipe"]]()
+        settings = recipe.Settings(**{name: config[name] for name in recipe.Settings.__dataclass_fields__})
+    except (KeyError, TypeError, ValueError, CommandError) as error:
+        raise WorldError(f"{directory / 'config.json'} is damaged, or of another version: {error}") from error
+    if "seeds" in config and "contenders" not in config:
+        raise CommandError(f"{directory} holds the runs of several seeds; give one, or all: {directory}/seed-*")
+    kind = "search" if "tuner" in config else "comparison" if "contenders" in config else "run"
+    title = f"{config['recipe']} on {config.get('data', 'made data')}: {kind} in {directory.name}"
+    try:
+        return title, _OF[kind](directory, config, recipe, settings)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WorldError(f"{directory} is damaged, or of another version: {type(error).__name__} {error}") from error
+
+
+def _of_run(directory, config, recipe, settings):
+    from recipes.report.of_run import sections_of_run
+
+    result = read_json(directory / "result.json")
+    done = result is not None and result.get("of") == {"epochs": settings.epochs}
+    sentence = recipe.summary(settings, result) if done and "judged_on" not in config else None
+    places = {name: config[name] for name in ("strategy", "dtype") if config.get(name) not in (None, "auto")}
+    repeat = " ".join([command_of(recipe, settings), *(f"--{name} {value}" for name, value in places.items())])
+    return sections_of_run(directory, config, repeat, sentence)
+
+
+def _of_search(directory, config, recipe, settings):
+    from recipes.report.of_group import sections_of_search
+    from recipes.report.of_run import environment
+
+    result = read_json(directory / "result.json")
+    best = None
+    if result is not None:
+        found = recipe.Settings(**result["best"]["settings"])
+        best = result["best"]["score"], command_of(recipe, found)
+    metric = config.get("metric") or next(iter(recipe.OBJECTIVES))
+    sections = sections_of_search(directory, metric, best, _last_command(directory))
+    return [*sections, *environment(directory)]
+
+
+def _of_comparison(directory, config, recipe, settings):
+    from recipes.report.of_group import sections_of_comparison
+    from recipes.report.of_run import environment
+
+    result, cells, verdicts = read_json(directory / "result.json"), None, []
+    if result is not None:
+        cells = cells_of(recipe, result["means"], config["target"])
+        found = {(each["a"], each["b"]): each for each in result["differences"]}
+        verdicts = list(noise_lines(result["means"], found))
+    sections = sections_of_comparison(directory, cells, verdicts, _last_command(directory))
+    return [*sections, *environment(directory)]
+
+
+_OF = {"run": _of_run, "search": _of_search, "comparison": _of_comparison}
+
+
+def _last_command(directory):
+    """As it was given, for a shell."""
+    import shlex
+
+    starts = (read_json(directory / "environment.json") or {}).get("starts", [])
+    return shlex.join(starts[-1]["command"]) if starts else "(the command was not recorded)"

@@ -1,0 +1,100 @@
+"""An HTML page that needs nothing from elsewhere: sections of text, commands, pictures with words for them, tables."""
+
+import base64
+import dataclasses
+import html
+import io
+import itertools
+import pathlib
+import re
+
+TEMPLATE = pathlib.Path(__file__).parent / "page.html"
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture, and the words that stand for it where it cannot be seen.
+
+    Args:
+        words: str, what it shows, figures too.
+        svg: str, drawn lines; or
+        source: str, a data URI of pixels.
+        caption: str, beneath it.
+        wide: bool, whether it has a row of its own.
+    """
+
+    words: str
+    svg: str = ""
+    source: str = ""
+    caption: str = ""
+    wide: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Names of columns, and rows of as many cells each."""
+
+    columns: list
+    rows: list
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """What stands under one heading, each a list, in this order."""
+
+    title: str
+    texts: list = ()
+    commands: list = ()
+    pictures: list = ()
+    tables: list = ()
+
+
+def page(title, sections):
+    """The page as text.
+
+    Args:
+        title: str.
+        sections: list of `Section`.
+    """
+    import jinja2
+
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(TEMPLATE.read_text())
+    numbers = itertools.count(1)
+    return template.render(title=title, sections=[_with_own_names(section, numbers) for section in sections])
+
+
+def drawn(figure, words, caption="", wide=False):
+    """A `matplotlib.figure.Figure` as a `Picture` of lines and text.
+
+    The same figure gives the same text.
+    """
+    import matplotlib
+
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": words}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = text.getvalue()
+    label = html.escape(words, quote=True)
+    svg = re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', svg[svg.index("<svg") :], count=1)
+    return Picture(words, svg=svg, caption=caption, wide=wide)
+
+
+def _with_own_names(section, numbers):
+    """Matplotlib numbers groups, such as axes_1, anew in each figure, and a page may have a name but once."""
+    pictures = [
+        dataclasses.replace(picture, svg=_renamed(picture.svg, f"p{next(numbers)}-")) for picture in section.pictures
+    ]
+    return dataclasses.replace(section, pictures=pictures)
+
+
+def _renamed(svg, prefix):
+    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
+    return re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{prefix}", svg)
+
+
+def pixels(image, words, caption="", wide=False):
+    """A `PIL.Image.Image` as a `Picture`."""
+    file = io.BytesIO()
+    image.save(file, "png", optimize=True)
+    source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return Picture(words, source=source, caption=caption, wide=wide)
