@@ -116,7 +116,7 @@ def arguments_of_keras(text):
     return {CLIPPERS[name].of_keras: values["limit"] for name, values in clippers}
 
 
-def clipper_lines():
-    """Every clipper in a line: its name, its parameters with their defaults, and what it does."""
+def clipper_entries():
+    """Every clipper: `(its name and its parameters with their defaults, what it does)`."""
     for name, named in CLIPPERS.items():
-        yield f"{written(name, named.parameters)}  {named.text}"
+        yield written(name, named.parameters), named.text

@@ -7,13 +7,14 @@ import importlib
 import inspect
 import typing
 
-from recipes.clippers import clipper_lines
+from recipes.clippers import clipper_entries
 from recipes.comparison.contenders import OF_OPTIMIZERS
 from recipes.dtypes import DTYPES
 from recipes.errors import CommandError
+from recipes.json_output import aside, text_of
 from recipes.nearest import unknown
-from recipes.optimizers import optimizer_lines
-from recipes.schedules import schedule_lines
+from recipes.optimizers import optimizer_entries
+from recipes.schedules import schedule_entries
 from recipes.settings import resolve
 from recipes.strategies import STRATEGIES, is_one_of_several
 from recipes.tuning.search import TUNERS
@@ -81,19 +82,29 @@ def _add(commands, name, command, text):
 
 
 def _add_list(commands):
-    of = _add(commands, "list", _list, "list the recipes, a line each").add_mutually_exclusive_group()
+    parser = _add(commands, "list", _list, "list the recipes, a line each")
+    _add_json(parser)
+    of = parser.add_mutually_exclusive_group()
     kinds = {
-        "--optimizers": (optimizer_lines, "list what --optimizer takes"),
-        "--clippers": (clipper_lines, "list what --clipping takes; one after the other: centralize+by_global_norm:1.0"),
-        "--schedules": (schedule_lines, "list what --schedule takes; one after the other: constant:until=0.5+cosine"),
+        "--optimizers": (optimizer_entries, "list what --optimizer takes"),
+        "--clippers": (
+            clipper_entries,
+            "list what --clipping takes; one after another: centralize+by_global_norm:1.0",
+        ),
+        "--schedules": (schedule_entries, "list what --schedule takes; one after another: constant:until=0.5+cosine"),
     }
-    for option, (lines, text) in kinds.items():
-        of.add_argument(option, action="store_const", dest="lines", const=lines, default=_recipe_lines, help=text)
+    for option, (entries, text) in kinds.items():
+        of.add_argument(option, action="store_const", dest="entries", const=entries, default=_recipe_entries, help=text)
 
 
 def _add_show(commands):
     show = _add(commands, "show", _show, "what a recipe is, and its settings")
     show.add_argument("recipe", metavar="NAME", type=_recipe)
+    _add_json(show)
+
+
+def _add_json(parser):
+    parser.add_argument("--json", action="store_true", help="as JSON; what else is said goes to the standard error")
 
 
 def _add_train(commands):
@@ -126,6 +137,7 @@ def _add_recipe(recipes, name):
 
 def _add_search(recipes, name):
     parser = _add_settings(recipes, name, _tune, leave_out=("epochs",))
+    _add_json(parser)
     search = parser.add_argument_group("search")
     search.add_argument("--tuner", metavar="NAME", default="hyperband", help=f"{', '.join(TUNERS)} (hyperband)")
     search.add_argument("--trials", metavar="N", type=int, default=20, help="configurations to try (20)")
@@ -227,6 +239,7 @@ def _add_comparison(recipes, name):
 def _add_evaluate(commands):
     evaluate = _add(commands, "evaluate", _evaluate, "judge a finished run once more on its test part")
     evaluate.add_argument("run_dir", metavar="RUN_DIR")
+    _add_json(evaluate)
     evaluate.add_argument("--inception", metavar="FILE", help="of a GAN: FID and KID too, by an InceptionV3")
     evaluate.add_argument("--generated", metavar="N", type=int, default=10_000, help="images for these (10000)")
     _add_data(evaluate)
@@ -316,16 +329,24 @@ def _no_recipe(asked):
 
 
 def _list(asked):
-    for line in asked.lines():
-        print(line)
+    if asked.json:
+        keys = ("name", "usage", "about")
+        entries = [(usage.partition(":")[0].strip(), usage.strip(), about) for usage, about in asked.entries()]
+        print(text_of([dict(zip(keys, entry, strict=True)) for entry in entries]))
+        return
+    for usage, about in asked.entries():
+        print(f"{usage}  {about}")
 
 
-def _recipe_lines():
+def _recipe_entries():
     for name in RECIPES:
-        yield f"{name:18} {_first_line(_recipe(name))}"
+        yield f"{name:17}", _first_line(_recipe(name))
 
 
 def _show(asked):
+    if asked.json:
+        print(text_of(_described(asked.recipe)))
+        return
     print(inspect.getdoc(asked.recipe))
     print("\nSettings:\n")
     for field in dataclasses.fields(asked.recipe.Settings):
@@ -335,6 +356,16 @@ def _show(asked):
         of = [variant for variant, preset in asked.recipe.VARIANTS.items() if preset == name]
         words = ", ".join(f"{key}={value}" for key, value in values.items()) or "the settings above"
         print(f"    {name:16} {words}" + (f" (of variant {', '.join(of)})" if of else ""))
+
+
+def _described(recipe):
+    """A recipe as a dict: what it is, its settings, presets, and the preset of each variant."""
+    settings = {
+        field.name: {"default": field.default, "help": field.metadata["help"]}
+        for field in dataclasses.fields(recipe.Settings)
+    }
+    about = inspect.getdoc(recipe)
+    return {"about": about, "settings": settings, "presets": recipe.PRESETS, "variants": recipe.VARIANTS}
 
 
 def _given(asked):
@@ -355,9 +386,12 @@ def _tune(asked):
     search = Search(asked.tuner, asked.trials, space, asked.metric, asked.storage, asked.study, asked.workers)
     asked.advice = "; the same command goes on with the search"
     places = {name: getattr(asked, name) for name in ("strategy", "dtype", "data_dir")}
-    trials, run = tune(asked.recipe, settings, search, asked.run_dir, **places)
-    report(asked.recipe, settings, search, trials, run, **places)
-    _write_page(run.directory)
+    with aside(asked.json):
+        trials, run = tune(asked.recipe, settings, search, asked.run_dir, **places)
+        command = report(asked.recipe, settings, search, trials, run, **places)
+        _write_page(run.directory)
+    if asked.json:
+        print(text_of({"directory": str(run.directory), "command": command, "trials": trials}))
 
 
 def _compare(asked):
@@ -431,7 +465,13 @@ def _evaluate(asked):
 
     if not 2 <= asked.generated <= 10**6:
         raise CommandError(f"--generated must lie in 2 to 1000000; it is {asked.generated}")
-    evaluate(_saved(asked, "evaluate"), asked.data_dir, asked.inception, asked.generated)
+    with aside(asked.json):
+        result = evaluate(_saved(asked, "evaluate"), asked.data_dir, asked.inception, asked.generated)
+    if asked.json:
+        print(text_of(result))
+        return
+    for name, value in result.items():
+        print(f"{name:28} {value:.6g}" if isinstance(value, float) else f"{name:28} {value}")
 
 
 def _predict(asked):

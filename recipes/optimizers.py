@@ -293,9 +293,9 @@ def _make(chosen, given, **options):
     return cls(**given, **chosen.values, **options)
 
 
-def optimizer_lines():
-    """Every optimizer in a line: its name, its parameters with their defaults, and what it does."""
+def optimizer_entries():
+    """Every optimizer: `(its name and its parameters with their defaults, what it does)`."""
     for name, named in OURS.items():
-        yield f"{written(name, named.parameters)}  {named.text}"
+        yield written(name, named.parameters), named.text
     for name, cls in KERAS.items():
-        yield f"{written(name, _PARAMETERS_OF_KERAS.get(name, ()))}  keras.optimizers.{cls}, in mini-batches"
+        yield written(name, _PARAMETERS_OF_KERAS.get(name, ())), f"keras.optimizers.{cls}, in mini-batches"

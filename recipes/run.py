@@ -1,13 +1,13 @@
 import dataclasses
 import datetime
 import json
-import math
 import pathlib
 import sys
 import time
 
 from recipes.environment import environment, machine, versions
 from recipes.errors import CommandError, WorldError
+from recipes.json_output import text_of
 
 GROWS = ("epochs", "seeds", "trials")  # what may be raised on a run that exists: it goes on
 OPEN = {"strategy": ("auto",), "dtype": ("auto", "probe")}  # what stands for anything until `settle`
@@ -130,8 +130,7 @@ class Run:
         self.write_json("result.json", {**result, "of": self._size()})
 
     def write_json(self, name, content):
-        text = json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
-        self.write(name, lambda part: part.write_text(text))
+        self.write(name, lambda part: part.write_text(text_of(content) + "\n"))
 
     def write(self, name, write):
         """Write a file whole or not at all, as `callbacks.write_whole` does."""
@@ -264,15 +263,6 @@ def _agrees(name, value, before):
     """Whether a run that was begun with `before` may go on with `value`."""
     grows = name in GROWS and isinstance(value, int) and isinstance(before, int) and value > before
     return value == before or grows or value in OPEN.get(name, ())
-
-
-def _finite(content):
-    """The same with None for numbers that JSON does not have: NaN and infinities."""
-    if isinstance(content, dict):
-        return {name: _finite(value) for name, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_json(path):

@@ -311,7 +311,7 @@ def _make_part(part, highest, horizon):
     return Warmup(rate, warmup, part.values["start"]) if warmup else rate
 
 
-def schedule_lines():
-    """Every schedule in a line: its name, its parameters with their defaults, and what it does."""
+def schedule_entries():
+    """Every schedule: `(its name and its parameters with their defaults, what it does)`."""
     for name, rule in SCHEDULES.items():
-        yield f"{written(name, rule.all_parameters)}  {rule.text}"
+        yield written(name, rule.all_parameters), rule.text

@@ -5,13 +5,16 @@ from recipes.errors import CommandError, WorldError
 
 
 def evaluate(run, data_dir=None, inception=None, generated=10_000):
-    """Judge a finished run once more on its test part, and print the result.
+    """Judge a finished run once more on its test part.
 
     Args:
         run: `SavedRun`.
         data_dir: where its images are, if they have moved.
         inception: path of the weights that FID and KID of a GAN are taken with; None: they are not.
         generated: int >= 2, images that are generated for them.
+
+    Returns:
+        A dict, as the recipe's `judge` gives it.
 
     Raises:
         CommandError: there is nothing to take FID of.
@@ -29,5 +32,4 @@ def evaluate(run, data_dir=None, inception=None, generated=10_000):
     result = run.recipe.judge(model, run.settings, data, **files)
     if inception is not None:
         result |= inception.distances(model, data, generated)
-    for name, value in result.items():
-        print(f"{name:28} {value:.6g}" if isinstance(value, float) else f"{name:28} {value}")
+    return result

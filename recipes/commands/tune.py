@@ -234,6 +234,9 @@ def report(recipe, settings, search, trials, run, **places):
         trials, run: what it returns.
         places: dict of `strategy`, `dtype` and `data_dir`, as they were given to it.
 
+    Returns:
+        The command that trains the best, a str.
+
     Raises:
         WorldError: no trial was completed.
     """
@@ -248,7 +251,8 @@ def report(recipe, settings, search, trials, run, **places):
     end = "" if count >= search.trials else f", of which the space has no more than {count}"
     print(f"\n{len(trials)} trials of {count} configurations{end}{failed}. The best:\n")
     _print_table(done[:10], metric)
-    print(f"\nThe best as a run:\n\n    {_command(recipe, settings, done[0], places)}\n")
+    command = _command(recipe, settings, done[0], places)
+    print(f"\nThe best as a run:\n\n    {command}\n")
     for row in done:  # those of other machines too
         write_hparams(run.directory / "tensorboard", row, metric)
     for name, figure in _pictures(trials, metric, recipe).items():
@@ -256,6 +260,7 @@ def report(recipe, settings, search, trials, run, **places):
         print(f"{run.directory / name}")
     best = {name: value for name, value in done[0].items() if name != "rates"}
     run.finish({"best": best, "trials": len(trials)})
+    return command
 
 
 def _flat(trials):

@@ -4,7 +4,7 @@ import pytest
 
 from custom_optimizers import clipping
 from custom_optimizers.clipping import AGC, ByGlobalNorm, Centralize, ZClip
-from recipes.clippers import CLIPPERS, arguments_of_keras, clipper_lines, make_clippers, parse_clipping
+from recipes.clippers import CLIPPERS, arguments_of_keras, clipper_entries, make_clippers, parse_clipping
 from recipes.errors import CommandError
 
 
@@ -67,5 +67,5 @@ def test_mistakes_are_told_in_one_line(text, said):
 
 
 def test_every_line_can_be_pasted():
-    for line in clipper_lines():
-        parse_clipping(line.partition("  ")[0].replace("LIMIT", "1"))
+    for written, _ in clipper_entries():
+        parse_clipping(written.replace("LIMIT", "1"))

@@ -198,5 +198,5 @@ def test_what_the_class_refuses_is_told_as_a_mistake_of_the_command():
 
 
 def test_every_line_can_be_pasted():
-    for line in optimizers.optimizer_lines():
-        optimizers.parse_optimizer(line.partition("  ")[0].replace("INNER", "adam"))
+    for written, _ in optimizers.optimizer_entries():
+        optimizers.parse_optimizer(written.replace("INNER", "adam"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from keras.optimizers.schedules import CosineDecay, InverseTimeDecay, LearningRateSchedule
 
 from recipes.errors import CommandError
-from recipes.schedules import SCHEDULES, has_horizon, make_schedule, parse_schedule, schedule_lines
+from recipes.schedules import SCHEDULES, has_horizon, make_schedule, parse_schedule, schedule_entries
 from tests import schedules as numbers
 from tests.schedules import PEAK
 
@@ -217,10 +217,9 @@ def test_what_does_not_fit_into_a_run(text, said):
 
 
 def test_each_line_of_the_list_begins_with_what_can_be_written():
-    lines = list(schedule_lines())
-    assert [line.partition(":")[0] for line in lines] == list(SCHEDULES)
-    for line in lines:
-        written = line.split()[0]
+    entries = [written for written, _ in schedule_entries()]
+    assert [written.partition(":")[0] for written in entries] == list(SCHEDULES)
+    for written in entries:
         (all_written,), (by_name,) = parse_schedule(written), parse_schedule(written.partition(":")[0])
         assert all_written == by_name
         assert isinstance(make_schedule(written, PEAK, 100), LearningRateSchedule | float)

@@ -16,6 +16,14 @@ def test_it_gives_what_training_gave(said, finished):
     assert found["test_images"] == "360"
 
 
+def test_json_is_the_result_and_nothing_else(said, finished):
+    status, out, _ = said("evaluate", finished, "--json")
+    assert status == 0
+    found, recorded = json.loads(out), json.loads((finished / "result.json").read_text())
+    assert found.keys() == {"test_accuracy", "test_loss", "test_images"}
+    assert found["test_accuracy"] == pytest.approx(recorded["test_accuracy"], rel=1e-5)
+
+
 def test_inception_is_for_gans(said, finished):
     status, _, err = said("evaluate", finished, "--inception", "graph.pb")
     assert (status, err.count("\n")) == (2, 1)

@@ -68,6 +68,11 @@ def test_each_tuner_ends_with_a_table_pictures_and_a_command(tmp_path, capsys, n
     check(page)
     assert f"<code>{begun} {best['settings']['learning_rate']}" in page
     assert sum(tag == "img" for tag, _ in tags_of(page)) == 3
+    status, out, _ = tuned(capsys, tmp_path / "search", "--tuner", name, "--trials", "5", "--json")  # it is done
+    assert status == 0
+    told = json.loads(out)
+    assert told["command"].startswith(f"{begun} {best['settings']['learning_rate']}")
+    assert [row["trial"] for row in told["trials"]] == [row["trial"] for row in table]
 
 
 COMMANDS = [

@@ -1,0 +1,27 @@
+"""`--json`: one JSON text on the standard output, and whatever else is said on the standard error."""
+
+import contextlib
+import json
+import math
+import sys
+
+
+@contextlib.contextmanager
+def aside(wanted):
+    """Send what is printed inside to the standard error, if JSON is wanted."""
+    with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
+        yield
+
+
+def text_of(content):
+    """Content as JSON, with null for numbers that JSON does not have."""
+    return json.dumps(finite(content), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def finite(content):
+    """The same with None for numbers that JSON does not have: NaN and infinities."""
+    if isinstance(content, dict):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
