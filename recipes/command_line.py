@@ -10,7 +10,7 @@ import typing
 from recipes.clippers import clipper_entries
 from recipes.comparison.contenders import OF_OPTIMIZERS
 from recipes.dtypes import DTYPES
-from recipes.errors import CommandError
+from recipes.errors import CommandError, one_line
 from recipes.json_output import aside, text_of
 from recipes.nearest import unknown
 from recipes.optimizers import optimizer_entries
@@ -434,20 +434,21 @@ def _train(asked):
 
         result, directory = train(asked.recipe, settings, asked.run_dir, **places)
         report(asked.recipe, settings, result, directory)
-        _write_page(directory)
+        _write_page(directory, card=True)
 
 
-def _write_page(directory):
+def _write_page(directory, card=False):
     """Write the page of what has just ended, and say where; a page that cannot be written undoes nothing."""
-    from recipes.commands.report import report
-    from recipes.errors import WorldError
+    from recipes.commands.report import report, write_model_card
 
     if is_one_of_several():
         return
     try:
         print(f"Report: {report([directory], _importers())}")
-    except (CommandError, WorldError) as error:
-        print(f"No report: {error}")
+        if card:
+            print(f"Model card: {write_model_card(directory, _importers())}")
+    except Exception as error:  # whatever it is, the run is done
+        print(f"No report: {one_line(error)}")
 
 
 def _saved(asked, command):

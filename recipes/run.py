@@ -23,7 +23,8 @@ class Run:
     state.npz          everything that training needs to go on after the last epoch that was saved
     tensorboard/       the same for TensorBoard
     curves.png  model.keras  result.json        when it is done
-    confusion.npz  report.html                  what test images are taken for; a page of all this, by some recipes
+    confusion.npz                               of classifiers: what test images are taken for, the surest mistakes
+    report.html  model_card.md                  a page of all this for a browser, and a card for hubs
     ```
 
     Every file is written whole or not at all. The same settings on the same directory go on where the last process

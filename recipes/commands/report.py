@@ -6,7 +6,7 @@ from recipes.commands.tune import command_of
 from recipes.errors import CommandError, WorldError
 from recipes.run import read_json
 
-NAME = "report.html"  # in the directory that a report is of
+NAME, CARD = "report.html", "model_card.md"  # in the directory that they are of
 
 
 def report(directories, recipes, out=None):
@@ -43,8 +43,32 @@ def report(directories, recipes, out=None):
     return out
 
 
-def _report_of(directory, recipes):
-    """`(title, sections)` of one directory."""
+def write_model_card(directory, recipes):
+    """Write the model card of a run that is done.
+
+    Returns:
+        Its path.
+
+    Raises:
+        CommandError, WorldError: as `report`.
+    """
+    start_keras(touch=False)
+    from callbacks.write_whole import write_whole
+    from recipes.report.model_card import model_card
+
+    directory = pathlib.Path(directory)
+    config, recipe, settings = _read(directory, recipes)
+    result = read_json(directory / "result.json") or {}
+    start = (read_json(directory / "environment.json") or {})["starts"][-1]
+    modules = ["custom_optimizers", "recipes.layers", *getattr(recipe, "CLASSES", ())]
+    sentence, repeat = recipe.summary(settings, result), _repeat(config, recipe, settings)
+    text = model_card(config, result, start, sentence, repeat, modules)
+    write_whole(directory / CARD, lambda part: part.write_text(text, encoding="utf-8"))
+    return directory / CARD
+
+
+def _read(directory, recipes):
+    """`(config, recipe, settings)` of a directory."""
     config = read_json(directory / "config.json")
     if config is None:
         raise CommandError(f"{directory} holds nothing to report (no config.json)")
@@ -53,6 +77,12 @@ def _report_of(directory, recipes):
         settings = recipe.Settings(**{name: config[name] for name in recipe.Settings.__dataclass_fields__})
     except (KeyError, TypeError, ValueError, CommandError) as error:
         raise WorldError(f"{directory / 'config.json'} is damaged, or of another version: {error}") from error
+    return config, recipe, settings
+
+
+def _report_of(directory, recipes):
+    """`(title, sections)` of one directory."""
+    config, recipe, settings = _read(directory, recipes)
     if "seeds" in config and "contenders" not in config:
         raise CommandError(f"{directory} holds the runs of several seeds; give one, or all: {directory}/seed-*")
     kind = "search" if "tuner" in config else "comparison" if "contenders" in config else "run"
@@ -69,9 +99,13 @@ def _of_run(directory, config, recipe, settings):
     result = read_json(directory / "result.json")
     done = result is not None and result.get("of") == {"epochs": settings.epochs}
     sentence = recipe.summary(settings, result) if done and "judged_on" not in config else None
+    return sections_of_run(directory, config, _repeat(config, recipe, settings), sentence)
+
+
+def _repeat(config, recipe, settings):
+    """The command that trains a run again."""
     places = {name: config[name] for name in ("strategy", "dtype") if config.get(name) not in (None, "auto")}
-    repeat = " ".join([command_of(recipe, settings), *(f"--{name} {value}" for name, value in places.items())])
-    return sections_of_run(directory, config, repeat, sentence)
+    return " ".join([command_of(recipe, settings), *(f"--{name} {value}" for name, value in places.items())])
 
 
 def _of_search(directory, config, recipe, settings):

@@ -145,7 +145,7 @@ def _samples(directory):
 
 def _table(title, values):
     if values:
-        rows = [[name, _words(value)] for name, value in values.items()]
+        rows = [[name, words_of_value(value)] for name, value in values.items()]
         yield Section(title, tables=[Table(["name", "value"], rows)])
 
 
@@ -154,15 +154,15 @@ def environment(directory):
     starts = (read_json(directory / "environment.json") or {}).get("starts", [])
     if starts:
         names = list(dict.fromkeys(name for start in starts for name in start))
-        rows = [[name, *(_words(start.get(name)) for start in starts)] for name in names]
+        rows = [[name, *(words_of_value(start.get(name)) for start in starts)] for name in names]
         columns = ["", *(f"start {number}" for number in range(1, len(starts) + 1))]
         yield Section("Machine and versions", tables=[Table(columns, rows)])
 
 
-def _words(value):
+def words_of_value(value):
     """A value of JSON in words."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_words(each)}" for name, each in value.items() if each is not None)
+        return ", ".join(f"{name} {words_of_value(each)}" for name, each in value.items() if each is not None)
     if isinstance(value, list):
-        return " ".join(map(_words, value)) if all(isinstance(each, str) for each in value) else str(value)
+        return " ".join(map(words_of_value, value)) if all(isinstance(each, str) for each in value) else str(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)

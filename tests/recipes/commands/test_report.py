@@ -54,6 +54,20 @@ def test_curves_have_their_first_and_last_values_in_words(finished):
         assert f'aria-label="{words} over 4 passes' in text
 
 
+def test_a_run_leaves_a_model_card(finished):
+    text = (finished / "model_card.md").read_text()
+    _, head, body = text.split("---\n", 2)
+    found = dict(line.split(": ", 1) for line in head.splitlines())
+    assert json.loads(found["datasets"]) == ["digits"]
+    result = json.loads((finished / "result.json").read_text())
+    assert f"| test_accuracy | {result['test_accuracy']:.6g} |" in body
+    assert "    python -m recipes train cifar10_cnn --variant" in body
+    code = body.split("```python\n")[1].split("```")[0].replace('"model.keras"', f'"{finished / "model.keras"}"')
+    names = {}
+    exec(code, names)
+    assert names["model"].output_shape == (None, 10)
+
+
 def test_several_directories_are_one_page(said, finished, run, tmp_path):
     status, out, _ = said("report", finished, run, "--out", tmp_path / "both.html")
     assert (status, out.strip()) == (0, str(tmp_path / "both.html"))
