@@ -274,7 +274,7 @@ def slug(label):
 
 
 def summarised(recipe, rows):
-    """A dict for each contender, the best first: means, intervals, medians."""
+    """A dict for each contender, the best first: means and intervals of score and loss, medians of the rest."""
     sign = -1 if next(iter(recipe.OBJECTIVES.values())) == "max" else 1
     of = {}
     for row in rows:
@@ -292,10 +292,7 @@ def _summary(label, rows, is_share):
         name: _plain(statistics.median(row[name] for row in rows))
         for name in ("learning_rate", "epochs", "updates", "seconds", "images")
     }
-    some = {
-        name: _median([row.get(name) for row in rows])
-        for name in ("loss", "peak_mib", "clipped_share", "skipped_updates")
-    }
+    some = {name: _median([row.get(name) for row in rows]) for name in ("peak_mib", "clipped_share", "skipped_updates")}
     cost = {name: _median([row[name] for row in rows]) for name in rows[0] if name.endswith("_to_target")}
     about = {
         "contender": label,
@@ -305,7 +302,16 @@ def _summary(label, rows, is_share):
         "low": low,
         "high": high,
     }
-    return {**about, **middle, **some, **cost, "diverged": sum(row["diverged"] for row in rows)}
+    return {**about, **_losses(rows), **middle, **some, **cost, "diverged": sum(row["diverged"] for row in rows)}
+
+
+def _losses(rows):
+    """Mean of the test losses and its interval, as far as there are losses and several seeds."""
+    losses = [row["loss"] for row in rows]
+    if None in losses:
+        return {"loss": None, "loss_low": None, "loss_high": None}
+    mean, _, low, high = interval(losses) if len(losses) > 1 else (losses[0], None, None, None)
+    return {"loss": mean, "loss_low": low, "loss_high": high}
 
 
 def _plain(number):
@@ -356,8 +362,8 @@ def cells_of(recipe, contenders, target):
     columns = {
         "contender": lambda row: row["contender"],
         "rate": lambda row: f"{row['learning_rate']:.3g}",
-        recipe.SCORE: _with_interval,
-        "loss": lambda row: _short(row["loss"]),
+        recipe.SCORE: lambda row: _with_interval(row["mean"], row["low"], row["high"], 4),
+        "loss": lambda row: _with_interval(row["loss"], row["loss_low"], row["loss_high"], 3),
         "updates": lambda row: f"{row['updates']:g}",
         "epochs": lambda row: f"{row['epochs']:g}",
         "seconds": lambda row: f"{row['seconds']:.1f}",
@@ -371,10 +377,12 @@ def cells_of(recipe, contenders, target):
     return [list(columns), *([of(row) for of in columns.values()] for row in contenders)]
 
 
-def _with_interval(row):
-    if row["low"] is None:
-        return f"{row['mean']:.4g}"
-    return f"{row['mean']:.4g} ({row['low']:.4g} to {row['high']:.4g})"
+def _with_interval(mean, low, high, digits):
+    if mean is None:
+        return "-"
+    if low is None:
+        return f"{mean:.{digits}g}"
+    return f"{mean:.{digits}g} ({low:.{digits}g} to {high:.{digits}g})"
 
 
 def _short(value):
