@@ -80,3 +80,28 @@ def test_optimizers_side_by_side():
     of = {row["contender"]: row for row in found["means"]}
     assert of["nesterov"]["low"] > of["adagrad"]["high"]
     assert (found["budget"], of["batch"]["updates"]) == ("seconds=8", 17)
+
+
+def test_gans_on_the_digits():
+    found = json.loads((ROOT / "benchmarks" / "results" / "gan_digits.json").read_text())
+    text, medians = " ".join(page("gan").split()), found["medians"]
+    of = {name: [row for row in found["rows"] if row["contender"] == name] for name in medians}
+    for name, each in medians.items():
+        assert each["n"] == 3
+        distances = [row["distance"] for row in of[name]]
+        assert f"{each['distance']:.2f} | {min(distances):.2f} to {max(distances):.2f} |" in text
+        assert f"| {percent(each['class_entropy'])} | {percent(each['confidence'])} |" in text
+        assert f"| {each['seconds']:.0f} |" in text
+    first, classes = medians["sndcgan"], medians["cgan_pd"]
+    ahead = medians["keras.io"]["distance"] / first["distance"]
+    assert f"The same convolutions, {ahead:.1f} times nearer" in text
+    assert ahead > 3
+    assert (first["distance_over_floor"] < 4, first["class_entropy"] > 0.985, first["confidence"] > 0.85) == (True,) * 3
+    assert (classes["distance_over_floor"] < 3, classes["label_accuracy"] > 0.98) == (True, True)
+    near = [row["nearest_training_image"] / row["nearest_training_image_of_test_images"] for row in of["cgan_pd"]]
+    assert f"at least {min(near):.2f} times as far" in text
+    assert min(near) > 0.95
+    for row in (of["sndcgan"][0], of["cgan_pd"][0]):
+        assert f"{row['distance_floor']:.2f} ± {row['distance_floor_deviation']:.2f}" in text
+    assert len({row["classifier_hash"] for name in ("sndcgan", "cgan_pd") for row in of[name]}) == 1
+    assert of["sndcgan"][0]["classifier_hash"] in text

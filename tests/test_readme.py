@@ -230,3 +230,15 @@ def test_what_is_said_of_searches_is_that_of_the_results():
 
 def share(cost):
     return "never" if cost is None else f"{cost:.2f}"
+
+
+def test_gans():
+    medians = result("gan_digits")["medians"]
+    for name, start in (
+        ("sndcgan", "`--variant sndcgan` | "),
+        ("cgan_pd", "found again | "),
+        ("keras.io", "seconds | "),
+    ):
+        over = f"{medians[name]['distance_over_floor']:.1f} |" if name != "keras.io" else "|"
+        assert f"{start}{medians[name]['distance']:.2f} | {over}" in README
+    assert f"{medians['cgan_pd']['label_accuracy']:.1%} of labels found again".replace("%", " %") in README
