@@ -243,14 +243,18 @@ def test_train(capsys, tmp_path, optimizer):
     assert (status, err) == (0, "")
     assert "Epoch 3/3" in out
     assert "images of digits" in out
-    assert out.splitlines()[-1].endswith(str(directory / "curves.png"))
+    ends = [line.split(": ")[-1] for line in out.splitlines()[-3:]]
+    assert ends == [str(directory / name) for name in ("curves.png", "report.html", "model_card.md")]
     assert {p.name for p in directory.iterdir()} == {
         ".lock",
         "config.json",
+        "confusion.npz",
         "curves.png",
         "environment.json",
         "metrics.csv",
         "model.keras",
+        "model_card.md",
+        "report.html",
         "result.json",
         "state.npz",
         "tensorboard",
