@@ -1,6 +1,8 @@
 import csv
 import io
 
+from recipes.errors import WorldError, one_line
+
 
 def table(rows):
     """Dicts as the text of a CSV file; its columns are all their keys, in the order of their first appearance."""
@@ -10,3 +12,18 @@ def table(rows):
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def rows_of(path):
+    """The rows of a CSV file, dicts; none if it is not there.
+
+    Raises:
+        WorldError: it cannot be read.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, csv.Error) as error:
+        raise WorldError(f"cannot read {path}: {one_line(error)}") from error

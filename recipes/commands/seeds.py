@@ -1,4 +1,3 @@
-import csv
 import dataclasses
 import datetime
 import math
@@ -9,9 +8,9 @@ from recipes import strategies
 from recipes.commands.keras_session import start_keras
 from recipes.commands.train import computing, recipe_name, train
 from recipes.environment import machine, versions
-from recipes.errors import CommandError, WorldError, one_line
+from recipes.errors import CommandError, WorldError
 from recipes.run import Run, read_json
-from recipes.tables import table
+from recipes.tables import rows_of, table
 from recipes.training import DIVERGED
 
 
@@ -102,7 +101,7 @@ def interval(values):
 
 def add_row(path, row):
     """Add a row to a CSV file unless it is there; the file is written whole, with any column that is new."""
-    rows = _rows(path)
+    rows = rows_of(path)
     written = {name: "" if value is None else str(value) for name, value in row.items()}
     if any(written.items() <= each.items() for each in rows):
         return
@@ -113,16 +112,6 @@ def add_row(path, row):
         write_whole(path, lambda part: part.write_text(table([*rows, row])))
     except OSError as error:
         raise WorldError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _rows(path):
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, csv.Error) as error:
-        raise WorldError(f"cannot read {path}: {one_line(error)}") from error
 
 
 def _described(name, settings, seeds):

@@ -1,9 +1,8 @@
 """What a report says of what holds several trainings: a search, or a comparison."""
 
-import csv
-
 from recipes.errors import WorldError, one_line
 from recipes.report.page import Section, Table, pixels
+from recipes.tables import rows_of
 
 SHOWN = 30  # trials
 
@@ -17,7 +16,7 @@ def sections_of_search(directory, metric, best, repeat):
         best: `(score, command)` of the best trial; None for a search that is not done.
         repeat: str, the command that searches again.
     """
-    trials = csv_of(directory / "trials.csv")
+    trials = rows_of(directory / "trials.csv")
     if best is None:
         return [Section("What was searched", ["Not done."], [repeat])]
     score, command = best
@@ -61,17 +60,6 @@ def sections_of_comparison(directory, cells, verdicts, repeat):
         Section("Result", pictures=[picture] if picture else [], tables=[Table(cells[0], cells[1:])]),
         Section("What is more than noise", [line.strip() for line in verdicts]),
     ]
-
-
-def csv_of(path):
-    """Rows of a CSV file, dicts; none if it is not there."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, csv.Error) as error:
-        raise WorldError(f"{path} is damaged: {one_line(error)}") from error
 
 
 def _picture(path, words, wide=False):
