@@ -40,3 +40,16 @@ def fresh_keras():
     policy = keras.config.dtype_policy()
     yield
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def pages():
+    """For tests of what commands leave for readers, which others go without."""
+
+
+@pytest.fixture(autouse=True)
+def _no_pages(request, monkeypatch):
+    """Pages, and the predictions they show, take seconds of each training."""
+    if "pages" not in request.fixturenames:
+        monkeypatch.setattr("recipes.command_line._write_page", lambda *given, **named: None)
+        monkeypatch.setattr("recipes.cifar10_cnn._write_confusion", lambda *given: None)

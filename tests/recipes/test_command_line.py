@@ -236,7 +236,7 @@ def test_help_names_every_option(capsys):
 
 
 @pytest.mark.parametrize("optimizer", ["batch_gd", "sgd"])
-def test_train(capsys, tmp_path, optimizer):
+def test_train(capsys, tmp_path, pages, optimizer):
     directory = tmp_path / "run"
     arguments = ["--optimizer", optimizer, "--epochs", "3", "--seed", "5", "--run-dir", str(directory)]
     status, out, err = said(capsys, "train", "cifar10_cnn", *arguments)

@@ -42,7 +42,7 @@ def distance_after(rate, momentum, seed):
     return np.abs(w - best).max()
 
 
-def test_descent_and_momentum_on_a_quadratic(tmp_path, capsys):
+def test_descent_and_momentum_on_a_quadratic(tmp_path, capsys, pages):
     """Descent, twice, and momentum. One test, since the comparison takes longer than all that is asked of it."""
     directory = tmp_path / "line"
     options = ["--optimizers", "one:=batch_gd,two:=batch_gd,heavy:=batch_gd@momentum=0.5", "--trials", "12"]

@@ -51,7 +51,7 @@ def rows(directory):
 
 
 @pytest.mark.parametrize("name", ["random", "tpe", "hyperband", "grid", "bayesian"])
-def test_each_tuner_ends_with_a_table_pictures_and_a_command(tmp_path, capsys, name):
+def test_each_tuner_ends_with_a_table_pictures_and_a_command(tmp_path, capsys, pages, name):
     status, out, err = tuned(capsys, tmp_path / "search", "--tuner", name, "--trials", "5")
     assert status == 0, err
     table = rows(tmp_path / "search")
