@@ -1,4 +1,4 @@
-import csv
+from recipes.tables import rows_of
 
 
 def curves(metrics, title):
@@ -21,12 +21,6 @@ def curves(metrics, title):
     for axes, panel in zip(figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
         draw(axes, panel, rows)
     return figure
-
-
-def rows_of(metrics):
-    """Rows of a metrics.csv, dicts."""
-    with open(metrics, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def panels(rows, of):

@@ -3,9 +3,10 @@
 import re
 
 from recipes.errors import WorldError, one_line
-from recipes.report.curves import MORE_PANELS, PANELS, draw, lines_of, panels, rows_of
+from recipes.report.curves import MORE_PANELS, PANELS, draw, lines_of, panels
 from recipes.report.page import Section, Table, drawn, pixels
 from recipes.run import read_json
+from recipes.tables import rows_of
 
 SAMPLES = 4  # grids of a GAN's samples, at most
 
@@ -19,7 +20,7 @@ def sections_of_run(directory, config, repeat, sentence=None):
         repeat: str, the command that trains it again.
         sentence: str, what came of it; None for a run that is not done.
     """
-    rows = _rows(directory)
+    rows = rows_of(directory / "metrics.csv")
     return [
         _what(directory, config, rows, repeat, sentence),
         *_curves(rows),
@@ -30,14 +31,6 @@ def sections_of_run(directory, config, repeat, sentence=None):
         *_table("Images", config.get("trained_on")),
         *environment(directory),
     ]
-
-
-def _rows(directory):
-    path = directory / "metrics.csv"
-    try:
-        return rows_of(path) if path.exists() else []
-    except (OSError, ValueError, KeyError) as error:
-        raise WorldError(f"{path} is damaged: {one_line(error)}") from error
 
 
 def _what(directory, config, rows, repeat, sentence):
