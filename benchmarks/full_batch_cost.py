@@ -3,10 +3,9 @@
 The network of `cifar10_cnn --variant full_batch` at width 16, 512 random images, micro-batches and blocks of 128, one
 process. Each contender is one `fit`, and the passes of the same micro-batches, gradients thrown away, are a loop; the
 two take turns, an update each, and every ratio is of two updates one right after the other. On one core, since the two
-threads of a convolution were sometimes put on the same one. Ratios are of the time that the core worked for the
-process, and by the clock, which runs on while others have the core.
+threads of a convolution were sometimes put on the same one.
 
-    python -m benchmarks.full_batch_cost        # eight minutes
+    python -m benchmarks.full_batch_cost        # six minutes
 """
 
 import os
@@ -52,21 +51,16 @@ class Turns(keras.callbacks.Callback):
     def __init__(self, mine, other):
         super().__init__()
         self._mine, self._other = mine, other
-        self.seconds = {"work": [], "clock": []}
+        self.seconds = []
 
     def on_epoch_begin(self, epoch, logs=None):
         self._mine.wait()
-        self._start = clocks()
+        self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        for name, now in clocks().items():
-            self.seconds[name].append(now - self._start[name])
+        self.seconds.append(time.perf_counter() - self._start)
         self._mine.clear()
         self._other.set()
-
-
-def clocks():
-    return {"work": time.process_time(), "clock": time.perf_counter()}
 
 
 def model_and_batches(batch_size, block):
@@ -117,11 +111,8 @@ def beside_passes(block, callbacks):
         thread.start()
     for thread in threads:
         thread.join()
-    found = {"seconds_of_passes": statistics.median(one.seconds["work"][1:])}
-    for name in one.seconds:
-        seconds = {PASSES: one.seconds[name][1:], "update": other.seconds[name][1:]}
-        found[name] = ratios(seconds, "update", PASSES)
-    return found
+    seconds = {PASSES: one.seconds[1:], "update": other.seconds[1:]}
+    return {"seconds_of_passes": statistics.median(seconds[PASSES]), **ratios(seconds, "update", PASSES)}
 
 
 def main():
@@ -129,7 +120,7 @@ def main():
     for name, (block, callbacks) in CONTENDERS.items():
         found[name] = beside_passes(block, callbacks)
         keras.utils.clear_session()
-        print("{:40} {median:6.3f} x   ({min:.3f} to {max:.3f})".format(name, **found[name]["work"]), flush=True)
+        print("{:40} {median:6.3f} x   ({min:.3f} to {max:.3f})".format(name, **found[name]), flush=True)
     settings = {"images": IMAGES, "block": BLOCK, "width": WIDTH, "updates": UPDATES}
     write("full_batch_cost", {**settings, "contenders": found})
 

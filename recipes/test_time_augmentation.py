@@ -46,10 +46,13 @@ def predict(model, images, name, batch_size):
     """
     import numpy as np
 
+    from recipes.data.full_batches import plain_batches
+
     n = len(images)
     rows = np.resize(np.arange(n), -(-n // batch_size) * batch_size)
     return sum(
-        weight * model.predict(view[rows], batch_size=batch_size, verbose=0)[:n] for view, weight in views(images, name)
+        weight * model.predict(**plain_batches((view[rows],), batch_size), verbose=0)[:n]
+        for view, weight in views(images, name)
     )
 
 

@@ -41,13 +41,19 @@ def test_what_an_update_of_a_full_batch_costs():
     found = json.loads((ROOT / "benchmarks" / "results" / "full_batch_cost.json").read_text())["contenders"]
     rows = [line for line in page("full_batch").splitlines() if re.search(r"\d\.\d\d \(\d\.\d\d to", line)]
     for row, of in zip(rows, found.values(), strict=True):
-        for clock in ("work", "clock"):
-            assert "| {median:.2f} ({min:.2f} to {max:.2f}) |".format(**of[clock]) in row
-    work = {name: of["work"]["median"] for name, of in found.items()}
+        assert "| {median:.2f} ({min:.2f} to {max:.2f}) |".format(**of) in row
+    work = {name: of["median"] for name, of in found.items()}
     assert max(work["full batch"], work["in blocks"]) <= 1.03
     assert work["regularised, differences"] <= 2.1
     added = [work[f"regularised, {method}"] - work["in blocks"] for method in ("differences", "Hessian")]
     assert f"{added[0] / added[1]:.0%}".replace("%", " %") in page("full_batch")
+
+
+def test_ends_of_epochs():
+    found = json.loads((ROOT / "benchmarks" / "results" / "autotune.json").read_text())
+    text = " ".join(page("full_batch").split())
+    assert f"{found['epochs']} epochs of half a second took {found['ratio_of_all']:.2f} times" in text
+    assert 0.4 < sorted(found["seconds"]["full_batches"])[found["epochs"] // 2] < 0.6
 
 
 def test_clippers():

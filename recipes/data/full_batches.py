@@ -3,6 +3,7 @@ import functools
 import numpy as np
 
 from recipes import strategies
+from recipes.data.without_autotune import without_autotune
 from recipes.nearest import nearest_multiple
 
 REDUCTIONS = ("mean", "sum")
@@ -99,31 +100,49 @@ def evaluation_batches(x, y, batch_size):
     """A part of the data as `evaluate` and `validation_data` take it, each sample counted once.
 
     Returns:
-        `{"x": x, "y": y, "batch_size": batch_size}` on one device; `{"x": full_batches(...)}` where several have to
-        share every batch evenly.
+        Arguments of `evaluate`. Where several devices have to share every batch evenly: `{"x": full_batches(...)}`.
     """
     devices = strategies.replicas()
     if devices == 1:
-        return {"x": x, "y": y, "batch_size": batch_size}
+        return plain_batches((x, y), batch_size)
     return {"x": full_batches(x, y, -(-batch_size // devices) * devices)}
 
 
-def _dataset(samples, rows, weights):
+def plain_batches(samples, batch_size):
+    """Samples in order as `evaluate` and `predict` take them on one device: the last batch may be smaller.
+
+    Args:
+        samples: tuple of arrays of one length, `(x,)` or `(x, y)`.
+        batch_size: int >= 1.
+
+    Returns:
+        Keyword arguments: on TensorFlow `x`, a `tf.data.Dataset`; on other backends the arrays and the size.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return {**dict(zip("xy"[: len(samples)], samples, strict=True)), "batch_size": batch_size}
+    rows = np.arange(len(samples[0]))
+    return {"x": _dataset(samples, np.split(rows, rows[batch_size::batch_size]))}
+
+
+def _dataset(samples, rows, *others):
+    """`(*samples[rows], *others)` of each batch, a `tf.data.Dataset`; only the last batch may differ in size."""
     import keras
     import tensorflow as tf
 
     samples = keras.tree.map_structure(tf.convert_to_tensor, samples)
 
-    def gather(row, weight):
-        return *keras.tree.map_structure(lambda array: tf.gather(array, row), samples), weight
+    def gather(row, *others):
+        return *keras.tree.map_structure(lambda array: tf.gather(array, row), samples), *others
 
-    whole = [i for i in range(len(rows)) if len(rows[i]) == len(rows[0])]
-    parts = [whole, list(range(len(whole), len(rows)))]  # those of one shape, and a smaller one
-    sets = [([rows[i] for i in part], [weights[i] for i in part]) for part in parts if part]
+    whole = sum(len(row) == len(rows[0]) for row in rows)
+    parts = [slice(0, whole)] + [slice(whole, None)] * (whole < len(rows))  # those of one shape, and a smaller one
+    sets = [[np.stack(each[part]) for each in (rows, *others)] for part in parts]
     batches = functools.reduce(
-        lambda a, b: a.concatenate(b), [tf.data.Dataset.from_tensor_slices(tuple(map(np.stack, s))) for s in sets]
+        lambda a, b: a.concatenate(b), [tf.data.Dataset.from_tensor_slices(tuple(each)) for each in sets]
     )
-    return batches.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return without_autotune(batches.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2))
 
 
 def _common_length(arrays):

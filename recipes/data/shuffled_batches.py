@@ -4,6 +4,7 @@ import numpy as np
 from custom_optimizers.arguments import flag
 from recipes.data.full_batches import shared_evenly
 from recipes.data.row_batches import share_of_process
+from recipes.data.without_autotune import without_autotune
 from recipes.strategies import replicas
 
 
@@ -97,7 +98,7 @@ class ShuffledBatches(keras.utils.PyDataset):
 
         epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
         batches = epochs.flat_map(self._rows_of).map(self._gather(), tf.data.AUTOTUNE, deterministic=True)
-        return batches.prefetch(tf.data.AUTOTUNE)
+        return without_autotune(batches.prefetch(2))
 
     def _rows_of(self, epoch):
         """What `_gather` takes, for each batch of an epoch, on TensorFlow: rows, epoch if augmented, and weights."""
