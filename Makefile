@@ -8,7 +8,7 @@ OTHERS = .venv-others
 MINI = @gradient_accumulation_steps=1
 OPTIMIZERS = momentum:=momentum$(MINI),nesterov:=nesterov$(MINI),adagrad,rmsprop,adam,muon:=muon$(MINI),sign_momentum:=sign_momentum$(MINI)
 
-.PHONY: run test lint bench bench-cifar bench-search compare exactness
+.PHONY: run test lint bench bench-cifar bench-search compare exactness docs
 
 run: $(VENV)/ready  ## train a CNN on the whole training set behind every update
 	$(BIN)/python -m recipes train cifar10_cnn --data digits
@@ -45,6 +45,9 @@ compare: $(VENV)/ready  ## optimizers side by side on the digits, each for eight
 
 exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on every backend
 	$(BIN)/python -m benchmarks.exactness $(OTHERS)/bin/python
+
+docs: $(VENV)/ready-docs  ## all pages and the reference, in site/; a broken link or an undocumented name is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

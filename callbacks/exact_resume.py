@@ -47,7 +47,7 @@ class ExactResume(keras.callbacks.Callback):
     The file is written beside its place and moved there: a kill at any moment leaves the last one or the new one.
 
     Args:
-        path: str or path of the file, .npz.
+        path: str or path of the file, .npz. Its directory is made if it is not there.
         seed: int >= 0, that all randomness derives from.
         follows: data sets with an attribute `epoch` that is to be set.
         carry: callbacks of this `fit` whose state is saved too: `EarlyStopping`, `ReduceLROnPlateau`,
@@ -130,6 +130,7 @@ class ExactResume(keras.callbacks.Callback):
             "stopped": bool(self.model.stop_training),
             "carried": carried,
         }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(self.path, about, arrays)
 
     def _restore(self):

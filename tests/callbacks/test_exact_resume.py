@@ -221,6 +221,11 @@ def test_a_full_disk_leaves_the_last_state(tmp_path, monkeypatch):
     same(train(path, "sgd"), undisturbed)
 
 
+def test_its_directory_is_made(tmp_path):
+    train(tmp_path / "runs" / "own" / "state.npz", "sgd", epochs=1)
+    assert [path.name for path in (tmp_path / "runs" / "own").iterdir()] == ["state.npz"]
+
+
 def test_the_file_can_be_read_by_others(tmp_path):
     train(tmp_path / "state.npz", "batch_gd", epochs=2)
     with np.load(tmp_path / "state.npz", allow_pickle=False) as file:

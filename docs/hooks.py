@@ -1,0 +1,130 @@
+"""Pages that `make docs` makes: what was measured, from the result files, and the reference, from the packages.
+
+A public name that the reference lacks, since it has no docstring, ends the build.
+"""
+
+import csv
+import importlib
+import inspect
+import json
+import os
+import pathlib
+import re
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File
+
+ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+REFERENCE = {  # page: title, packages whose names it has
+    "custom_optimizers": ("Optimizers", ["custom_optimizers"]),
+    "clipping": ("Clippers", ["custom_optimizers.clipping"]),
+    "schedules": ("Schedules", ["custom_optimizers.schedules"]),
+    "callbacks": ("Callbacks", ["callbacks"]),
+    "data": ("Data", ["recipes.data"]),
+    "layers": ("Layers and networks", ["recipes.layers", "recipes.models"]),
+    "tuning": ("Searches", ["recipes.tuning"]),
+    "gan": ("GANs", ["recipes.gan", "recipes.gan.losses", "recipes.gan.penalties", "recipes.gan.metrics"]),
+}
+SHOWN = {  # columns of a recipe's table
+    "mean": "mean",
+    "standard_deviation": "deviation",
+    "n": "seeds",
+    "data": "data",
+    "variant": "variant",
+    "optimizer": "optimizer",
+    "schedule": "schedule",
+    "backend": "backend",
+    "train_images": "images",
+    "epochs": "epochs",
+    "updates": "updates",
+}
+
+
+def on_files(files, config):
+    made = {"results.md": results()}
+    made |= {f"reference/{name}.md": reference(*of) for name, of in REFERENCE.items()}
+    for name, content in made.items():
+        files.append(File.generated(config, name, content=content))
+    return files
+
+
+def on_post_build(config):
+    of_pages = [(page, name) for page, (_, packages) in REFERENCE.items() for name in names(packages)]
+    missing = [name for page, name in of_pages if not _has(config, page, name)]
+    if missing:
+        raise PluginError(f"no docstring, so not in the reference: {', '.join(missing)}")
+
+
+def _has(config, page, name):
+    html = (pathlib.Path(config["site_dir"]) / "reference" / f"{page}.html").read_text()
+    return f'id="{canonical(name)}"' in html
+
+
+def names(packages):
+    """Of what is public: `custom_optimizers.BatchGD` and so on."""
+    return [f"{package}.{name}" for package in packages for name in importlib.import_module(package).__all__]
+
+
+def canonical(name):
+    """Where a name is defined: `custom_optimizers.batch_gd.BatchGD`."""
+    package, _, last = name.rpartition(".")
+    thing = getattr(importlib.import_module(package), last)
+    return f"{thing.__module__}.{last}"
+
+
+def reference(title, packages):
+    parts = [f"# {title}"]
+    for package in packages:
+        parts.append(inspect.getdoc(importlib.import_module(package)) or "")
+        parts += [f"::: {canonical(name)}" for name in names([package])]
+    return "\n\n".join(parts) + "\n"
+
+
+def results():
+    """Every result file: tables of the recipes, and of the benchmarks what they compare, when and on what."""
+    parts = [
+        "# Results",
+        "What the figures of these pages come from: `benchmarks/results`. Recipes, by `train … --seeds N`:",
+    ]
+    for path in sorted(RESULTS.glob("*.csv")):
+        if not path.with_suffix(".json").exists():
+            parts += [f"## {path.stem}", _table(path)]
+    parts += [
+        "## Benchmarks",
+        "\n".join(["| file | what | date | processor, cores |", "|---|---|---|---|", *_benchmarks()]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(path):
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = {name: title for name, title in SHOWN.items() if any(row.get(name) for row in rows)}
+    lines = [columns.values(), ["---"] * len(columns)]
+    lines += [[_short(row.get(name) or "") for name in columns] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _short(text):
+    """A number to four digits; of `muon:size=none,…` the name."""
+    return f"{float(text):.4g}" if re.fullmatch(r"-?\d*\.\d+(e-?\d+)?", text) else text.partition(":")[0]
+
+
+def _benchmarks():
+    for path in sorted(RESULTS.glob("*.json")):
+        found = json.loads(path.read_text())
+        machine = found.get("machine", {})
+        what = f"{machine.get('processor', '')}, {machine.get('cores', '')}"
+        yield f"| `{path.name}` | {_purpose(path.stem)} | {found.get('date', '')} | {what.strip(', ')} |"
+
+
+def _purpose(name):
+    """The first sentence of the benchmark's docstring, of the module with the longest name that begins the file's."""
+    modules = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if name.startswith(path.stem)]
+    if not modules:
+        return ""
+    source = (ROOT / "benchmarks" / f"{max(modules, key=len)}.py").read_text()
+    return source.split('"""')[1].strip().splitlines()[0].rstrip(".")
