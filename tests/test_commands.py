@@ -116,7 +116,7 @@ def test_examples_run(page, world, monkeypatch):
     """The examples of a page, one after the other."""
     monkeypatch.chdir(world)
     if "runs/digits/model.keras" in page.read_text() and not (world / "runs" / "digits").exists():
-        assert main("train cifar10_cnn --preset smoke --run-dir runs/digits".split()) == 0
+        assert main(["train", "cifar10_cnn", "--preset", "smoke", "--run-dir", "runs/digits"]) == 0
     scope = {}
     for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
         keras.utils.set_random_seed(0)
