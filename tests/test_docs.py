@@ -52,7 +52,10 @@ def test_what_an_update_of_a_full_batch_costs():
 def test_ends_of_epochs():
     found = json.loads((ROOT / "benchmarks" / "results" / "autotune.json").read_text())
     text = " ".join(page("full_batch").split())
-    assert f"{found['epochs']} epochs of half a second took {found['ratio_of_all']:.2f} times" in text
+    arrays, tuned = (found["beside_full_batches"][name] for name in ("arrays", "full_batches, tuned"))
+    assert f"{found['epochs']} epochs of half a second took {arrays['ratio_of_all']:.2f} times" in text
+    assert f"{tuned['ratio_of_all']:.2f} times with `full_batches` that are tuned" in text
+    assert f"{arrays['late']} and {tuned['late']} of the {found['epochs']} were longer than any" in text
     assert 0.4 < sorted(found["seconds"]["full_batches"])[found["epochs"] // 2] < 0.6
 
 

@@ -252,7 +252,7 @@ def test_the_table_of_what_was_measured():
         f"{max(exactness.values()):.1e} | {max(each for each in theirs if isinstance(each, float)):.1e}, Keras's own",
         f"{alone:.2f} ×; {least:.2f} × |",
         f"{cost['full batch']['median']:.2f} ×; {cost['regularised, differences']['median']:.2f} × |",
-        f"| 1 | {result('autotune')['ratio_of_all']:.2f} ×, arrays",
+        f"| 1 | {result('autotune')['beside_full_batches']['arrays']['ratio_of_all']:.2f} ×, arrays",
         f"{100 * accuracy['keras-descent']:.1f} %, {seconds['keras-descent']:.0f} s | "
         f"{100 * accuracy['torch']:.1f} %, {seconds['torch']:.0f} s",
         f"{', '.join(ours)} | {', '.join(random)}, random search; {', '.join(stock)}, KerasTuner's",

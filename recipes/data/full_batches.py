@@ -109,7 +109,9 @@ def evaluation_batches(x, y, batch_size):
 
 
 def plain_batches(samples, batch_size):
-    """Samples in order as `evaluate` and `predict` take them on one device: the last batch may be smaller.
+    """Samples in order as `evaluate` and `predict` take them; the last batch may be smaller.
+
+    Several devices share batches of one size alone.
 
     Args:
         samples: tuple of arrays of one length, `(x,)` or `(x, y)`.
@@ -142,7 +144,7 @@ def _dataset(samples, rows, *others):
     batches = functools.reduce(
         lambda a, b: a.concatenate(b), [tf.data.Dataset.from_tensor_slices(tuple(each)) for each in sets]
     )
-    return without_autotune(batches.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2))
+    return without_autotune(batches.map(gather, num_parallel_calls=2).prefetch(2))
 
 
 def _common_length(arrays):

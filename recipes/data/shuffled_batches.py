@@ -7,6 +7,8 @@ from recipes.data.row_batches import share_of_process
 from recipes.data.without_autotune import without_autotune
 from recipes.strategies import replicas
 
+THREADS = 4  # that make batches beside the training
+
 
 class ShuffledBatches(keras.utils.PyDataset):
     """Batches in an order that depends on the seed and the epoch alone.
@@ -97,7 +99,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         import tensorflow as tf
 
         epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-        batches = epochs.flat_map(self._rows_of).map(self._gather(), tf.data.AUTOTUNE, deterministic=True)
+        batches = epochs.flat_map(self._rows_of).map(self._gather(), THREADS, deterministic=True)
         return without_autotune(batches.prefetch(2))
 
     def _rows_of(self, epoch):

@@ -42,3 +42,13 @@ def test_a_mirror_image_is_judged_as_its_image():
     model = linear()
     there, back = (tta.predict(model, x, "flip", 3) for x in (images(), images()[:, :, ::-1]))
     np.testing.assert_allclose(there, back, rtol=1e-4, atol=1e-3)
+
+
+def test_no_view_is_waited_for(monkeypatch):
+    """Its batches are not tuned by TensorFlow, and all of one size."""
+    model, asked = linear(), []
+    predict = model.predict
+    monkeypatch.setattr(model, "predict", lambda x, **named: asked.append(x) or predict(x, **named))
+    tta.predict(model, images(), "flip", 2)
+    assert [x.options().autotune.enabled for x in asked] == [False, False]
+    assert {len(batch) for x in asked for (batch,) in x} == {2}
