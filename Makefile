@@ -40,7 +40,7 @@ bench-search: $(VENV)/ready-bench  ## searches: what a trial costs, and algorith
 	$(BIN)/python -m benchmarks.search_kills  # as root, with PostgreSQL
 
 compare: $(VENV)/ready  ## optimizers side by side on the digits, each for eight seconds of training; half an hour
-	$(BIN)/python -m recipes compare cifar10_cnn --run-dir runs/compare --budget seconds=8 --trials 6 --seeds 5 --optimizers \
+	$(BIN)/python -m recipes compare cifar10_cnn --run-dir runs/compare --budget seconds=8 --trials 6 --seeds 5 --target 0.95 --optimizers \
 	"batch:=batch_gd@momentum=0.0,mini_batch:=sgd@momentum=0.0,stochastic:=sgd@momentum=0.0@batch_size=1,$(OPTIMIZERS)"
 
 exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on every backend

@@ -80,8 +80,9 @@ def test_optimizers_side_by_side():
     for row in found["means"]:
         spread = "{:.1f} ({:.1f} to {:.1f})".format(*(100 * row[name] for name in ("mean", "low", "high")))
         counts = f"{row['updates']:g} | {row['epochs']:g} | {row['seconds']:.1f} | {row['peak_mib']:.0f} |"
+        reached = "-" if row["seconds_to_target"] is None else f"{row['seconds_to_target']:.1f}"
         loss = "{loss:.2f} ({loss_low:.2f} to {loss_high:.2f})".format(**row)
-        assert f"| `{row['contender']}` | {row['learning_rate']:.3g} | {spread} | {loss} | {counts}" in text
+        assert f"| `{row['contender']}` | {row['learning_rate']:.3g} | {spread} | {loss} | {counts} {reached} |" in text
         assert row["n"] == found["seeds"] == 5
     apart = [{each["a"], each["b"]} for each in found["differences"] if not each["within_noise"]]
     labels = {row["contender"] for row in found["means"]}
