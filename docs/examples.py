@@ -4,9 +4,8 @@ import re
 
 import griffe
 
-SESSION = re.compile(
-    r"^>>> .*?(?=\n\s*\n(?!>>> )|\Z)", re.DOTALL | re.MULTILINE
-)  # to the last block that begins with >>>
+# from the first line that begins with >>> to the end of the last block that does
+SESSION = re.compile(r"^>>> .*?(?=\n\s*\n(?!>>> )|\Z)", re.DOTALL | re.MULTILINE)
 
 
 class Examples(griffe.Extension):

@@ -3,7 +3,6 @@
 A public name that the reference lacks, since it has no docstring, ends the build.
 """
 
-import csv
 import importlib
 import inspect
 import json
@@ -15,6 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
+
+from recipes.tables import rows_of
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -100,8 +101,7 @@ def results():
 
 
 def _table(path):
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(path)
     columns = {name: title for name, title in SHOWN.items() if any(row.get(name) for row in rows)}
     lines = [columns.values(), ["---"] * len(columns)]
     lines += [[_short(row.get(name) or "") for name in columns] for row in rows]
