@@ -6,6 +6,9 @@ by the classifier that each run trains anew with the same seed, and the best jud
 long as the recipe did with the same seed, without classes where there is such a run, at the best of three learning
 rates, chosen on the digits with seed 0 and half of the time.
 
+On CIFAR-10, where training takes two hours, seconds are images at the speed that both have in turns at the beginning
+(`benchmarks.gan_speed`, on a machine that does nothing else), whatever the machine does later.
+
 What is finished is written to benchmarks/results/gan_DATA.json, and not trained again.
 
     python -m benchmarks.gan digits                        # an hour on two cores
@@ -28,6 +31,7 @@ DATA = {  # preset, seeds, variants
     "digits": ("cpu5", (1, 2, 3), ("sndcgan", "cgan_pd")),
     "cifar10": ("cpu60", (1,), ("cgan_pd",)),
 }
+BY_IMAGES = ("cifar10",)
 JUDGED = ("distance", "class_entropy", "confidence", "label_accuracy")
 ONCE = (
     "distance_floor",
@@ -50,10 +54,12 @@ class Study:
         self.preset, self.seeds, self.variants = DATA[name]
         self.places = [f"--data-dir={data_dir}"] if data_dir else []
         rates = read("gan_digits").get("rates", {})
-        self.found = {"rates": rates, "rows": [], **read(f"gan_{name}")}
+        self.found = {"rates": rates, "rows": [], "speeds": None, **read(f"gan_{name}")}
         directory.mkdir(parents=True, exist_ok=True)
 
     def run(self):
+        if self.name in BY_IMAGES and not self.found["speeds"]:
+            self.measure_speeds()
         for seed in self.seeds:
             for variant in self.variants:
                 self.once(variant, seed, self.ours)
@@ -76,7 +82,25 @@ class Study:
         subprocess.run([*command, f"--run-dir={directory}"], check=True, stdout=subprocess.DEVNULL)
         result = json.loads((directory / "result.json").read_text())
         about = {name: result[name] for name in (*JUDGED, *ONCE) if name in result}
-        return {**about, "seconds": result["training_seconds"], "curve": curve(directory)}
+        points = curve(directory, self.seconds_of_an_epoch(directory))
+        return {**about, "seconds": points[-1]["seconds"], "curve": points}
+
+    def measure_speeds(self):
+        options = [f"--data={self.name}", f"--preset={self.preset}", f"--variant={self.variants[0]}", *self.places]
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.gan_speed", *options], check=True, stdout=subprocess.PIPE, text=True
+        )
+        self.found["speeds"] = json.loads(done.stdout.splitlines()[-1])
+        print(self.found["speeds"], flush=True)
+        self.write()
+
+    def seconds_of_an_epoch(self, directory):
+        """None where seconds are those of the clock."""
+        if not self.found["speeds"]:
+            return None
+        config = json.loads((directory / "config.json").read_text())
+        images = config["trained_on"]["train"] // config["batch_size"] * config["batch_size"]
+        return images / self.found["speeds"]["images_a_second"]["cifar10_gan"]
 
     def keras_io(self, _contender, seed):
         (seconds,) = [
@@ -99,6 +123,8 @@ class Study:
         out = self.directory / "keras.json"
         like = self.directory / f"{self.variants[0]}-{self.seeds[0]}"
         options = [f"--seconds={seconds}", f"--times={times}", f"--seed={seed}", f"--learning-rate={learning_rate}"]
+        if self.found["speeds"]:
+            options.append(f"--images-a-second={self.found['speeds']['images_a_second'][KERAS]}")
         command = [sys.executable, "-m", "benchmarks.gan_keras", str(like), *options, f"--beta-1={beta_1}"]
         subprocess.run([*command, *self.places, f"--out={out}"], check=True)
         return json.loads(out.read_text())
@@ -107,13 +133,14 @@ class Study:
         contenders = (*self.variants, KERAS)
         rows = sorted(self.found["rows"], key=lambda row: (contenders.index(row["contender"]), row["seed"]))
         medians = {name: middle([row for row in rows if row["contender"] == name]) for name in contenders}
-        write(f"gan_{self.name}", {"medians": medians, "rates": self.found["rates"], "rows": rows})
+        speeds = {"speeds": self.found["speeds"]} if self.found["speeds"] else {}
+        write(f"gan_{self.name}", {**speeds, "medians": medians, "rates": self.found["rates"], "rows": rows})
 
 
-def curve(directory):
-    """What the run was judged as, and after how many seconds of training."""
+def curve(directory, seconds_of_an_epoch=None):
+    """What the run was judged as, and after how many seconds of training: as timed, or so many an epoch."""
     with open(directory / "timing.csv", newline="") as file:
-        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+        seconds = [seconds_of_an_epoch or float(row["seconds"]) for row in csv.DictReader(file)]
     with open(directory / "metrics.csv", newline="") as file:
         rows = [(epoch, row) for epoch, row in enumerate(csv.DictReader(file), 1) if row.get("distance")]
     return [

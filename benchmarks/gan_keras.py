@@ -89,6 +89,12 @@ def compiled(networks, learning_rate=1e-4, beta_1=0.9, jit_compile=False):
     return model
 
 
+def shuffled(images, seed):
+    """Batches of an epoch, in an order of its own each time."""
+    data = tf.data.Dataset.from_tensor_slices(images).shuffle(len(images), seed=seed)
+    return data.batch(BATCH, drop_remainder=True).prefetch(2)
+
+
 class Watch(keras.callbacks.Callback):
     """Judges at equal distances, and ends training after so many seconds of it.
 
@@ -96,11 +102,12 @@ class Watch(keras.callbacks.Callback):
         judge: `recipes.gan.judge.Judge`.
         seconds: float, of training in all.
         times: int >= 1, how often it is judged.
+        seconds_of_an_epoch: float, what each counts for; by default what it takes.
     """
 
-    def __init__(self, judge, seconds, times):
+    def __init__(self, judge, seconds, times, seconds_of_an_epoch=None):
         super().__init__()
-        self.judge, self.seconds = judge, seconds
+        self.judge, self.seconds_of_an_epoch = judge, seconds_of_an_epoch
         self.points = [seconds * (k + 1) / times for k in range(times)]
         self.trained, self.curve = 0.0, []
 
@@ -108,7 +115,7 @@ class Watch(keras.callbacks.Callback):
         self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.trained += time.perf_counter() - self.start
+        self.trained += self.seconds_of_an_epoch or time.perf_counter() - self.start
         if self.trained >= self.points[len(self.curve)]:
             self.curve.append({"seconds": self.trained, "epoch": epoch + 1, **self.judge.distances(self.model)})
         self.model.stop_training = len(self.curve) == len(self.points)
@@ -118,6 +125,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=pathlib.Path, help="of cifar10_gan: its images, widths, classifier")
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--images-a-second", type=float, help="count seconds as images at this speed")
     parser.add_argument("--times", type=int, default=10, help="that it is judged")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--learning-rate", type=float, default=1e-4, help="1e-4 is keras.io's")
@@ -134,9 +142,9 @@ def main():
     keras.utils.set_random_seed(asked.seed)
     widths = settings.width, settings.discriminator_width
     model = compiled(networks(x.shape[-1], *widths), asked.learning_rate, asked.beta_1)
-    data = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), seed=asked.seed).batch(BATCH, drop_remainder=True)
-    watch = Watch(judge, asked.seconds, asked.times)
-    model.fit(data.prefetch(2), epochs=10**6, verbose=0, callbacks=[watch])
+    epoch = asked.images_a_second and len(x) // BATCH * BATCH / asked.images_a_second
+    watch = Watch(judge, asked.seconds, asked.times, epoch)
+    model.fit(shuffled(x, asked.seed), epochs=10**6, verbose=0, callbacks=[watch])
     best = min(watch.curve, key=lambda point: point["distance"])
     asked.out.write_text(json.dumps({"floor": judge.floor, "best": best, "curve": watch.curve}, indent=2))
 

@@ -68,7 +68,7 @@ PRESETS = {
     "cpu60": {
         "width": 32,
         "discriminator_width": 64,
-        "epochs": 28,
+        "epochs": 40,
         "judge_every": 2,
         "flip": "random",
     },

@@ -1,0 +1,104 @@
+"""Images a second of `cifar10_gan` and of the DCGAN in the manner of keras.io, with all that an epoch has.
+
+What `fit` calls in a run, the images' order and flips included, without judgements. The contenders take turns on a
+machine that does nothing else, `BATCHES` batches each, in one process. The last line printed is JSON.
+
+    python -m benchmarks.gan_speed --data cifar10 --preset cpu60 --variant cgan_pd --data-dir DIR
+"""
+
+import argparse
+import json
+import time
+
+import keras
+
+from benchmarks import gan_keras
+from benchmarks.record import ratios
+from recipes import cifar10_gan, dtypes
+from recipes.commands.keras_session import start_keras
+from recipes.commands.train import devices_for
+from recipes.settings import resolve
+
+BATCHES, ROUNDS = 60, 5
+OURS, KERAS = "cifar10_gan", "keras.io"
+
+
+class Clock(keras.callbacks.Callback):
+    """When each batch ended; the first waits for a buffer to shuffle in."""
+
+    def __init__(self):
+        super().__init__()
+        self.ended = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.ended.append(time.perf_counter())
+
+
+def speeds(settings, images, dtype):
+    """A dict: images a second of each, medians, and their ratio, median and range.
+
+    Args:
+        settings: `recipes.cifar10_gan.Settings`.
+        images: `recipes.data.Images`.
+        dtype: of `recipes.dtypes`, which `cifar10_gan` computes in.
+    """
+    contenders = {OURS: ours(settings, images, dtype), KERAS: keras_io(settings, images)}
+    for run in contenders.values():
+        run()  # compiled
+    seconds = {name: [] for name in contenders}
+    for _ in range(ROUNDS):
+        for name, run in contenders.items():
+            seconds[name].append(run())
+    count = (BATCHES - 1) * gan_keras.BATCH
+    return {
+        "images_a_second": {name: round(count / sorted(each)[ROUNDS // 2], 1) for name, each in seconds.items()},
+        "times_as_fast_as_keras": ratios(seconds, KERAS, OURS),
+        "rounds": ROUNDS,
+        "dtype": dtype,
+    }
+
+
+def ours(settings, images, dtype):
+    with dtypes.policy(dtype):
+        model = cifar10_gan.build_model(settings, images)
+    batches = cifar10_gan._batches(settings, images)
+
+    def data():
+        return batches.dataset(first_epoch=0)
+
+    return timed(model, data)
+
+
+def keras_io(settings, images):
+    x = images.train[0].astype("float32") / 255
+    model = gan_keras.compiled(gan_keras.networks(x.shape[-1], settings.width, settings.discriminator_width))
+    return timed(model, lambda: gan_keras.shuffled(x, seed=0).repeat())
+
+
+def timed(model, data):
+    """A function that trains on `BATCHES` batches and returns seconds."""
+
+    def run():
+        clock = Clock()
+        model.fit(data(), steps_per_epoch=BATCHES, verbose=0, callbacks=[clock], shuffle=False)
+        return clock.ended[-1] - clock.ended[0]
+
+    return run
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("data", "preset", "variant"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--data-dir")
+    asked = parser.parse_args()
+    start_keras("cpu", None)
+    settings = resolve(cifar10_gan, {"data": asked.data, "variant": asked.variant}, asked.preset)
+    images = cifar10_gan.load(settings, asked.data_dir)
+    with devices_for(settings, "cpu") as devices:
+        dtype, _ = dtypes.chosen_by_rule(devices)
+    print(json.dumps(speeds(settings, images, dtype)))
+
+
+if __name__ == "__main__":
+    main()
