@@ -1,10 +1,12 @@
-"""The picture of a comparison: what each contender has reached after so many updates, epochs and seconds."""
+"""The pictures of a comparison: what each contender has reached after so many updates, epochs and seconds."""
 
 import statistics
 
+from recipes.report.scales import plain_powers
 from recipes.report.search import COLOURS
 
 STYLES = ("-", "--", ":", "-.")
+AGAINST = ("updates", "epochs", "seconds of training")
 
 
 def against(rows, metric):
@@ -21,28 +23,52 @@ def against(rows, metric):
         KeyError: it is not logged.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(13, 4.2), dpi=120, layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
-    labels = list(dict.fromkeys(row["contender"] for row in rows))
-    for i, label in enumerate(labels):
-        mine = [row for row in rows if row["contender"] == label]
-        epochs = min(len(row["curve"]) for row in mine)
-        middle = [statistics.median(float(row["curve"][e][metric]) for row in mine) for e in range(epochs)]
-        seconds = [statistics.median(row["curve"][e]["seconds"] for row in mine) for e in range(epochs)]
-        each = statistics.median(row["updates"] / row["epochs"] for row in mine)
-        xs = [[each * (e + 1) for e in range(epochs)], list(range(1, epochs + 1)), seconds]
-        for axes, x in zip(panels, xs, strict=True):
-            style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i // len(COLOURS) % len(STYLES)]}
-            axes.plot(x, middle, label=label, marker="." if epochs < 3 else None, **style)
-    for axes, name in zip(panels, ("updates", "epochs", "seconds of training"), strict=True):
-        axes.set(xscale="log", xlabel=name)
-        low, high = axes.get_xlim()
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.grid(alpha=0.3)
+    lines = _lines(rows, metric)
+    for axes, name in zip(panels, AGAINST, strict=True):
+        _draw(axes, lines, name)
     panels[0].set(ylabel=metric)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     return figure
+
+
+def each_against(rows, metric):
+    """The same as three figures, which a phone can show one below the other: a dict from what each is against."""
+    from matplotlib.figure import Figure
+
+    lines = _lines(rows, metric)
+    columns = max(1, 72 // (6 + max(map(len, lines))))
+    figures = {}
+    for name in AGAINST:
+        figure = figures[name] = Figure(figsize=(4.6, 3 + 0.17 * -(-len(lines) // columns)), layout="constrained")
+        axes = figure.subplots()
+        _draw(axes, lines, name)
+        axes.set(ylabel=metric)
+        figure.legend(loc="outside lower left", fontsize=8, ncols=columns, frameon=False)
+    return figures
+
+
+def _lines(rows, metric):
+    """The medians of each contender, a dict from labels to `(values, dict from AGAINST to where they are)`."""
+    labels = dict.fromkeys(row["contender"] for row in rows)
+    return {label: _line([row for row in rows if row["contender"] == label], metric) for label in labels}
+
+
+def _line(rows, metric):
+    epochs = min(len(row["curve"]) for row in rows)
+    middle = [statistics.median(float(row["curve"][e][metric]) for row in rows) for e in range(epochs)]
+    seconds = [statistics.median(row["curve"][e]["seconds"] for row in rows) for e in range(epochs)]
+    each = statistics.median(row["updates"] / row["epochs"] for row in rows)
+    places = ([each * (e + 1) for e in range(epochs)], list(range(1, epochs + 1)), seconds)
+    return middle, dict(zip(AGAINST, places, strict=True))
+
+
+def _draw(axes, lines, name):
+    for i, (label, (values, places)) in enumerate(lines.items()):
+        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i // len(COLOURS) % len(STYLES)]}
+        axes.plot(places[name], values, label=label, marker="." if len(values) < 3 else None, **style)
+    axes.set(xscale="log", xlabel=name)
+    plain_powers(axes.xaxis)
+    axes.grid(alpha=0.3)

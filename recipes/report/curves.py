@@ -1,3 +1,4 @@
+from recipes.report.scales import plain_powers
 from recipes.tables import rows_of
 
 
@@ -43,11 +44,15 @@ def draw(axes, panel, rows):
     label, may_be_log, _ = panel
     lines = {name: line for name, line in lines_of(panel, rows).items() if line}
     for name, line in lines.items():
-        axes.plot(*zip(*line, strict=True), label=name)
+        axes.plot(*zip(*line, strict=True), label=name, marker="." if len(line) < 3 else None)
     scale = "log" if may_be_log and _spans_a_decade(lines) else "linear"
     axes.set(xlabel="passes over the training part", ylabel=label, yscale=scale)
+    if scale == "log":
+        plain_powers(axes.yaxis)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    if list(lines) != [label]:
+        axes.legend(frameon=False)
 
 
 def _spans_a_decade(lines):
@@ -55,15 +60,18 @@ def _spans_a_decade(lines):
     return bool(values) and max(values) >= 10 * min(values)
 
 
+OF_LABELS = ("label_accuracy", "seen as their labels")
 PANELS = (  # label, whether a scale of powers may suit, columns and names of lines
     ("losses", False, (("discriminator_loss", "discriminator"), ("generator_loss", "generator"))),
     ("Fréchet classifier distance", True, (("distance", "average of the generator"),)),
-    ("share", False, (("class_entropy", "entropy of classes"), ("confidence", "confidence"))),
+    ("share", False, (("class_entropy", "entropy of classes"), ("confidence", "confidence"), OF_LABELS)),
     ("loss", True, (("loss", "training"), ("val_loss", "validation"))),
     ("accuracy", False, (("accuracy", "training"), ("val_accuracy", "validation"))),
     ("gradient norm", True, (("gradient_norm", "before clipping"), ("clipped_norm", "after clipping"))),
 )
+OUTPUTS = (("real_output", "real images"), ("fake_output", "generated images"))
 MORE_PANELS = (
+    ("output of the discriminator", False, OUTPUTS),
     ("learning rate", False, (("learning_rate", "learning rate"),)),
     ("share of clipped updates", False, (("clipped_share", "of all so far"),)),
 )

@@ -1,5 +1,6 @@
 """What a report says of a run: what was done, curves, mistakes or samples, result, settings, machine."""
 
+import itertools
 import re
 
 from recipes.errors import WorldError, one_line
@@ -8,6 +9,7 @@ from recipes.report.page import Section, Table, drawn, pixels
 from recipes.run import read_json
 from recipes.tables import rows_of
 
+LARGEST = 128  # pixels of a mistake's longer side
 SAMPLES = 4  # grids of a GAN's samples, at most
 
 
@@ -26,8 +28,8 @@ def sections_of_run(directory, config, repeat, sentence=None):
         *_curves(rows),
         *_mistakes(directory, config),
         *_samples(directory),
-        *_table("Result", read_json(directory / "result.json")),
-        *_table("Settings", {name: value for name, value in config.items() if name != "trained_on"}),
+        *_table("Result", _without(read_json(directory / "result.json") or {}, "of")),
+        *_table("Settings", _without(config, "trained_on")),
         *_table("Images", config.get("trained_on")),
         *environment(directory),
     ]
@@ -36,8 +38,13 @@ def sections_of_run(directory, config, repeat, sentence=None):
 def _what(directory, config, rows, repeat, sentence):
     done = "" if sentence is not None else f"Not done: {len(rows)} of {config.get('epochs')} epochs. "
     date = (read_json(directory / "environment.json") or {}).get("starts", [{}])[0].get("date", "")
-    texts = [f"{done}{sentence or ''}".strip(), f"Begun {date}." if date else ""]
+    texts = [f"{done}{sentence or ''}".strip(), f"Begun {_minute(date)}." if date else ""]
     return Section("What was run", [text for text in texts if text], [repeat])
+
+
+def _minute(date):
+    """An ISO date without its seconds; UTC, as all dates of runs are."""
+    return date[:16].replace("T", " ") + " UTC" if date.endswith("+00:00") else date
 
 
 def _curves(rows):
@@ -49,7 +56,8 @@ def _curves(rows):
     for panel in panels(rows, (*PANELS, *MORE_PANELS)):
         figure = Figure(figsize=(4.6, 3.2), layout="constrained")
         draw(figure.subplots(), panel, rows)
-        pictures.append(drawn(figure, words_of(panel, rows)))
+        words = words_of(panel, rows)
+        pictures.append(drawn(figure, words, words))
     if pictures:
         yield Section("Curves", pictures=pictures)
 
@@ -72,24 +80,26 @@ def _mistakes(directory, config):
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in ("counts", "images", "labels", "guesses", "confidences")}
         classes = config["trained_on"]["classes"]
-        pictures = [_matrix(found["counts"], classes), *_wrong(found, classes)]
+        matrix, mistakes = _matrix(found["counts"], classes), list(_wrong(found, classes))
     except Exception as error:  # whatever NumPy makes of a file that is damaged
         raise WorldError(f"{path} is damaged: {one_line(error)}") from error
     wrong = int(found["counts"].sum() - np.trace(found["counts"]))
     text = f"{wrong} of {int(found['counts'].sum())} test images are taken for another class."
-    yield Section("What is taken for what", [text], pictures=pictures)
+    yield Section("What is taken for what", [text], pictures=[matrix])
+    if mistakes:
+        yield Section("The surest mistakes", pictures=mistakes)
 
 
 def _matrix(counts, classes):
     from matplotlib.figure import Figure
 
-    size = min(3 + 0.35 * len(classes), 12)
+    size = min(2 + 0.3 * len(classes), 12)
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots()
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(classes))
-    axes.set(xlabel="taken for", ylabel="class", xticks=places, yticks=places, yticklabels=classes)
+    axes.set(xlabel="taken for", ylabel="true class", xticks=places, yticks=places, yticklabels=classes)
     axes.set_xticklabels(classes, rotation=90 if max(map(len, classes)) > 2 else 0)
     if len(classes) <= 20:
         for i in places:
@@ -97,7 +107,8 @@ def _matrix(counts, classes):
                 if counts[i, j]:
                     axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=8, color=_ink(shares[i, j]))
     right = "; ".join(f"{name} {share:.0%}" for name, share in zip(classes, shares.diagonal(), strict=True))
-    return drawn(figure, f"Confusion matrix. Taken for what they are: {right}")
+    about = "Confusion matrix: numbers of test images, the darker the larger a share of their class."
+    return drawn(figure, f"{about} Taken for what they are: {right}", about)
 
 
 def _ink(share):
@@ -105,16 +116,14 @@ def _ink(share):
 
 
 def _wrong(found, classes):
-    from recipes.report.grid import grid
+    from PIL import Image
 
-    if len(found["images"]) == 0:
-        return
-    each = [
-        f"{classes[label]} taken for {classes[guess]}, {confidence:.0%}"
-        for label, guess, confidence in zip(found["labels"], found["guesses"], found["confidences"], strict=True)
-    ]
-    words = f"The {len(each)} mistakes that were surest, row by row: {'; '.join(each)}."
-    yield pixels(grid(found["images"]), words, words)
+    parts = (found[name] for name in ("images", "labels", "guesses", "confidences"))
+    for image, label, guess, confidence in zip(*parts, strict=True):
+        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        picture.thumbnail((LARGEST, LARGEST))
+        words = f"{classes[label]} taken for {classes[guess]}, {confidence:.0%}"
+        yield pixels(picture, words, words, shape="small")
 
 
 def _samples(directory):
@@ -130,10 +139,14 @@ def _samples(directory):
         try:
             with Image.open(path) as image:
                 image.load()
-                pictures.append(pixels(image, f"Samples after epoch {epoch}", f"After epoch {epoch}"))
+                pictures.append(pixels(image, f"Samples after epoch {epoch}", f"After epoch {epoch}", "grid"))
         except Exception as error:  # whatever Pillow makes of a file that is damaged
             raise WorldError(f"{path} is damaged: {one_line(error)}") from error
     yield Section("Samples of the same noise", pictures=pictures)
+
+
+def _without(values, left_out):
+    return {name: value for name, value in values.items() if name != left_out}
 
 
 def _table(title, values):
@@ -146,14 +159,30 @@ def environment(directory):
     """The machines and versions of all starts, one section."""
     starts = (read_json(directory / "environment.json") or {}).get("starts", [])
     if starts:
-        names = list(dict.fromkeys(name for start in starts for name in start))
-        rows = [[name, *(words_of_value(start.get(name)) for start in starts)] for name in names]
-        columns = ["", *(f"start {number}" for number in range(1, len(starts) + 1))]
-        yield Section("Machine and versions", tables=[Table(columns, rows)])
+        tables = [
+            Table([f"start {number}", ""], [[name, _of_start(name, each[name])] for name in each if name not in same])
+            for number, (each, same) in enumerate(zip(starts, _same_as_before(starts), strict=True), 1)
+        ]
+        yield Section("Machine and versions", _about_starts(starts), tables=tables)
+
+
+def _about_starts(starts):
+    return ["Of a later start, only what is not as it was at the one before."] if len(starts) > 1 else []
+
+
+def _same_as_before(starts):
+    """Of each start, the names of what is as it was at the one before."""
+    return [set(), *({n for n in after if after[n] == before.get(n)} for before, after in itertools.pairwise(starts))]
+
+
+def _of_start(name, value):
+    return _minute(value) if name == "date" else words_of_value(value)
 
 
 def words_of_value(value):
     """A value of JSON in words."""
+    if value in (None, ""):
+        return "–"
     if isinstance(value, dict):
         return ", ".join(f"{name} {words_of_value(each)}" for name, each in value.items() if each is not None)
     if isinstance(value, list):

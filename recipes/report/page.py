@@ -20,14 +20,14 @@ class Picture:
         svg: str, drawn lines; or
         source: str, a data URI of pixels.
         caption: str, beneath it.
-        wide: bool, whether it has a row of its own.
+        shape: str, "wide" in a row of its own, "small" with many in a row, "grid" of large pixels.
     """
 
     words: str
     svg: str = ""
     source: str = ""
     caption: str = ""
-    wide: bool = False
+    shape: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +40,17 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """What stands under one heading, each a list, in this order."""
+    """What stands under one heading, each a list, in this order; one without anything heads those that follow."""
 
     title: str
     texts: list = ()
     commands: list = ()
     pictures: list = ()
     tables: list = ()
+
+    @property
+    def has_content(self):
+        return any((self.texts, self.commands, self.pictures, self.tables))
 
 
 def page(title, sections):
@@ -63,7 +67,7 @@ def page(title, sections):
     return template.render(title=title, sections=[_with_own_names(section, numbers) for section in sections])
 
 
-def drawn(figure, words, caption="", wide=False):
+def drawn(figure, words, caption=""):
     """A `matplotlib.figure.Figure` as a `Picture` of lines and text.
 
     The same figure gives the same text.
@@ -76,7 +80,7 @@ def drawn(figure, words, caption="", wide=False):
     svg = text.getvalue()
     label = html.escape(words, quote=True)
     svg = re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', svg[svg.index("<svg") :], count=1)
-    return Picture(words, svg=svg, caption=caption, wide=wide)
+    return Picture(words, svg=svg, caption=caption)
 
 
 def _with_own_names(section, numbers):
@@ -92,9 +96,9 @@ def _renamed(svg, prefix):
     return re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{prefix}", svg)
 
 
-def pixels(image, words, caption="", wide=False):
+def pixels(image, words, caption="", shape=""):
     """A `PIL.Image.Image` as a `Picture`."""
     file = io.BytesIO()
     image.save(file, "png", optimize=True)
     source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    return Picture(words, source=source, caption=caption, wide=wide)
+    return Picture(words, source=source, caption=caption, shape=shape)

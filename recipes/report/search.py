@@ -3,6 +3,8 @@
 Colours are those of Okabe and Ito, which colour-blind people can tell apart; marks differ too.
 """
 
+from recipes.report.scales import plain_powers
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#555555", "#000000")
 MARKS = "osD^vP*X"
 SHOWN = 5  # schedules drawn
@@ -40,7 +42,7 @@ def rates(trials, metric, direction):
             failed, [bottom] * len(failed), "x", color="0.4", transform=axes.get_xaxis_transform(), label="failed"
         )
     axes.set(xscale="log", xlabel="highest learning rate", ylabel=metric)
-    _plain_rates(axes)
+    plain_powers(axes.xaxis)
     _scale(axes, [row["score"] for row in _completed(trials)], direction)
     legend = _legend(axes)
     for handle in legend.legend_handles[: len(families)]:
@@ -86,7 +88,8 @@ def schedules(trials, metric):
         shares = [100 * n / (len(row["rates"]) - 1) for n in range(len(row["rates"]))]
         axes.plot(shares, row["rates"], color=COLOURS[i % len(COLOURS)], lw=2.5 if i == 0 else 1.2, label=label)
     axes.set(xlabel="updates, %", ylabel="learning rate", ylim=(0, None))
-    axes.legend(fontsize=7, framealpha=0.7, title=metric, title_fontsize=8)
+    figure.set_figheight(4.2)
+    figure.legend(loc="outside lower left", fontsize=8, title=metric, title_fontsize=8, alignment="left")
     return figure
 
 
@@ -109,7 +112,7 @@ def _family(row):
 def _figure():
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(4.8, 3.4), dpi=200, layout="constrained")
     axes = figure.subplots()
     axes.grid(alpha=0.3)
     return figure, axes
@@ -120,15 +123,7 @@ def _scale(axes, scores, direction):
     positive = [score for score in scores if score > 0]
     if direction == "min" and len(positive) == len(scores) > 0 and max(positive) >= 30 * min(positive):
         axes.set(yscale="log")
-
-
-def _plain_rates(axes):
-    """Rates as 0.02 and 0.5 at the ticks, which powers of ten are not enough for."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+        plain_powers(axes.yaxis)
 
 
 def _legend(axes):
