@@ -214,6 +214,7 @@ def build_model(settings, images):
     import keras
 
     from recipes.gan import GAN, DiffAugment, losses
+    from recipes.gan.backend import jit_options
 
     if keras.config.dtype_policy().name == "mixed_float16":
         raise CommandError("--dtype float16: GANs train in float32 and bfloat16")
@@ -229,7 +230,9 @@ def build_model(settings, images):
         half_life=settings.half_life,
         seed=settings.seed,
     )
-    gan.compile(_optimizer(settings, images, "generator"), _optimizer(settings, images, "discriminator"), **_jit())
+    gan.compile(
+        _optimizer(settings, images, "generator"), _optimizer(settings, images, "discriminator"), **jit_options()
+    )
     return gan
 
 
@@ -286,7 +289,7 @@ def fit(settings, run, images, model=None, judge=None, until=None, callbacks=(),
     recorder = recording[-1]
     watching = [] if judge is None else _watching(settings, run, images, judge, recorder)
     model.fit(
-        batches.dataset(first_epoch=run.epochs_done()),
+        batches.endless(first_epoch=run.epochs_done()),
         steps_per_epoch=batches.num_batches,
         shuffle=False,
         epochs=settings.epochs if until is None else until,
@@ -335,8 +338,10 @@ def summary(settings, result):
 def _check_backend():
     import keras
 
-    if keras.backend.backend() != "tensorflow":
-        raise CommandError(f"cifar10_gan trains on TensorFlow; KERAS_BACKEND is {keras.backend.backend()}")
+    from recipes.gan.backend import BACKENDS
+
+    if keras.backend.backend() not in BACKENDS:
+        raise CommandError(f"cifar10_gan trains on TensorFlow and JAX; KERAS_BACKEND is {keras.backend.backend()}")
 
 
 def _networks(settings, shape, classes):
@@ -387,13 +392,6 @@ def _optimizer(settings, images, player):
         momentum=None,
         clipping=settings.clipping,
     )
-
-
-def _jit():
-    """XLA makes these steps slower on a processor."""
-    from recipes.layers.packed_conv2d import is_on_processor
-
-    return {"jit_compile": False} if is_on_processor() else {}
 
 
 def _real_images(settings, images):

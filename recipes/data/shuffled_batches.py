@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 
@@ -86,6 +88,24 @@ class ShuffledBatches(keras.utils.PyDataset):
         share = share_of_process(self.batch_size)
         filled = np.resize(rows, self.batch_size)[share]
         return self._images(filled), self.y[filled], self._weights()[index][share]
+
+    def endless(self, first_epoch=0):
+        """The batches of one epoch after another, without end, for `fit(..., steps_per_epoch=batches.num_batches)`.
+
+        Args:
+            first_epoch: int >= 0, where to begin.
+
+        Returns:
+            `dataset` on TensorFlow, a generator of the same batches elsewhere.
+        """
+        if keras.backend.backend() == "tensorflow":
+            return self.dataset(first_epoch)
+        return self._one_after_another(first_epoch)
+
+    def _one_after_another(self, first_epoch):
+        for epoch in itertools.count(first_epoch):
+            self.epoch = epoch
+            yield from (self[index] for index in range(self.num_batches))
 
     def dataset(self, first_epoch=0):
         """The batches of one epoch after another, without end, for `fit(..., steps_per_epoch=batches.num_batches)`.

@@ -7,6 +7,7 @@ import numpy as np
 from keras import layers
 
 from recipes import dtypes
+from recipes.gan.backend import jit_options
 from recipes.layers import FusedBatchNormalization
 
 WIDTHS, BATCH, RATE, SEED = (32, 64, 64), 64, 2e-3, 0
@@ -105,5 +106,5 @@ def _fit(model, x, y):
     rate = keras.optimizers.schedules.CosineDecay(RATE, epochs * batches.num_batches)
     trained = keras.Model(model.inputs, model.outputs[1])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    trained.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
-    trained.fit(batches.dataset(), steps_per_epoch=batches.num_batches, shuffle=False, epochs=epochs, verbose=0)
+    trained.compile(keras.optimizers.Adam(rate), loss, **jit_options())
+    trained.fit(batches.endless(), steps_per_epoch=batches.num_batches, shuffle=False, epochs=epochs, verbose=0)

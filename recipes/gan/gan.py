@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from custom_optimizers.arguments import count, number_in
+from recipes.gan.backend import backend_module
 from recipes.gan.diff_augment import DiffAugment
 from recipes.gan.losses import Hinge
 from recipes.gan.players import Players
@@ -46,7 +47,7 @@ class GAN(keras.Model):
 
     Raises:
         ValueError: an argument is out of its range, or the networks do not go together.
-        RuntimeError: the backend is not TensorFlow.
+        RuntimeError: the backend is neither TensorFlow nor JAX.
 
     References:
         Goodfellow et al., Generative adversarial nets, 2014, arXiv:1406.2661.
@@ -80,8 +81,7 @@ class GAN(keras.Model):
         seed=0,
         **kwargs,
     ):
-        if keras.backend.backend() != "tensorflow":
-            raise RuntimeError(f"GAN trains on TensorFlow. KERAS_BACKEND is '{keras.backend.backend()}'.")
+        self._backend = backend_module()
         super().__init__(**kwargs)
         self.generator, self.discriminator = generator, discriminator
         self.classes = count("GAN", "classes", classes, least=0)
@@ -100,7 +100,7 @@ class GAN(keras.Model):
         self.built = True
 
     def _counter(self, name):
-        return self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False, name=name)
+        return self.add_weight(shape=(), dtype="int", initializer="zeros", trainable=False, name=name)
 
     def _check_networks(self):
         inputs = 2 if self.classes else 1
@@ -128,7 +128,18 @@ class GAN(keras.Model):
     def metrics(self):
         return list(self._trackers.values())
 
-    def train_step(self, data):
+    def train_step(self, *arguments):
+        return self._backend.train_step(self, *arguments)
+
+    def step(self, data):
+        """Carry out one step of the generator, and those of the discriminator before it.
+
+        Args:
+            data: `(images,)` or `(images, labels)`.
+
+        Returns:
+            A dict: means of the losses, the penalty and the outputs since the metrics were reset.
+        """
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         x, y = as_numbers(x), None if y is None else ops.cast(ops.reshape(y, (-1,)), "int32")
         count = ops.shape(x)[0] // self.discriminator_steps
@@ -143,21 +154,21 @@ class GAN(keras.Model):
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
     def _train_discriminator(self, real, fake, labels):
-        import tensorflow as tf
-
         fake = ops.stop_gradient(fake)
         for layer in self.discriminator._flatten_layers():
             if isinstance(layer, SpectralNormalization):
                 layer.update()
-        with tf.GradientTape() as tape:
+
+        def loss():
             outputs = self._judged(real, labels), self._judged(fake, labels)
             loss = self.adversarial_loss.discriminator(*outputs)
             penalty = self._penalty(real, fake, labels)
-            total = loss + penalty
+            return loss + penalty, (loss, penalty, *map(ops.mean, outputs))
+
         variables = self.discriminator.trainable_variables
-        self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
+        _, found, back = self._backend.pullback(loss, variables=variables)
+        self.discriminator_optimizer.apply(back(), variables)
         self.steps_made.assign_add(1)
-        found = (loss, penalty, *map(ops.mean, outputs))
         for name, value in zip(("discriminator_loss", "penalty", "real_output", "fake_output"), found, strict=True):
             self._trackers[name].update_state(value)
 
@@ -172,21 +183,24 @@ class GAN(keras.Model):
 
         if self.penalty.every == 1:
             return taken()
-        return ops.cond(ops.equal(self.steps_made % self.penalty.every, 0), taken, lambda: ops.zeros(()))
+        return self._backend.where_due(ops.equal(self.steps_made % self.penalty.every, 0), taken)
 
     def _train_both(self, real, labels):
         """The last step of the discriminator and that of the generator, on the same generated images."""
-        import tensorflow as tf
 
-        with tf.GradientTape() as tape:
-            fake = self._generated(self.generator, ops.shape(real)[0], labels, training=True)
-            with tape.stop_recording():
-                self._train_discriminator(real, fake, labels)
+        def images():
+            return self._generated(self.generator, ops.shape(real)[0], labels, training=True), None
+
+        def loss(fake):
             real_outputs = ops.stop_gradient(self._judged(real, labels)) if self.adversarial_loss.compares else None
-            loss = self.adversarial_loss.generator(real_outputs, self._judged(fake, labels))
+            return self.adversarial_loss.generator(real_outputs, self._judged(fake, labels)), None
+
         variables = self.generator.trainable_variables
-        self.generator_optimizer.apply(tape.gradient(loss, variables), variables)
-        self._trackers["generator_loss"].update_state(loss)
+        fake, _, back_to_weights = self._backend.pullback(images, variables=variables)
+        self._train_discriminator(real, fake, labels)
+        found, _, back_to_images = self._backend.pullback(loss, [fake])
+        self.generator_optimizer.apply(back_to_weights(*back_to_images()), variables)
+        self._trackers["generator_loss"].update_state(found)
 
     def _generated(self, generator, count, labels, training):
         z = keras.random.normal((count, self.latent_size), seed=self.noise)
@@ -201,7 +215,7 @@ class GAN(keras.Model):
         return [values, labels] if self.classes else values
 
     def _average(self, batch):
-        self.images_seen.assign_add(ops.cast(batch, "int64"))
+        self.images_seen.assign_add(ops.cast(batch, self.images_seen.dtype))
         half = ops.minimum(self.half_life, RAMP * ops.cast(self.images_seen, "float32"))
         kept = ops.where(half > 0, ops.power(0.5, ops.cast(batch, "float32") / ops.maximum(half, 1e-6)), 0.0)
         for average, now in zip(self.average.weights, self.generator.weights, strict=True):

@@ -1,5 +1,7 @@
+import io
+import time
+
 import keras
-import numpy as np
 
 from recipes.report.grid import grid
 
@@ -22,10 +24,20 @@ class SampleGrid(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every and epoch + 1 != self.params["epochs"]:
             return
-        import tensorflow as tf
-
         picture = grid(self.model.generate(self.count, seed=0), self.columns)
         self.write(f"samples/epoch-{epoch + 1:04}.png", lambda path: picture.save(path, "PNG"))
-        with tf.summary.create_file_writer(str(self.directory)).as_default() as writer:
-            tf.summary.image("samples", np.asarray(picture.convert("RGB"))[None], epoch)
-            writer.close()
+        self._to_tensorboard(picture, epoch)
+
+    def _to_tensorboard(self, picture, epoch):
+        """As `tf.summary.image` does, on every backend."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        png = io.BytesIO()
+        picture.save(png, "PNG")
+        image = Summary.Image(height=picture.height, width=picture.width, encoded_image_string=png.getvalue())
+        summary = Summary(value=[Summary.Value(tag="samples", image=image)])
+        writer = EventFileWriter(str(self.directory))
+        writer.add_event(Event(wall_time=time.time(), step=epoch, summary=summary))
+        writer.close()

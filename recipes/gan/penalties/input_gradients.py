@@ -1,6 +1,6 @@
 from keras import ops
 
-from custom_optimizers.backend import backend_module
+from recipes.gan.backend import backend_module
 
 
 def input_gradients(discriminator, images):
@@ -14,10 +14,8 @@ def input_gradients(discriminator, images):
         A tensor of the same shape.
     """
 
-    def total(values):
-        return ops.sum(discriminator(values[0])), None
-
-    return backend_module().value_and_gradients(total, [images])[1][0]
+    _, _, back = backend_module().pullback(lambda x: (ops.sum(discriminator(x)), None), [images])
+    return back()[0]
 
 
 def squared_norms(gradients):

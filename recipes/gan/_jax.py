@@ -1,0 +1,77 @@
+"""How the step of a GAN is carried out on JAX, where it is a function of the values of all variables."""
+
+import jax
+import keras
+from jax import numpy as jnp
+
+
+def train_step(gan, state, data):
+    """What `fit` calls with all values and a batch: `(logs, state)`."""
+    parts = gan.trainable_variables, gan.non_trainable_variables, gan.optimizer.variables, gan.metrics_variables
+    known = [pair for part, values in zip(parts, state, strict=True) for pair in zip(part, values, strict=True)]
+    with keras.StatelessScope(known):
+        logs = gan.step(data)
+        return logs, tuple([variable.value for variable in part] for part in parts)
+
+
+def pullback(function, values=(), variables=()):
+    """As that of TensorFlow; what the function writes is written once it has been differentiated."""
+    written = []
+
+    def pure(values, weights):
+        with _Inner(zip(variables, weights, strict=True)) as scope:
+            value, more = function(*values)
+            written[:] = scope.written()
+            return value, (more, [variable.value for variable in written])
+
+    weights = [variable.value for variable in variables]
+    value, back, (more, after) = jax.vjp(pure, list(values), weights, has_aux=True)
+    _write(written, after)
+
+    def leads_back(gradient=None):
+        by_values, by_weights = back(jnp.ones_like(value) if gradient is None else gradient)
+        return [*by_values, *by_weights]
+
+    return value, more, leads_back
+
+
+def where_due(predicate, function):
+    """As that of TensorFlow."""
+    written = []
+
+    def taken():
+        with _Inner() as scope:
+            value = function()
+            written[:] = scope.written()
+            return value, [variable.value for variable in written]
+
+    jax.eval_shape(taken)  # which are written
+    value, after = jax.lax.cond(predicate, taken, lambda: (jnp.zeros(()), [variable.value for variable in written]))
+    _write(written, after)
+    return value
+
+
+class _Inner(keras.StatelessScope):
+    """A scope that knows what the one around it knows, and which variables were written in it."""
+
+    def __init__(self, known=()):
+        super().__init__(known)
+        self._written = {}
+
+    def __enter__(self):
+        super().__enter__()
+        around = {} if self.original_scope is None else self.original_scope.state_mapping
+        self.state_mapping = {**around, **self.state_mapping}
+        return self
+
+    def add_update(self, update):
+        super().add_update(update)
+        self._written[id(update[0])] = update[0]
+
+    def written(self):
+        return list(self._written.values())
+
+
+def _write(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
