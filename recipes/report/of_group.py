@@ -45,7 +45,7 @@ def sections_of_search(directory, metric, best, repeat):
 def _trials(trials):
     if trials:
         more = f"The best {SHOWN} of {len(trials)}; all are in trials.csv." if len(trials) > SHOWN else ""
-        names = [name for name in _ordered(trials[0]) if any(row[name] for row in trials)]
+        names = [name for name in _ordered(trials[0]) if any(row[name] for row in trials[:SHOWN])]
         rows = [[_short(row[name]) for name in names] for row in trials[:SHOWN]]
         yield Section("Trials", [more] if more else [], tables=[Table([HEADS.get(n, n) for n in names], rows)])
 

@@ -1,0 +1,43 @@
+"""What a page says of a search and of a comparison."""
+
+import shutil
+
+from recipes.report.of_group import sections_of_comparison, sections_of_search
+from tests.recipes.report import made
+
+CELLS = [["contender", "rate"], *([label, "0.1"] for label in made.LABELS)]
+
+
+def result_of(directory):
+    return next(s for s in sections_of_comparison(directory, CELLS, [], "again") if s.title == "Result")
+
+
+def test_trials_keep_their_names_and_begin_with_what_is_looked_for(tmp_path):
+    made.search(tmp_path / "search")
+    sections = sections_of_search(tmp_path / "search", "val_accuracy", (0.9, "train"), "again")
+    (table,) = next(section.tables for section in sections if section.title == "Trials")
+    assert table.columns[:4] == ["trial", "score", "schedule", "learning_rate"]
+    assert "message" not in table.columns  # those that failed are not among the best
+    assert table.rows[0][:2] == ["0003-0", "0.9"]
+    assert len(table.rows) == 30
+
+
+def test_a_column_without_values_is_left_out(tmp_path):
+    (tmp_path / "trials.csv").write_text("trial,order,message,score,rate\n0002,2,,0.123456789,0.1\n0010,10,,0.2,\n")
+    (section,) = sections_of_search(tmp_path, "loss", (0.1, "train"), "again")[3:]
+    (table,) = section.tables
+    assert table.columns == ["trial", "score", "rate", "order"]
+    assert table.rows == [["0002", "0.12346", "0.1", "2"], ["0010", "0.2", "", "10"]]
+
+
+def test_a_comparison_is_drawn_for_the_page_while_its_trainings_are_there(tmp_path):
+    directory = tmp_path / "comparison"
+    made.comparison(directory)
+    pictures = result_of(directory).pictures
+    assert [p.caption.rpartition(" against ")[2] for p in pictures] == ["updates", "epochs", "seconds of training"]
+    assert all(p.svg and "val_accuracy" in p.words and ", ".join(made.LABELS) in p.words for p in pictures)
+    shutil.rmtree(directory / "adam" / "seed-2")
+    (picture,) = result_of(directory).pictures
+    assert picture.source.startswith("data:image/png")
+    (directory / "comparison.png").unlink()
+    assert result_of(directory).pictures == []
