@@ -14,12 +14,14 @@ import time
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from recipes import cifar10_gan
+from recipes.data import ShuffledBatches
+from recipes.gan.backend import backend_module, jit_options
 from recipes.gan.classifier import Classifier
 from recipes.gan.judge import Judge
+from recipes.gan.players import Players
 from recipes.saved_model import load_model
 
 LATENT, BATCH, LABEL_NOISE, DROPOUT = 128, 64, 0.05, 0.2
@@ -31,34 +33,41 @@ class KerasDCGAN(keras.Model):
         self.discriminator, self.generator = discriminator, generator
         self.seeds = keras.random.SeedGenerator(0)
         self.d_loss, self.g_loss = keras.metrics.Mean("d_loss"), keras.metrics.Mean("g_loss")
+        self.built = True
 
     def compile(self, d_optimizer, g_optimizer, loss_fn, **kwargs):
         super().compile(optimizer=None, **kwargs)
         self.d_optimizer, self.g_optimizer, self.loss_fn = d_optimizer, g_optimizer, loss_fn
+        self.d_optimizer.build(self.discriminator.trainable_variables)
+        self.g_optimizer.build(self.generator.trainable_variables)
+        self.optimizer = Players(self.g_optimizer, self.d_optimizer)
 
     @property
     def metrics(self):
         return [self.d_loss, self.g_loss]
 
-    def train_step(self, real):
-        count = tf.shape(real)[0]
-        noise = keras.random.normal((count, LATENT), seed=self.seeds)
-        images = tf.concat([self.generator(noise), real], axis=0)
-        labels = tf.concat([tf.ones((count, 1)), tf.zeros((count, 1))], axis=0)
-        labels += LABEL_NOISE * tf.random.uniform(tf.shape(labels))
-        with tf.GradientTape() as tape:
-            d_loss = self.loss_fn(labels, self.discriminator(images, training=True))
-        weights = self.discriminator.trainable_weights
-        self.d_optimizer.apply_gradients(zip(tape.gradient(d_loss, weights), weights, strict=True))
+    def train_step(self, *arguments):
+        return backend_module().train_step(self, *arguments)
 
+    def step(self, data):
+        real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        count = ops.shape(real)[0]
         noise = keras.random.normal((count, LATENT), seed=self.seeds)
-        with tf.GradientTape() as tape:
+        images = ops.concatenate([self.generator(noise), real], axis=0)
+        labels = ops.concatenate([ops.ones((count, 1)), ops.zeros((count, 1))], axis=0)
+        labels += LABEL_NOISE * keras.random.uniform(ops.shape(labels), seed=self.seeds)
+
+        def d_loss():
+            return self.loss_fn(labels, self.discriminator(images, training=True)), None
+
+        self.d_loss.update_state(descended(self.d_optimizer, d_loss, self.discriminator.trainable_weights))
+        noise = keras.random.normal((count, LATENT), seed=self.seeds)
+
+        def g_loss():
             judged = self.discriminator(self.generator(noise, training=True), training=True)
-            g_loss = self.loss_fn(tf.zeros((count, 1)), judged)
-        weights = self.generator.trainable_weights
-        self.g_optimizer.apply_gradients(zip(tape.gradient(g_loss, weights), weights, strict=True))
-        self.d_loss.update_state(d_loss)
-        self.g_loss.update_state(g_loss)
+            return self.loss_fn(ops.zeros((count, 1)), judged), None
+
+        self.g_loss.update_state(descended(self.g_optimizer, g_loss, self.generator.trainable_weights))
         return {"d_loss": self.d_loss.result(), "g_loss": self.g_loss.result()}
 
     def generate(self, count, labels=None, seed=0):
@@ -66,6 +75,13 @@ class KerasDCGAN(keras.Model):
         noise = np.random.default_rng(seed).normal(size=(count, LATENT)).astype("float32")
         images = self.generator.predict(noise, batch_size=256, verbose=0)
         return np.rint(np.clip(images, 0, 1) * 255).astype("uint8")
+
+
+def descended(optimizer, loss, weights):
+    """The loss, after a step by its gradient."""
+    value, _, back = backend_module().pullback(loss, variables=weights)
+    optimizer.apply(back(), weights)
+    return value
 
 
 def networks(channels, width, discriminator_width, dropout=DROPOUT):
@@ -81,18 +97,18 @@ def networks(channels, width, discriminator_width, dropout=DROPOUT):
     return keras.Sequential(discriminator), keras.Sequential(generator)
 
 
-def compiled(networks, learning_rate=1e-4, beta_1=0.9, jit_compile=False):
-    """Ready to be fit; XLA is slower on a processor."""
+def compiled(networks, learning_rate=1e-4, beta_1=0.9, **options):
+    """Ready to be fit."""
     model = KerasDCGAN(*networks)
     adams = (keras.optimizers.Adam(learning_rate, beta_1=beta_1) for _ in range(2))
-    model.compile(*adams, keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=jit_compile)
+    model.compile(*adams, keras.losses.BinaryCrossentropy(from_logits=True), **(options or jit_options()))
     return model
 
 
-def shuffled(images, seed):
-    """Batches of an epoch, in an order of its own each time."""
-    data = tf.data.Dataset.from_tensor_slices(images).shuffle(len(images), seed=seed)
-    return data.batch(BATCH, drop_remainder=True).prefetch(2)
+def batches(images, seed):
+    """What `fit` takes: batches in an order of its own each epoch."""
+    data = ShuffledBatches(images, np.zeros(len(images), "int8"), BATCH, seed, drop_remainder=True)
+    return {"x": data.endless(), "steps_per_epoch": data.num_batches, "shuffle": False}
 
 
 class Watch(keras.callbacks.Callback):
@@ -144,7 +160,7 @@ def main():
     model = compiled(networks(x.shape[-1], *widths), asked.learning_rate, asked.beta_1)
     epoch = asked.images_a_second and len(x) // BATCH * BATCH / asked.images_a_second
     watch = Watch(judge, asked.seconds, asked.times, epoch)
-    model.fit(shuffled(x, asked.seed), epochs=10**6, verbose=0, callbacks=[watch])
+    model.fit(**batches(x, asked.seed), epochs=10**6, verbose=0, callbacks=[watch])
     best = min(watch.curve, key=lambda point: point["distance"])
     asked.out.write_text(json.dumps({"floor": judge.floor, "best": best, "curve": watch.curve}, indent=2))
 

@@ -64,7 +64,7 @@ def ours(settings, images, dtype):
     batches = cifar10_gan._batches(settings, images)
 
     def data():
-        return batches.dataset(first_epoch=0)
+        return batches.endless()
 
     return timed(model, data)
 
@@ -72,7 +72,7 @@ def ours(settings, images, dtype):
 def keras_io(settings, images):
     x = images.train[0].astype("float32") / 255
     model = gan_keras.compiled(gan_keras.networks(x.shape[-1], settings.width, settings.discriminator_width))
-    return timed(model, lambda: gan_keras.shuffled(x, seed=0).repeat())
+    return timed(model, lambda: gan_keras.batches(x, seed=0)["x"])
 
 
 def timed(model, data):
