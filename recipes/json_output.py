@@ -14,8 +14,9 @@ def aside(wanted):
 
 
 def text_of(content):
-    """Content as JSON, with null for numbers that JSON does not have."""
-    return json.dumps(finite(content), indent=2, allow_nan=False, ensure_ascii=False)
+    """Content as JSON, with null for numbers that JSON does not have; bytes of paths that are no text are escaped."""
+    text = json.dumps(finite(content), indent=2, allow_nan=False, ensure_ascii=False)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def finite(content):

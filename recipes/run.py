@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -6,7 +7,7 @@ import sys
 import time
 
 from recipes.environment import environment, machine, versions
-from recipes.errors import CommandError, WorldError
+from recipes.errors import CommandError, WorldError, one_line
 from recipes.json_output import text_of
 
 GROWS = ("epochs", "seeds", "trials")  # what may be raised on a run that exists: it goes on
@@ -283,3 +284,34 @@ def read_json(path):
     if not isinstance(content, dict):
         raise WorldError(f"{path} is damaged: it holds a {type(content).__name__}")
     return content
+
+
+@contextlib.contextmanager
+def may_be_damaged(path):
+    """Tell in one line that files hold something else than what was once written there.
+
+    Args:
+        path: of the file, or of the directory of all that is read in the block.
+
+    Raises:
+        WorldError: what was read is of another structure.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise WorldError(
+            f"{path} is damaged, or of another version: {type(error).__name__} {one_line(error)}"
+        ) from error
+
+
+def figure(values, name):
+    """A number of a result.
+
+    Raises:
+        ValueError: it is none, or not finite.
+        KeyError: it is not there.
+    """
+    value = values[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e300 < value < 1e300:
+        raise ValueError(f"{name} is {value!r:.80}")
+    return value

@@ -1,6 +1,7 @@
 """Settings of recipes: frozen dataclasses whose fields the command line offers as options."""
 
 import dataclasses
+import typing
 
 from recipes.errors import CommandError
 from recipes.nearest import unknown
@@ -48,3 +49,33 @@ def resolve(recipe, given, preset=None):
         values = values | recipe.PRESETS[preset]
     given = {"variant": variant, **given}
     return recipe.Settings(**(values | given))
+
+
+def recorded(recipe, values):
+    """The settings that a config.json holds.
+
+    Args:
+        recipe: module of a recipe.
+        values: dict of all its settings.
+
+    Raises:
+        ValueError: one is missing, strange, of another type, or cannot be.
+    """
+    fields = {field.name: field for field in dataclasses.fields(recipe.Settings)}
+    different = sorted(fields.keys() ^ values.keys())
+    if different:
+        raise ValueError(f"{different[0]} is {'missing' if different[0] in fields else 'no setting'}")
+    for name, field in fields.items():
+        if not _is_of(values[name], field.type):
+            raise ValueError(f"{name} is {values[name]!r:.80}")
+    try:
+        return recipe.Settings(**values)
+    except CommandError as error:
+        raise ValueError(str(error)) from error
+
+
+def _is_of(value, kind):
+    kinds = (kind,) if isinstance(kind, type) else typing.get_args(kind)
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, kinds) or (float in kinds and isinstance(value, int))

@@ -11,7 +11,7 @@ def table(rows):
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue()
+    return text.getvalue().encode(errors="backslashreplace").decode()  # bytes of paths that are no text
 
 
 def rows_of(path):
@@ -22,8 +22,12 @@ def rows_of(path):
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            rows = list(csv.DictReader(file))
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:
         raise WorldError(f"cannot read {path}: {one_line(error)}") from error
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise WorldError(f"{path} is damaged: line {number} has not as many cells as there are columns")
+    return rows

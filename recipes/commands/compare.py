@@ -1,5 +1,3 @@
-import contextlib
-import csv
 import dataclasses
 import datetime
 import functools
@@ -15,8 +13,8 @@ from recipes.comparison.verdict import verdicts
 from recipes.environment import machine, versions
 from recipes.errors import CommandError, WorldError
 from recipes.leaving import cleaned_up
-from recipes.run import Run, read_json
-from recipes.tables import table
+from recipes.run import Run, figure, may_be_damaged, read_json
+from recipes.tables import rows_of, table
 from recipes.training import DIVERGED
 
 WIDER = 4.0  # than a range test says, by this factor at each end
@@ -208,22 +206,26 @@ def _result(run, contender, seed):
 def _row(recipe, contender, directory, target):
     """What a training with a seed came to, a dict."""
     result, config = read_json(directory / "result.json"), read_json(directory / "config.json")
+    with may_be_damaged(directory):
+        return _figures(recipe, contender, directory, target, result, config)
+
+
+def _figures(recipe, contender, directory, target, result, config):
     curve = _curve(directory)
     last = curve[-1]
-    score = result[recipe.SCORE]
     return {
         "contender": contender.label,
-        "seed": config["seed"],
-        "learning_rate": config["learning_rate"],
-        "score": math.nan if score is None else score,
-        "resolution": 1 / result["test_images"] if _is_share(recipe) else 0.0,
-        "loss": result.get("test_loss"),
+        "seed": figure(config, "seed"),
+        "learning_rate": figure(config, "learning_rate"),
+        "score": math.nan if result[recipe.SCORE] is None else figure(result, recipe.SCORE),
+        "resolution": 1 / figure(result, "test_images") if _is_share(recipe) else 0.0,
+        "loss": None if result.get("test_loss") is None else figure(result, "test_loss"),
         "diverged": result["outcome"] == DIVERGED,
-        "epochs": result["epochs"],
-        "updates": result["updates"],
-        "seconds": result["training_seconds"],
+        "epochs": figure(result, "epochs"),
+        "updates": figure(result, "updates"),
+        "seconds": figure(result, "training_seconds"),
         "images": result["epochs"] * _trained_on(config),
-        "peak_mib": (read_json(directory / "memory.json") or {}).get("peak"),
+        "peak_mib": _peak(directory),
         "clipped_share": _number(last.get("clipped_share")),
         "skipped_updates": _number(last.get("skipped_updates")),
         **_cost(recipe, curve, result, target),
@@ -238,15 +240,18 @@ def _is_share(recipe):
 
 def _trained_on(config):
     about = config["trained_on"]
-    return about.get("train", about.get("samples"))
+    return figure(about, "train" if "train" in about else "samples")
+
+
+def _peak(directory):
+    recorded = read_json(directory / "memory.json")
+    return None if recorded is None else figure(recorded, "peak")
 
 
 def _curve(directory):
     """Rows of metrics.csv with `seconds`, of training until then."""
-    with open(directory / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    with open(directory / "timing.csv", newline="") as file:
-        times = [float(row["seconds"]) for row in csv.DictReader(file)]
+    rows = rows_of(directory / "metrics.csv")
+    times = [float(row["seconds"]) for row in rows_of(directory / "timing.csv")]
     return [{**row, "seconds": sum(times[: i + 1])} for i, row in enumerate(rows)]
 
 
@@ -341,8 +346,10 @@ def report(recipe, comparison, rows, run):
     for line in noise_lines(contenders, found):
         print(line)
     name = next(iter(recipe.OBJECTIVES))
-    with contextlib.suppress(KeyError):  # a recipe that logs nothing of the kind
-        run.write("comparison.png", pictures.against(rows, name).savefig)
+    if all(name in each for row in rows for each in row["curve"]):  # not a recipe that logs nothing of the kind
+        with may_be_damaged(run.directory):
+            picture = pictures.against(rows, name)
+        run.write("comparison.png", picture.savefig)
         print(f"\n{run.directory / 'comparison.png'}")
     about = {"date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions()}
     about |= _described(comparison)

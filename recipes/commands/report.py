@@ -4,7 +4,8 @@ from recipes.commands.compare import cells_of, noise_lines
 from recipes.commands.keras_session import start_keras
 from recipes.commands.tune import command_of
 from recipes.errors import CommandError, WorldError
-from recipes.run import read_json
+from recipes.run import may_be_damaged, read_json
+from recipes.settings import recorded
 
 NAME, CARD = "report.html", "model_card.md"  # in the directory that they are of
 
@@ -37,7 +38,7 @@ def report(directories, recipes, out=None):
     text = page(found[0][0] if len(found) == 1 else ", ".join(title for title, _ in found), sections)
     out = pathlib.Path(directories[0], NAME) if out is None else pathlib.Path(out)
     try:
-        write_whole(out, lambda part: part.write_text(text, encoding="utf-8"))
+        write_whole(out, lambda part: part.write_text(text, encoding="utf-8", errors="replace"))
     except OSError as error:
         raise WorldError(f"cannot write {out}: {error.strerror or error}") from error
     return out
@@ -63,7 +64,7 @@ def write_model_card(directory, recipes):
     modules = ["custom_optimizers", "recipes.layers", *getattr(recipe, "CLASSES", ())]
     sentence, repeat = recipe.summary(settings, result), _repeat(config, recipe, settings)
     text = model_card(config, result, start, sentence, repeat, modules)
-    write_whole(directory / CARD, lambda part: part.write_text(text, encoding="utf-8"))
+    write_whole(directory / CARD, lambda part: part.write_text(text, encoding="utf-8", errors="replace"))
     return directory / CARD
 
 
@@ -74,8 +75,8 @@ def _read(directory, recipes):
         raise CommandError(f"{directory} holds nothing to report (no config.json)")
     try:
         recipe = recipes[config["recipe"]]()
-        settings = recipe.Settings(**{name: config[name] for name in recipe.Settings.__dataclass_fields__})
-    except (KeyError, TypeError, ValueError, CommandError) as error:
+        settings = recorded(recipe, {name: config[name] for name in recipe.Settings.__dataclass_fields__})
+    except (KeyError, TypeError, ValueError) as error:
         raise WorldError(f"{directory / 'config.json'} is damaged, or of another version: {error}") from error
     return config, recipe, settings
 
@@ -87,10 +88,8 @@ def _report_of(directory, recipes):
         raise CommandError(f"{directory} holds the runs of several seeds; give one, or all: {directory}/seed-*")
     kind = "search" if "tuner" in config else "comparison" if "contenders" in config else "run"
     title = f"{config['recipe']} on {config.get('data', 'made data')}: {kind} in {directory.name}"
-    try:
+    with may_be_damaged(directory):
         return title, _OF[kind](directory, config, recipe, settings)
-    except (KeyError, TypeError, ValueError) as error:
-        raise WorldError(f"{directory} is damaged, or of another version: {type(error).__name__} {error}") from error
 
 
 def _of_run(directory, config, recipe, settings):

@@ -3,6 +3,7 @@ import pathlib
 from recipes.errors import CommandError, WorldError
 from recipes.run import read_json
 from recipes.saved_model import load_model
+from recipes.settings import recorded
 
 COMMANDS = ("evaluate", "predict", "export")  # that a recipe's finished run is for, unless it says otherwise
 
@@ -37,7 +38,8 @@ class SavedRun:
             self.recipe = recipes[name]()
             for other in ("backend", "strategy", "dtype"):
                 config.pop(other)
-            self.settings = self.recipe.Settings(**config)
+            self.settings = recorded(self.recipe, config)
+            _check_images(self.data)
         except (KeyError, TypeError, ValueError) as error:
             raise WorldError(f"{self.directory / 'config.json'} is damaged, or of another version: {error}") from error
         known = getattr(self.recipe, "COMMANDS", COMMANDS)
@@ -58,3 +60,12 @@ class SavedRun:
     def model(self):
         """The trained model, loaded in safe mode."""
         return load_model(self.directory / "model.keras", getattr(self.recipe, "CLASSES", ()))
+
+
+def _check_images(data):
+    """Raise a ValueError unless what a run has written down of its images is what `Images.about` gives."""
+    classes, origin = data.get("classes", []), data.get("origin", {})
+    if not isinstance(classes, list) or not all(isinstance(each, str) for each in classes):
+        raise ValueError("the classes are no list of names")
+    if not isinstance(origin, dict) or not isinstance(origin.get("data_dir", ""), str):
+        raise ValueError("it does not say where the images were")

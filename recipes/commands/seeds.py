@@ -9,7 +9,7 @@ from recipes.commands.keras_session import start_keras
 from recipes.commands.train import computing, recipe_name, train
 from recipes.environment import machine, versions
 from recipes.errors import CommandError, WorldError
-from recipes.run import Run, read_json
+from recipes.run import Run, figure, may_be_damaged, read_json
 from recipes.tables import rows_of, table
 from recipes.training import DIVERGED
 
@@ -42,7 +42,8 @@ def train_seeds(recipe, settings, seeds, run_dir=None, results="results", *, str
     with Run(name, settings, run_dir, extra={"seeds": seeds, **extra}) as run:
         if run.result is not None:
             print(f"{run.directory} is done already; this is its result.")
-            row = run.result["row"]
+            with may_be_damaged(run.directory / "result.json"):
+                row = _checked(run.result["row"])
             add_row(table_of(recipe, results), row)  # a kill may have kept it from being added
             return row, run.directory
         start_keras(strategy, recipe.DTYPE)
@@ -57,7 +58,8 @@ def train_seeds(recipe, settings, seeds, run_dir=None, results="results", *, str
                 dtype=dtype,
                 **places,
             )
-            rows.append({"seed": seed, **{k: v for k, v in result.items() if k != "of"}})
+            with may_be_damaged(run.directory / f"seed-{seed}" / "result.json"):
+                rows.append({"seed": seed, **_of_seed(recipe, result)})
             _forget_model()
         diverged = [row["seed"] for row in rows if row["outcome"] == DIVERGED]
         if diverged:
@@ -85,6 +87,21 @@ def report_seeds(recipe, row, directory, results):
     print(f"Each seed: {directory / 'seeds.csv'}. A row in {table_of(recipe, results)}.")
 
 
+def _of_seed(recipe, result):
+    """What a seed has reached; a ValueError or a KeyError if it is no result."""
+    if result["outcome"] != DIVERGED:
+        for name in (recipe.SCORE, "updates", "training_seconds"):
+            figure(result, name)
+    return {name: value for name, value in result.items() if name != "of"}
+
+
+def _checked(row):
+    """A row of averages; a ValueError or a KeyError if it is none."""
+    for name in ("n", "mean", "standard_deviation", "low", "high"):
+        figure(row, name)
+    return row
+
+
 def table_of(recipe, results):
     """The table that the recipe's averages are added to."""
     return pathlib.Path(results, f"{recipe_name(recipe)}.csv")
@@ -102,6 +119,8 @@ def interval(values):
 def add_row(path, row):
     """Add a row to a CSV file unless it is there; the file is written whole, with any column that is new."""
     rows = rows_of(path)
+    if rows and not row.keys() & rows[0].keys():
+        raise WorldError(f"{path} is no table of averages, so nothing was added to it; give another --results")
     written = {name: "" if value is None else str(value) for name, value in row.items()}
     if any(written.items() <= each.items() for each in rows):
         return

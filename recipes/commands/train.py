@@ -6,7 +6,7 @@ from recipes.commands.keras_session import backend_name, start_keras
 from recipes.commands.probe import probe
 from recipes.commands.processes import check_same, result_of, run_directory, share_state, together
 from recipes.errors import CommandError, WorldError
-from recipes.run import Run
+from recipes.run import Run, may_be_damaged
 from recipes.training import DIVERGED, STOPPED_EARLY
 
 
@@ -101,11 +101,14 @@ def settled_dtype(recipe, settings, data, dtype, devices, recorded=None):
 
 def report(recipe, settings, result, directory):
     """Print a result; raise a WorldError if training diverged."""
-    if result["outcome"] == DIVERGED:
-        raise WorldError(f"training diverged within {result['updates']} updates; see {directory}")
-    if result["outcome"] == STOPPED_EARLY:
-        print(f"\nStopped after {result['epochs']} epochs without a lower validation loss.", end="")
-    print("\n" + recipe.summary(settings, result))
+    with may_be_damaged(os.path.join(directory, "result.json")):  # by which a run is told once more
+        outcome, epochs, made = result["outcome"], result["epochs"], result["updates"]
+        sentence = None if outcome == DIVERGED else recipe.summary(settings, result)
+    if outcome == DIVERGED:
+        raise WorldError(f"training diverged within {made} updates; see {directory}")
+    if outcome == STOPPED_EARLY:
+        print(f"\nStopped after {epochs} epochs without a lower validation loss.", end="")
+    print("\n" + sentence)
     print(f"Learning curves: {os.path.join(directory, 'curves.png')}")
 
 

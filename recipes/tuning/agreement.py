@@ -5,8 +5,11 @@ import json
 import keras_tuner
 from optuna.storages._rdb import models
 
+from recipes.errors import WorldError
+
 KEY = "keras-descent"  # the attribute of the study
 FACTS = "facts"  # its part about what was found out, not asked for
+DAMAGED = "the database of the search is damaged: the study does not say what it is of"
 PARTS = ("about", "hyperparameters")  # of it, whose names say enough
 
 
@@ -32,7 +35,7 @@ def space_in(session, study):
     """
     model = models.StudyModel.find_or_raise_by_id(study, session)
     found = models.StudyUserAttributeModel.find_by_study_and_key(model, KEY, session)
-    each = None if found is None else json.loads(found.value_json).get("hyperparameters")
+    each = None if found is None else _said(found).get("hyperparameters")
     if each is None:
         return None
     items = [{"class_name": item.pop("kind"), "config": item} for item in each.values()]
@@ -52,7 +55,7 @@ def agree(session, study, mine):
     """
     mine = json.loads(json.dumps(mine))
     found = _attribute(session, study)
-    theirs = json.loads(found.value_json)
+    theirs = _said(found)
     found.value_json = json.dumps({**mine, **theirs})
     return _difference(
         {name: theirs[name] for name in mine if name in theirs}, {n: mine[n] for n in mine if n in theirs}
@@ -71,8 +74,10 @@ def first_found(session, study, name, mine=None):
         What was found; None if nothing was.
     """
     found = _attribute(session, study)
-    said = json.loads(found.value_json)
+    said = _said(found)
     facts = said.setdefault(FACTS, {})
+    if not isinstance(facts, dict):
+        raise WorldError(DAMAGED)
     if name not in facts and mine is not None:
         facts[name] = mine
         found.value_json = json.dumps(said)
@@ -86,6 +91,16 @@ def _attribute(session, study):
         found = models.StudyUserAttributeModel(study_id=study, key=KEY, value_json="{}")
         session.add(found)
     return found
+
+
+def _said(attribute):
+    try:
+        said = json.loads(attribute.value_json)
+    except (TypeError, ValueError) as error:
+        raise WorldError(DAMAGED) from error
+    if not isinstance(said, dict):
+        raise WorldError(DAMAGED)
+    return said
 
 
 def _difference(theirs, mine, path=()):

@@ -1,15 +1,18 @@
 import datetime
 import json
 import math
+import operator
 
 import optuna
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import orm
 
+from recipes.errors import WorldError, one_line
 from recipes.tuning.halving import COMPLETED, FAILED, RUNNING, Step
 
 STATES = {TrialState.RUNNING: RUNNING, TrialState.COMPLETE: COMPLETED, TrialState.FAIL: FAILED}
+KINDS = {"trial_id": str, "values": dict, "metrics": dict | None, "ended": int | float | None, "message": str | None}
 CRASHES = "crashes"  # the attribute that counts them
 TOKEN = "keras-descent:token"  # the attribute of a trial that says which lease its result came with
 
@@ -29,12 +32,11 @@ class Rows:
         """What the database knows of each trial, as dicts. Those that somebody else made are left alone."""
         found = []
         for trial in self._trials(session, "user_attributes", "values"):
-            attributes = {each.key: json.loads(each.value_json) for each in trial.user_attributes}
-            if "step" not in attributes:
-                continue
-            score = trial.values[0].value if trial.values else None
-            row = {"number": trial.trial_id, "status": STATES.get(trial.state, FAILED), "score": score}
-            found.append({**attributes, **row, "step": Step(*attributes["step"])})
+            attributes = _attributes(trial)
+            if "step" in attributes:
+                score = trial.values[0].value if trial.values else None
+                row = {"number": trial.trial_id, "status": STATES.get(trial.state, FAILED), "score": score}
+                found.append({**attributes, **row})
         return found
 
     def frozen(self, session):
@@ -94,7 +96,10 @@ class Rows:
     def _trials(self, session, *parts):
         whole = (orm.selectinload(getattr(models.TrialModel, part)) for part in parts)
         trials = session.query(models.TrialModel).filter_by(study_id=self.study)
-        return trials.options(*whole).order_by(models.TrialModel.number)
+        try:
+            return trials.options(*whole).order_by(models.TrialModel.number).all()
+        except (LookupError, TypeError, ValueError) as error:  # a state or a date that is none
+            raise WorldError(f"the database of the search is damaged: {one_line(error)}") from error
 
     def _set(self, session, model, number, key, value):
         self._storage._set_trial_attr_without_commit(session, model, number, key, value)
@@ -103,3 +108,25 @@ class Rows:
 def _json(metrics):
     """The same with None for what JSON does not have."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+def _attributes(trial):
+    """What a trial has written down; of one of ours, `step` is a `Step`."""
+    try:
+        attributes = {each.key: json.loads(each.value_json) for each in trial.user_attributes}
+        if "step" in attributes:
+            attributes["step"] = Step(*map(operator.index, attributes["step"]))
+            _check(attributes)
+    except (TypeError, ValueError) as error:
+        raise WorldError(f"the database of the search: trial {trial.number} is damaged: {one_line(error)}") from error
+    return attributes
+
+
+def _check(attributes):
+    """Raise a ValueError unless what a trial of ours has written down is of the types that it was written as."""
+    for name, kind in KINDS.items():
+        if not isinstance(attributes.get(name), kind):
+            raise ValueError(f"{name} is {attributes.get(name)!r:.80}")
+    for name, value in (attributes.get("metrics") or {}).items():
+        if not isinstance(value, int | float | None):
+            raise ValueError(f"{name} is {value!r:.80}")

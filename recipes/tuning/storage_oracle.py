@@ -263,6 +263,10 @@ class StorageOracle(keras_tuner.Oracle):
             found = [each.name.lower() for each in study.directions]
         except optuna.exceptions.StorageInternalError as error:
             raise WorldError(f"the database of the search: {one_line(error.__cause__ or error)}") from error
+        except LookupError as error:  # a row that is not there, or a direction that is none
+            raise WorldError(f"the database of the search is damaged: {one_line(error)}") from error
+        if not found:
+            raise WorldError(f"the database of the search is damaged: the study '{name}' has no direction")
         if found != [wanted]:
             raise ValueError(f"the study '{name}' is of another search: it would {' and '.join(found)}, not {wanted}")
         return Rows(self._database.storage, study._study_id)

@@ -43,3 +43,9 @@ def test_what_is_said_besides_goes_to_the_other_stream(capsys, wanted):
     with aside(wanted):
         print("besides")
     assert capsys.readouterr() == (("", "besides\n") if wanted else ("besides\n", ""))
+
+
+def test_a_path_whose_bytes_are_no_text_can_be_written_and_is_the_same_again():
+    text = text_of({"data": "folder:/\udcff"})
+    text.encode()
+    assert json.loads(text) == {"data": "folder:/\udcff"}

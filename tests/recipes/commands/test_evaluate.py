@@ -50,9 +50,22 @@ def other_images(directory):
     (directory / "config.json").write_text(json.dumps(config))
 
 
+def changed(**values):
+    def spoil(directory):
+        config = json.loads((directory / "config.json").read_text())
+        (directory / "config.json").write_text(json.dumps({**config, **values}))
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "status", "said_"),
     [
+        (changed(schedule={"a": 1}), 1, "config.json is damaged, or of another version: schedule is {'a': 1}"),
+        (changed(epochs=True), 1, "config.json is damaged, or of another version: epochs is True"),
+        (changed(epochs=-1), 1, "config.json is damaged, or of another version: --epochs must lie in"),
+        (changed(trained_on={"origin": "x"}), 1, "it does not say where the images were"),
+        (changed(trained_on={"classes": [1]}), 1, "the classes are no list of names"),
         (without("config.json"), 2, "holds no run"),
         (without("model.keras"), 2, "is not done; train it to its end first"),
         (broken("model.keras", b"no zip"), 1, "model.keras cannot be loaded"),

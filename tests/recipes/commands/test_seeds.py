@@ -76,6 +76,14 @@ def test_a_table_that_is_none_is_left_alone(tmp_path):
     assert (tmp_path / "table.csv").read_bytes() == b"\xff\xfe\x00binary"
 
 
+@pytest.mark.parametrize("content", ["shopping,price\nmilk,1\n", "a,b\n1\n", "a,b\n1,2,3\n"])
+def test_a_table_of_something_else_is_left_alone(tmp_path, content):
+    (tmp_path / "table.csv").write_text(content)
+    with pytest.raises(WorldError, match=r"nothing was added|line 2 has not as many cells"):
+        add_row(tmp_path / "table.csv", {"a": 1})
+    assert (tmp_path / "table.csv").read_text() == content
+
+
 def test_seeds_beyond_the_last(said, tmp_path):
     status, _, err = said(*TRAIN, "--seeds", 2, "--seed", 2**32 - 1, "--run-dir", tmp_path / "run")
     assert (status, err.count("\n")) == (2, 1)

@@ -1,9 +1,13 @@
 """One study is one search."""
 
+import contextlib
+import sqlite3
+
 import keras_tuner
 import optuna
 import pytest
 
+from recipes.errors import WorldError
 from recipes.tuning import StorageOracle
 from tests.recipes.tuning.searches import SCORE, oracle_of, searched, space
 
@@ -36,6 +40,34 @@ def test_the_study_of_another_search_is_refused(tmp_path, other, named):
     assert named in str(error.value)
     assert "\n" not in str(error.value)
     assert len(oracle_of(storage, 3, **mine).trials) == 2  # more trials of the same one are welcome
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE study_user_attributes SET value_json = '['", "the study does not say what it is of"),
+        ("UPDATE study_user_attributes SET value_json = '[]'", "the study does not say what it is of"),
+        (
+            "UPDATE trial_user_attributes SET value_json = '3' WHERE key = 'trial_id'",
+            "trial 0 is damaged: trial_id is 3",
+        ),
+        ("UPDATE trial_user_attributes SET value_json = '3' WHERE key = 'step'", "trial 0 is damaged"),
+        ("UPDATE trial_user_attributes SET value_json = '{' WHERE key = 'values'", "trial 0 is damaged"),
+        ("""UPDATE trial_user_attributes SET value_json = '{"score": "x"}' WHERE key = 'metrics'""", "score is 'x'"),
+        ("UPDATE trials SET datetime_start = 'never'", "the database of the search is damaged"),
+        ("DELETE FROM study_directions", "the study 'search' has no direction"),
+        ("UPDATE study_directions SET direction = 'UP'", "the database of the search is damaged"),
+        ("UPDATE trials SET state = 'GONE'", "the database of the search is damaged"),
+    ],
+)
+def test_a_database_that_somebody_has_changed_is_told_in_one_line(tmp_path, change, said):
+    storage = f"sqlite:///{tmp_path / 'db'}"
+    searched(oracle_of(storage, 2))
+    with contextlib.closing(sqlite3.connect(tmp_path / "db")) as database, database:
+        database.execute(change)
+    with pytest.raises(WorldError, match=said) as error:
+        len(oracle_of(storage, 2).trials)
+    assert "\n" not in str(error.value)
 
 
 def test_another_objective_is_refused_in_a_study_of_plain_optuna_too(tmp_path):
