@@ -21,7 +21,6 @@ import resource
 import shutil
 import signal
 import sqlite3
-import sys
 import tarfile
 import typing
 import zipfile
@@ -87,31 +86,39 @@ class Hang(BaseException):
     """A case that takes too long; nothing that a command catches."""
 
 
+class Said(io.TextIOWrapper):
+    """A stream like those of `python -m recipes`, for which bytes of paths that are no text are no error."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO(), "utf-8", errors="replace", write_through=True)
+
+    def text(self):
+        return self.buffer.getvalue().decode()
+
+
 def _hang(number, frame):
     raise Hang
 
 
 @pytest.fixture
-def answered(world, monkeypatch, capsys):
+def answered(world, monkeypatch):
     """A function that carries out a command line in the world, and checks what came of it."""
     monkeypatch.chdir(world.inside)
     before = signal.signal(signal.SIGALRM, _hang)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # as those of `python -m recipes`
 
     def carried_out(*words):
-        words = [str(word) for word in words]
-        capsys.readouterr()
+        words, said = [str(word) for word in words], Said()
         keras.utils.clear_session(free_memory=False)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         signal.alarm(LONGEST)
         try:
-            status = main(words)
+            with contextlib.redirect_stdout(Said()), contextlib.redirect_stderr(said):
+                status = main(words)
         except SystemExit as leaving:  # --help
             status = leaving.code
         finally:
             signal.alarm(0)
-        check_answer(words, status, capsys.readouterr().err)
+        check_answer(words, status, said.text())
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < LARGEST, words
         world.check()
         return status
