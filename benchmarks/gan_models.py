@@ -1,11 +1,11 @@
 """The five GAN recipes on CIFAR-10, and a DCGAN in the manner of keras.io, in the images of an hour on two cores.
 
 `cifar10_gan --preset cpu60` by its variants, and `benchmarks.gan_keras` at the same widths for as many images as it
-trains on in an hour, at the speeds in benchmarks/results/gan_cifar10.json. Images are the budget, so that trainings may
+trains on in an hour on two cores, by benchmarks/results/gan_speed.json. Images are the budget, so that trainings may
 run side by side, on a GPU too; rows say on what. The best judgement counts for each.
 
 Each recipe's training is a run directory that goes on where it was interrupted. What is finished is written to
-benchmarks/results/gan_models.json, and not trained again.
+benchmarks/results/gan_models.json, and not trained again; beside it stands how far the others have come.
 
     KERAS_BACKEND=jax python -m benchmarks.gan_models --data folder:DIR --seeds 2 --workers 4
 """
@@ -63,7 +63,7 @@ class Study:
             time.sleep(1)
         rates = read("gan_digits")["rates"]
         rate, beta_1 = RATES[min(rates, key=rates.get)]
-        speed = read("gan_cifar10")["speeds"]["images_a_second"][KERAS]
+        speed = read("gan_speed")["images_a_second"][KERAS]
         options = [f"--seconds={SECONDS}", f"--times={TIMES}", f"--seed={seed}", f"--images-a-second={speed}"]
         options += [f"--learning-rate={rate}", f"--beta-1={beta_1}", f"--out={out}"]
         subprocess.run([sys.executable, "-m", "benchmarks.gan_keras", str(like), *options], check=True)
@@ -80,7 +80,18 @@ class Study:
     def write(self):
         order = (*VARIANTS, KERAS)
         rows = sorted(self.rows, key=lambda row: (order.index(row["contender"]), row["seed"]))
-        write("gan_models", {"preset": PRESET, "means": [mean(rows, name) for name in order], "rows": rows})
+        means = [mean(rows, name) for name in order]
+        write("gan_models", {"preset": PRESET, "means": means, "unfinished": self.unfinished(), "rows": rows})
+
+    def unfinished(self):
+        """How far the runs have come that have no result."""
+        found = read("gan_models").get("unfinished", [])
+        known = [(row["contender"], row["seed"]) for row in self.rows]
+        for path in sorted(self.directory.glob("*/metrics.csv")):
+            variant, _, seed = path.parent.name.rpartition("-")
+            found = [row for row in found if (row["contender"], row["seed"]) != (variant, int(seed))]
+            found.append({"contender": variant, "seed": int(seed), **self.on(path.parent), "curve": curve(path.parent)})
+        return [row for row in found if (row["contender"], row["seed"]) not in known]
 
 
 def mean(rows, contender):

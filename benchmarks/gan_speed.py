@@ -1,25 +1,25 @@
 """Images a second of `cifar10_gan` and of the DCGAN in the manner of keras.io, with all that an epoch has.
 
 What `fit` calls in a run, the images' order and flips included, without judgements. The contenders take turns on a
-machine that does nothing else, `BATCHES` batches each, in one process. The last line printed is JSON.
+machine that does nothing else, `BATCHES` batches each, in one process. By it `benchmarks.gan_models` counts an hour as
+images.
 
-    python -m benchmarks.gan_speed --data cifar10 --preset cpu60 --variant cgan_pd --data-dir DIR
+    python -m benchmarks.gan_speed --data-dir DIR        # of CIFAR-10
 """
 
 import argparse
-import json
 import time
 
 import keras
 
 from benchmarks import gan_keras
-from benchmarks.record import ratios
+from benchmarks.record import ratios, write
 from recipes import cifar10_gan, dtypes
 from recipes.commands.keras_session import start_keras
 from recipes.commands.train import devices_for
 from recipes.settings import resolve
 
-BATCHES, ROUNDS = 60, 5
+PRESET, VARIANT, BATCHES, ROUNDS = "cpu60", "cgan_pd", 60, 5
 OURS, KERAS = "cifar10_gan", "keras.io"
 
 
@@ -53,7 +53,6 @@ def speeds(settings, images, dtype):
     return {
         "images_a_second": {name: round(count / sorted(each)[ROUNDS // 2], 1) for name, each in seconds.items()},
         "times_as_fast_as_keras": ratios(seconds, KERAS, OURS),
-        "rounds": ROUNDS,
         "dtype": dtype,
     }
 
@@ -88,16 +87,15 @@ def timed(model, data):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("data", "preset", "variant"):
-        parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--data-dir")
-    asked = parser.parse_args()
     start_keras("cpu", None)
-    settings = resolve(cifar10_gan, {"data": asked.data, "variant": asked.variant}, asked.preset)
-    images = cifar10_gan.load(settings, asked.data_dir)
+    settings = resolve(cifar10_gan, {"data": "cifar10", "variant": VARIANT}, PRESET)
+    images = cifar10_gan.load(settings, parser.parse_args().data_dir)
     with devices_for(settings, "cpu") as devices:
         dtype, _ = dtypes.chosen_by_rule(devices)
-    print(json.dumps(speeds(settings, images, dtype)))
+    found = speeds(settings, images, dtype)
+    print("{median:.2f} x  ({min:.2f} to {max:.2f})".format(**found["times_as_fast_as_keras"]))
+    write("gan_speed", {"preset": PRESET, "variant": VARIANT, "batches": BATCHES, "rounds": ROUNDS, **found})
 
 
 if __name__ == "__main__":

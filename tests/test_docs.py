@@ -93,6 +93,40 @@ def test_optimizers_side_by_side():
     assert (found["budget"], of["batch"]["updates"]) == ("seconds=8", 24)
 
 
+def test_gans_on_cifar10():
+    results = ROOT / "benchmarks" / "results"
+    found, speed = (json.loads((results / f"{name}.json").read_text()) for name in ("gan_models", "gan_speed"))
+    text, speeds = " ".join(page("gan").split()), speed["images_a_second"]
+    assert f"{speeds['cifar10_gan']:.0f} images a second) and the DCGAN ({speeds['keras.io']:.0f})" in text
+    for each in found["means"]:
+        rows = [row for row in found["rows"] if row["contender"] == each["contender"]]
+        if rows:
+            epoch = 49_984 / speeds["keras.io" if each["contender"] == "keras.io" else "cifar10_gan"]  # seconds
+            line = " | ".join(f"{at(rows, minutes * 60 / epoch):.2f}" for minutes in (5, 15, 30, 60))
+            best = ", ".join(f"{row['distance']:.2f}" for row in rows)
+            assert f"| {line} | {best} |" in text
+    of = {(row["contender"], row["seed"]): row for row in found["rows"]}
+    assert f"finds {of['cgan_pd', 1]['label_accuracy']:.0%}".replace("%", " %") in text
+    for contender, floor in (("cgan_pd", "0.026"), ("sndcgan", "0.032")):
+        assert f"{of[contender, 1]['distance_floor']:.3f}" == floor
+        assert floor in text
+    last = [row["curve"][-1] for row in found["unfinished"]]
+    assert (
+        "after {} and {} of 40 epochs, at {:.2f} and {:.2f}".format(
+            *(each["epoch"] for each in last), *(each["distance"] for each in last)
+        )
+        in text
+    )
+    beside = [row for row in found["rows"] if row["contender"] == "dcgan"]
+    assert f"`dcgan` had {at(beside, 20):.2f} after 20" in text
+
+
+def at(rows, epochs):
+    """The mean over the seeds of the last judgement by then."""
+    curves = [[point["distance"] for point in row["curve"] if point["epoch"] <= epochs] for row in rows]
+    return sum(curve[-1] for curve in curves) / len(curves)
+
+
 def test_gans_on_the_digits():
     found = json.loads((ROOT / "benchmarks" / "results" / "gan_digits.json").read_text())
     text, medians = " ".join(page("gan").split()), found["medians"]
