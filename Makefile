@@ -8,7 +8,7 @@ OTHERS = .venv-others
 MINI = @gradient_accumulation_steps=1
 OPTIMIZERS = momentum:=momentum$(MINI),nesterov:=nesterov$(MINI),adagrad,rmsprop,adam,muon:=muon$(MINI),sign_momentum:=sign_momentum$(MINI)
 
-.PHONY: run test lint bench bench-cifar bench-search compare exactness docs
+.PHONY: run test lint bench bench-cifar bench-search compare exactness docs notebooks fuzz
 
 run: $(VENV)/ready  ## train a CNN on the whole training set behind every update
 	$(BIN)/python -m recipes train cifar10_cnn --data digits
@@ -48,6 +48,12 @@ exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on
 
 docs: $(VENV)/ready-docs  ## all pages and the reference, in site/; a broken link or an undocumented name is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+notebooks: $(VENV)/ready-notebooks  ## run all notebooks, and store what they show
+	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+
+fuzz: $(VENV)/ready-test  ## 10,000 command lines and files that are wrong
+	FUZZ_CASES=10000 $(BIN)/python -m pytest -n 2 --dist worksteal tests/recipes/test_fuzz.py
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

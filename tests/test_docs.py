@@ -106,6 +106,9 @@ def test_gans_on_cifar10():
             best = ", ".join(f"{row['distance']:.2f}" for row in rows)
             assert f"| {line} | {best} |" in text
     of = {(row["contender"], row["seed"]): row for row in found["rows"]}
+    both = [row["distance"] for row in found["rows"] if row["contender"] == "cgan_pd"]
+    claim = f"to {sum(both) / 2:.2f} on CIFAR-10 (cpu60; two seeds, {both[0]:.2f} and {both[1]:.2f}"
+    assert claim in " ".join((ROOT / "recipes" / "cifar10_gan.py").read_text().split())
     assert f"finds {of['cgan_pd', 1]['label_accuracy']:.0%}".replace("%", " %") in text
     for contender, floor in (("cgan_pd", "0.026"), ("sndcgan", "0.032")):
         assert f"{of[contender, 1]['distance_floor']:.3f}" == floor
