@@ -59,6 +59,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message):
         raise CommandError(f"{message} (see {self.prog} --help)")
 
+    def _get_values(self, action, arg_strings):
+        if arg_strings == ["--"] and action.option_strings:  # --option=--, of which argparse makes an empty list
+            raise CommandError(f"{action.option_strings[0]} needs a value; -- is none")
+        return super()._get_values(action, arg_strings)
+
     def _check_value(self, action, value):
         if action.choices is not None and value not in action.choices:
             kind = "recipe" if action.metavar == "NAME" else (action.metavar or "value").lower()

@@ -36,6 +36,8 @@ class Rows:
             if "step" in attributes:
                 score = trial.values[0].value if trial.values else None
                 row = {"number": trial.trial_id, "status": STATES.get(trial.state, FAILED), "score": score}
+                if row["status"] == COMPLETED and score is None:
+                    raise WorldError(f"the database of the search: trial {trial.number} is damaged: it has no score")
                 found.append({**attributes, **row})
         return found
 

@@ -53,6 +53,7 @@ WRONG = [
     (["train", "cifar10_cnn", "--momentum", "2"], "--momentum"),
     (["train", "cifar10_cnn", "--seed", "-1"], "--seed"),
     (["train", "cifar10_cnn", "--epochs"], "--epochs"),
+    (["train", "cifar10_cnn", "--activation=--"], "--activation needs a value"),
     (["train", "cifar10_cnn", "extra"], "one word too many: 'extra'"),
     (["list", "--all"], "no option '--all'"),
     (["train", "cifar10_cnn", "--run-dir", ""], "--run-dir"),

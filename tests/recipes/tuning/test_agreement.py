@@ -54,6 +54,7 @@ def test_the_study_of_another_search_is_refused(tmp_path, other, named):
         ("UPDATE trial_user_attributes SET value_json = '3' WHERE key = 'step'", "trial 0 is damaged"),
         ("UPDATE trial_user_attributes SET value_json = '{' WHERE key = 'values'", "trial 0 is damaged"),
         ("""UPDATE trial_user_attributes SET value_json = '{"score": "x"}' WHERE key = 'metrics'""", "score is 'x'"),
+        ("DELETE FROM trial_values", "trial 0 is damaged: it has no score"),
         ("UPDATE trials SET datetime_start = 'never'", "the database of the search is damaged"),
         ("DELETE FROM study_directions", "the study 'search' has no direction"),
         ("UPDATE study_directions SET direction = 'UP'", "the database of the search is damaged"),
