@@ -25,7 +25,7 @@ class GradientMonitor(keras.callbacks.Callback):
 
     With `FullBatch`, list it behind that, and list callbacks that read logs, such as `CSVLogger`, behind it. Turns on
     the diagnostics of the optimizer, by which an update whose gradient is not finite is skipped; five in a row stop
-    `fit`.
+    `fit`, at the next look, which is every five batches and at the end of an epoch.
 
     Args:
         layers: bool. Log the norm of each layer's gradient too, as `gradient_norm/LAYER`.

@@ -51,7 +51,7 @@ class AcceleratedGD(Descent):
     >>> model = keras.Sequential([keras.layers.Dense(1)])
     >>> model.compile(optimizer=AcceleratedGD(learning_rate=0.2), loss="mse")
     >>> x = np.random.rand(1000, 3)
-    >>> history = model.fit(x, x.sum(axis=1), batch_size=64, epochs=300, callbacks=[FullBatch()], verbose=0)
+    >>> history = model.fit(x, x.sum(axis=1), batch_size=500, epochs=60, callbacks=[FullBatch()], verbose=0)
     >>> history.history["loss"][-1] < 1e-4
     True
     """

@@ -68,7 +68,7 @@ def progress(trials, metric, direction):
         better = max if direction == "max" else min
         best.append((cost, better(score for _, score in longest)))
     for i, epochs in enumerate(sorted(points)):
-        label = f"{epochs} epochs"
+        label = _epochs(epochs)
         axes.plot(*zip(*points[epochs], strict=True), MARKS[i % len(MARKS)], color=COLOURS[i], alpha=0.6, label=label)
     axes.step(*zip(*best, strict=True), where="post", color=COLOURS[4], label="best of the longest so far")
     axes.set(xlabel="epochs trained in all", ylabel=metric, xlim=(0, None))
@@ -84,13 +84,17 @@ def schedules(trials, metric):
     """
     figure, axes = _figure()
     for i, row in enumerate(row for row in trials if row.get("rates")):
-        label = f"{row['score']:.4g} after {row['epochs']} epochs: {row['settings']['schedule']}"
+        label = f"{row['score']:.4g} after {_epochs(row['epochs'])}: {row['settings']['schedule']}"
         shares = [100 * n / (len(row["rates"]) - 1) for n in range(len(row["rates"]))]
         axes.plot(shares, row["rates"], color=COLOURS[i % len(COLOURS)], lw=2.5 if i == 0 else 1.2, label=label)
     axes.set(xlabel="updates, %", ylabel="learning rate", ylim=(0, None))
     figure.set_figheight(4.2)
     figure.legend(loc="outside lower left", fontsize=8, title=metric, title_fontsize=8, alignment="left")
     return figure
+
+
+def _epochs(count):
+    return f"{count} epoch{'s' if count > 1 else ''}"
 
 
 def best_of_each(trials):
