@@ -239,7 +239,10 @@ class Run:
         self._lock = lock
 
     def _record_start(self, about):
-        starts = (read_json(self.directory / "environment.json") or {}).get("starts", [])
+        path = self.directory / "environment.json"
+        starts = (read_json(path) or {}).get("starts", [])
+        if not isinstance(starts, list) or not all(isinstance(each, dict) for each in starts):
+            raise WorldError(f"{path} is damaged: it has no list of starts; remove it to go on without what it says")
         now = {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "command": ["python", "-m", "recipes", *sys.argv[1:]],

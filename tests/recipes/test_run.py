@@ -50,6 +50,15 @@ def test_by_default_the_same_command_goes_on_and_a_finished_one_begins_anew(tmp_
     assert runs[0].directory != group.directory == Run("some_recipe", Settings(), extra={"seeds": 3}).directory
 
 
+@pytest.mark.parametrize("starts", [None, 3, {}, [3], [None]])
+def test_starts_that_are_none_are_told_in_one_line(tmp_path, starts):
+    begun(tmp_path)
+    (tmp_path / "environment.json").write_text(json.dumps({"starts": starts}))
+    with pytest.raises(WorldError, match=r"environment\.json is damaged"):
+        begun(tmp_path)
+    assert json.loads((tmp_path / "environment.json").read_text()) == {"starts": starts}
+
+
 def test_a_finished_run_has_its_result_until_more_epochs_are_asked_for(tmp_path):
     run = begun(tmp_path)
     assert run.result is None
