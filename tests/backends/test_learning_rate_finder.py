@@ -112,7 +112,8 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("trained_before", [False, True])
+# a model that is not built yet is built by the same code of Keras on all backends
+@pytest.mark.parametrize("trained_before", [False, True] if keras.backend.backend() == "tensorflow" else [True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_training_after_it_has_the_bits_of_training_without_it(name, trained_before):
     def trained(with_test):

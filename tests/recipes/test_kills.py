@@ -59,7 +59,6 @@ def stop_after(process, directory, epochs, how):
 
 RUNS = {
     "batch_gd": ["--optimizer", "batch_gd"],
-    "sgd": ["--optimizer", "sgd"],
     # batch normalisation, Muon, augmentation, a remainder, bfloat16 where the processor has it
     "fast": ["--variant", "fast", "--epochs", "8", "--train-images", "70", "--batch-size", "32"],
 }
