@@ -448,12 +448,14 @@ def _write_page(directory, card=False):
 
     if is_one_of_several():
         return
-    try:
-        print(f"Report: {report([directory], _importers())}")
-        if card:
-            print(f"Model card: {write_model_card(directory, _importers())}")
-    except Exception as error:  # whatever it is, the run is done
-        print(f"No report: {one_line(error)}")
+    written = {"report": lambda: report([directory], _importers())}
+    if card:
+        written["model card"] = lambda: write_model_card(directory, _importers())
+    for name, write in written.items():
+        try:
+            print(f"{name.capitalize()}: {write()}")
+        except Exception as error:  # whatever it is, the run is done
+            print(f"No {name}: {one_line(error)}")
 
 
 def _saved(asked, command):

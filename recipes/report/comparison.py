@@ -2,6 +2,7 @@
 
 import statistics
 
+from recipes.report.plain_text import plain_text
 from recipes.report.scales import plain_powers
 from recipes.report.search import COLOURS
 
@@ -9,6 +10,7 @@ STYLES = ("-", "--", ":", "-.")
 AGAINST = ("updates", "epochs", "seconds of training")
 
 
+@plain_text()
 def against(rows, metric):
     """Draw a metric of the validation part against updates, epochs and seconds, the median of the seeds.
 
@@ -34,6 +36,7 @@ def against(rows, metric):
     return figure
 
 
+@plain_text()
 def each_against(rows, metric):
     """The same as three figures, which a phone can show one below the other: a dict from what each is against."""
     from matplotlib.figure import Figure

@@ -1,7 +1,9 @@
+from recipes.report.plain_text import plain_text
 from recipes.report.scales import plain_powers
 from recipes.tables import rows_of
 
 
+@plain_text()
 def curves(metrics, title):
     """Draw the learning curves of a run.
 

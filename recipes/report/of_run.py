@@ -6,6 +6,7 @@ import re
 from recipes.errors import WorldError, one_line
 from recipes.report.curves import MORE_PANELS, PANELS, draw, lines_of, panels
 from recipes.report.page import Section, Table, drawn, pixels
+from recipes.report.plain_text import plain_text
 from recipes.run import read_json
 from recipes.tables import rows_of
 
@@ -71,25 +72,36 @@ def words_of(panel, rows):
 
 
 def _mistakes(directory, config):
-    import numpy as np
-
     path = directory / "confusion.npz"
     if not path.exists():
         return
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in ("counts", "images", "labels", "guesses", "confidences")}
-        classes = config["trained_on"]["classes"]
-        matrix, mistakes = _matrix(found["counts"], classes), list(_wrong(found, classes))
-    except Exception as error:  # whatever NumPy makes of a file that is damaged
-        raise WorldError(f"{path} is damaged: {one_line(error)}") from error
-    wrong = int(found["counts"].sum() - np.trace(found["counts"]))
-    text = f"{wrong} of {int(found['counts'].sum())} test images are taken for another class."
-    yield Section("What is taken for what", [text], pictures=[matrix])
+    classes = config["trained_on"]["classes"]
+    found, images = _confusion(path, len(classes))
+    counts = found["counts"]
+    text = f"{counts.sum() - counts.trace()} of {counts.sum()} test images are taken for another class."
+    yield Section("What is taken for what", [text], pictures=[_matrix(counts, classes)])
+    mistakes = list(_wrong(found, images, classes))
     if mistakes:
         yield Section("The surest mistakes", pictures=mistakes)
 
 
+def _confusion(path, classes):
+    """What the file says of so many classes, a dict of arrays; images of mistakes, a list of `PIL.Image.Image`."""
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in ("counts", "labels", "guesses", "confidences")}
+            images = [Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in file["images"]]
+        if found["counts"].shape != (classes, classes):
+            raise ValueError(f"counts of the shape {found['counts'].shape} for {classes} classes")
+        return found, images
+    except Exception as error:  # whatever NumPy and Pillow make of a file that is damaged
+        raise WorldError(f"{path} is damaged: {one_line(error)}") from error
+
+
+@plain_text()
 def _matrix(counts, classes):
     from matplotlib.figure import Figure
 
@@ -115,12 +127,9 @@ def _ink(share):
     return "white" if share > 0.5 else "black"
 
 
-def _wrong(found, classes):
-    from PIL import Image
-
-    parts = (found[name] for name in ("images", "labels", "guesses", "confidences"))
-    for image, label, guess, confidence in zip(*parts, strict=True):
-        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+def _wrong(found, images, classes):
+    parts = (found[name] for name in ("labels", "guesses", "confidences"))
+    for picture, label, guess, confidence in zip(images, *parts, strict=True):
         picture.thumbnail((LARGEST, LARGEST))
         words = f"{classes[label]} taken for {classes[guess]}, {confidence:.0%}"
         yield pixels(picture, words, words, shape="small")

@@ -8,6 +8,8 @@ import itertools
 import pathlib
 import re
 
+from recipes.report.plain_text import plain_text
+
 TEMPLATE = pathlib.Path(__file__).parent / "page.html"
 
 
@@ -75,7 +77,7 @@ def drawn(figure, words, caption=""):
     import matplotlib
 
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": words}):
+    with plain_text(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": words}):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = text.getvalue()
     label = html.escape(words, quote=True)

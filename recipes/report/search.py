@@ -3,6 +3,7 @@
 Colours are those of Okabe and Ito, which colour-blind people can tell apart; marks differ too.
 """
 
+from recipes.report.plain_text import plain_text
 from recipes.report.scales import plain_powers
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#555555", "#000000")
@@ -10,6 +11,7 @@ MARKS = "osD^vP*X"
 SHOWN = 5  # schedules drawn
 
 
+@plain_text()
 def rates(trials, metric, direction):
     """Draw the score of each trial against its learning rate, by family of schedule; larger marks trained longer.
 
@@ -50,6 +52,7 @@ def rates(trials, metric, direction):
     return figure
 
 
+@plain_text()
 def progress(trials, metric, direction):
     """Draw the score of each trial by its budget, and the best so far, against the epochs trained until then.
 
@@ -77,6 +80,7 @@ def progress(trials, metric, direction):
     return figure
 
 
+@plain_text()
 def schedules(trials, metric):
     """Draw the learning rate of the best trials over their updates: those that have `rates`, evenly over them.
 

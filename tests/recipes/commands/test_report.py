@@ -92,6 +92,25 @@ def test_names_of_classes_are_text(said, run):
     assert "<b onload" not in text
 
 
+def test_names_with_dollar_signs_are_no_formulas(said, run):
+    config = json.loads((run / "config.json").read_text())
+    config["trained_on"]["classes"][:2] = ["$5_$10", "$20+"]
+    (run / "config.json").write_text(json.dumps(config))
+    assert said("report", run)[0] == 0
+    assert (run / "report.html").read_text().count(">$5_$10</text>") == 2  # a row and a column
+
+
+@pytest.mark.usefixtures("pages")
+def test_a_card_is_written_where_the_page_cannot_be(said, run):
+    (run / "confusion.npz").write_bytes(b"PK nothing")
+    (run / "model_card.md").unlink()
+    status, out, _ = said("train", "cifar10_cnn", "--preset", "smoke", "--epochs", "4", "--run-dir", run)
+    assert status == 0
+    assert "No report: " in out
+    assert f"Model card: {run / 'model_card.md'}" in out
+    assert (run / "model_card.md").exists()
+
+
 def spoiled(name, content):
     def spoil(run):
         (run / name).write_bytes(content)

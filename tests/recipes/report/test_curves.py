@@ -1,3 +1,5 @@
+import io
+
 import pytest
 
 from recipes.report import curves
@@ -10,7 +12,8 @@ def test_draws_what_was_recorded(tmp_path, norms):
     columns = {"more": ",gradient_norm,clipped_norm", "first": ",3.0,1.0", "second": ",0.5,0.5"}
     path = tmp_path / "metrics.csv"
     path.write_text(METRICS.format(**(columns if norms else dict.fromkeys(columns, ""))))
-    figure = curves(path, "a title")
+    figure = curves(path, "a title of $5_$10")
+    figure.savefig(io.BytesIO())
     lines = {
         (axes.get_ylabel(), line.get_label()): [list(line.get_xdata()), list(line.get_ydata())]
         for axes in figure.axes
@@ -18,7 +21,7 @@ def test_draws_what_was_recorded(tmp_path, norms):
     }
     assert lines["loss", "training"] == [[1, 2], [2.0, 1.0]]
     assert lines["accuracy", "validation"] == [[1, 2], [0.4, 0.6]]
-    assert figure.get_suptitle() == "a title"
+    assert figure.get_suptitle() == "a title of $5_$10"
     assert (("gradient norm", "after clipping") in lines) == norms
     if norms:
         assert lines["gradient norm", "before clipping"] == [[1, 2], [3.0, 0.5]]
