@@ -1,4 +1,6 @@
+import itertools
 import pathlib
+import shlex
 
 from recipes.commands.compare import cells_of, noise_lines
 from recipes.commands.keras_session import start_keras
@@ -62,7 +64,7 @@ def write_model_card(directory, recipes):
     result = read_json(directory / "result.json") or {}
     start = (read_json(directory / "environment.json") or {})["starts"][-1]
     modules = ["custom_optimizers", "recipes.layers", *getattr(recipe, "CLASSES", ())]
-    sentence, repeat = recipe.summary(settings, result), _repeat(config, recipe, settings)
+    sentence, repeat = recipe.summary(settings, result), _repeat(directory, config, recipe, settings)
     text = model_card(config, result, start, sentence, repeat, modules)
     write_whole(directory / CARD, lambda part: part.write_text(text, encoding="utf-8", errors="replace"))
     return directory / CARD
@@ -98,13 +100,29 @@ def _of_run(directory, config, recipe, settings):
     result = read_json(directory / "result.json")
     done = result is not None and result.get("of") == {"epochs": settings.epochs}
     sentence = recipe.summary(settings, result) if done and "judged_on" not in config else None
-    return sections_of_run(directory, config, _repeat(config, recipe, settings), sentence)
+    return sections_of_run(directory, config, _repeat(directory, config, recipe, settings), sentence)
 
 
-def _repeat(config, recipe, settings):
-    """The command that trains a run again."""
+def _repeat(directory, config, recipe, settings):
+    """The command that trains with these settings, on the backend, devices and data of the directory."""
     places = {name: config[name] for name in ("strategy", "dtype") if config.get(name) not in (None, "auto")}
-    return " ".join([command_of(recipe, settings), *(f"--{name} {value}" for name, value in places.items())])
+    options = [f"--{name} {value}" for name, value in places.items()]
+    options += [f"--data-dir {shlex.quote(place)}" for place in _data_dir(directory)]
+    return _on_backend(config, " ".join([command_of(recipe, settings), *options]))
+
+
+def _on_backend(config, command):
+    """A command with what chooses its backend; TensorFlow is chosen without."""
+    backend = config.get("backend") or "tensorflow"
+    return command if backend == "tensorflow" else f"KERAS_BACKEND={shlex.quote(backend)} {command}"
+
+
+def _data_dir(directory):
+    """What the last start gave as --data-dir, in a list; an empty one if it gave none."""
+    words = []
+    for word in _command(directory):
+        words += word.split("=", 1) if word.startswith("--data-dir=") else [word]
+    return [value for option, value in itertools.pairwise(words) if option == "--data-dir"][-1:]
 
 
 def _of_search(directory, config, recipe, settings):
@@ -115,9 +133,9 @@ def _of_search(directory, config, recipe, settings):
     best = None
     if result is not None:
         found = recipe.Settings(**result["best"]["settings"])
-        best = result["best"]["score"], command_of(recipe, found)
+        best = result["best"]["score"], _repeat(directory, config, recipe, found)
     metric = config.get("metric") or next(iter(recipe.OBJECTIVES))
-    sections = sections_of_search(directory, metric, best, _last_command(directory))
+    sections = sections_of_search(directory, metric, best, _last_command(directory, config))
     return [*sections, *environment(directory)]
 
 
@@ -130,16 +148,20 @@ def _of_comparison(directory, config, recipe, settings):
         cells = cells_of(recipe, result["means"], config["target"])
         found = {(each["a"], each["b"]): each for each in result["differences"]}
         verdicts = list(noise_lines(result["means"], found))
-    sections = sections_of_comparison(directory, cells, verdicts, _last_command(directory))
+    sections = sections_of_comparison(directory, cells, verdicts, _last_command(directory, config))
     return [*sections, *environment(directory)]
 
 
 _OF = {"run": _of_run, "search": _of_search, "comparison": _of_comparison}
 
 
-def _last_command(directory):
+def _last_command(directory, config):
     """As it was given, for a shell."""
-    import shlex
+    command = _command(directory)
+    return _on_backend(config, shlex.join(command)) if command else "(the command was not recorded)"
 
+
+def _command(directory):
+    """The words of the last start, a list; an empty one if there is no record of it."""
     starts = (read_json(directory / "environment.json") or {}).get("starts", [])
-    return shlex.join(starts[-1]["command"]) if starts else "(the command was not recorded)"
+    return starts[-1]["command"] if starts else []

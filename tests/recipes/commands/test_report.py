@@ -1,5 +1,6 @@
 """`report`, and the page that a run leaves behind."""
 
+import html
 import json
 import re
 import shlex
@@ -10,7 +11,9 @@ import pytest
 
 from recipes import cifar10_cnn
 from recipes.command_line import parse
+from recipes.commands.report import write_model_card
 from recipes.settings import resolve
+from tests.recipes.report import made
 from tests.recipes.report.test_page import check
 
 
@@ -33,6 +36,38 @@ def test_a_run_leaves_a_page_with_the_command_that_repeats_it(finished):
     config = json.loads((finished / "config.json").read_text())
     found = resolve(cifar10_cnn, given, asked.preset)
     assert {name: getattr(found, name) for name in names} == {name: config[name] for name in names}
+
+
+def begun(directory, command, backend):
+    """As if the last start had been another."""
+    for name, change in (
+        ("config.json", lambda content: content.update(backend=backend)),
+        ("environment.json", lambda content: content["starts"][-1].update(command=command)),
+    ):
+        content = json.loads((directory / name).read_text())
+        change(content)
+        (directory / name).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("given", [["--data-dir", "my data"], ["--data-dir", "other", "--data-dir=my data"]])
+def test_it_repeats_on_the_backend_and_the_data_of_the_run(said, run, given):
+    begun(run, ["python", "-m", "recipes", "train", "cifar10_cnn", *given], "jax")
+    assert said("report", run)[0] == 0
+    card = write_model_card(run, {"cifar10_cnn": lambda: cifar10_cnn}).read_text()
+    for text in (html.unescape((run / "report.html").read_text()), card):
+        (command,) = re.findall("KERAS_BACKEND=jax python -m recipes train .*--data-dir 'my data'", text)
+        assert command.count("--data-dir") == 1
+
+
+def test_a_search_is_repeated_on_its_backend(said, tmp_path):
+    directory = tmp_path / "search"
+    made.search(directory)
+    begun(directory, ["python", "-m", "recipes", "tune", "cifar10_cnn", "--data-dir=data"], "torch")
+    assert said("report", directory)[0] == 0
+    text = (directory / "report.html").read_text()
+    assert "<code>KERAS_BACKEND=torch python -m recipes tune cifar10_cnn --data-dir=data</code>" in text
+    (best,) = re.findall("<code>KERAS_BACKEND=torch python -m recipes train (.*)</code>", text)
+    assert best.endswith("--data-dir data")
 
 
 def test_its_mistakes_are_as_many_as_its_accuracy_says(finished):
