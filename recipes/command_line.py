@@ -432,14 +432,20 @@ def _train(asked):
     if asked.seeds:
         from recipes.commands.seeds import report_seeds, train_seeds
 
-        trained = train_seeds(asked.recipe, settings, asked.seeds, asked.run_dir, asked.results, **places)
+        trained = train_seeds(
+            asked.recipe, settings, asked.seeds, asked.run_dir, asked.results, ended=_write_page_and_card, **places
+        )
         report_seeds(asked.recipe, *trained, asked.results)
     else:
         from recipes.commands.train import report, train
 
         result, directory = train(asked.recipe, settings, asked.run_dir, **places)
         report(asked.recipe, settings, result, directory)
-        _write_page(directory, card=True)
+        _write_page_and_card(directory)
+
+
+def _write_page_and_card(directory):
+    _write_page(directory, card=True)
 
 
 def _write_page(directory, card=False):

@@ -16,7 +16,7 @@ def report(directories, recipes, out=None):
     """Write one HTML page of runs, searches and comparisons that needs nothing from elsewhere.
 
     Args:
-        directories: paths, one at least.
+        directories: paths, one at least; that of several seeds stands for the runs in it.
         recipes: dict from the names of recipes to functions that import them.
         out: path of the page, which must not exist; None: report.html in the first directory, anew.
 
@@ -33,7 +33,8 @@ def report(directories, recipes, out=None):
     from callbacks.write_whole import write_whole
     from recipes.report.page import Section, page
 
-    found, sections = [_report_of(pathlib.Path(directory), recipes) for directory in directories], []
+    every = [each for directory in directories for each in _runs_of(pathlib.Path(directory))]
+    found, sections = [_report_of(directory, recipes) for directory in every], []
     for title, each in found:
         heading = [] if len(found) == 1 else [Section(title)]
         sections += [*heading, *each]
@@ -83,11 +84,20 @@ def _read(directory, recipes):
     return config, recipe, settings
 
 
+def _runs_of(directory):
+    """The runs of a directory of several seeds, by seed; any other stands for itself."""
+    config = read_json(directory / "config.json") or {}
+    if "seeds" not in config or "contenders" in config:
+        return [directory]
+    runs = [path.parent for path in directory.glob("seed-*/config.json")]
+    if not runs:
+        raise CommandError(f"{directory} holds nothing to report (no run of a seed)")
+    return sorted(runs, key=lambda run: (len(run.name), run.name))
+
+
 def _report_of(directory, recipes):
     """`(title, sections)` of one directory."""
     config, recipe, settings = _read(directory, recipes)
-    if "seeds" in config and "contenders" not in config:
-        raise CommandError(f"{directory} holds the runs of several seeds; give one, or all: {directory}/seed-*")
     kind = "search" if "tuner" in config else "comparison" if "contenders" in config else "run"
     title = f"{config['recipe']} on {config.get('data', 'made data')}: {kind} in {directory.name}"
     with may_be_damaged(directory):

@@ -14,7 +14,9 @@ from recipes.tables import rows_of, table
 from recipes.training import DIVERGED
 
 
-def train_seeds(recipe, settings, seeds, run_dir=None, results="results", *, strategy="auto", dtype=None, **places):
+def train_seeds(
+    recipe, settings, seeds, run_dir=None, results="results", *, strategy="auto", dtype=None, ended=None, **places
+):
     """Train a recipe with several seeds, one run each, and keep mean, deviation and interval of what they reach.
 
     The runs lie in RUN_DIR/seed-K, K from `settings.seed` up, and go on like any other. RUN_DIR/seeds.csv has a row
@@ -27,6 +29,7 @@ def train_seeds(recipe, settings, seeds, run_dir=None, results="results", *, str
         run_dir: by default as for `train`.
         results: directory of the tables that rows are added to.
         strategy, dtype: as for `train`.
+        ended: function that is called with the directory of each run that is done, but for those that diverged.
         places: `data_dir` and `download`, as for `train`.
 
     Returns:
@@ -60,6 +63,8 @@ def train_seeds(recipe, settings, seeds, run_dir=None, results="results", *, str
             )
             with may_be_damaged(run.directory / f"seed-{seed}" / "result.json"):
                 rows.append({"seed": seed, **_of_seed(recipe, result)})
+            if ended and result["outcome"] != DIVERGED:
+                ended(run.directory / f"seed-{seed}")
             _forget_model()
         diverged = [row["seed"] for row in rows if row["outcome"] == DIVERGED]
         if diverged:

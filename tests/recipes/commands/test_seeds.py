@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 
 import pytest
@@ -8,6 +9,7 @@ from scipy import stats
 from callbacks.exact_resume import read_state
 from recipes.commands.seeds import add_row, interval
 from recipes.errors import WorldError
+from tests.recipes.report.test_page import check
 
 TRAIN = ("train", "cifar10_cnn", "--preset", "smoke")
 
@@ -17,7 +19,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_each_seed_is_the_run_it_would_be_alone(said, tmp_path):
+def test_each_seed_is_the_run_it_would_be_alone(said, tmp_path, pages):
     status, out, err = said(
         *TRAIN, "--seeds", 3, "--seed", 7, "--run-dir", tmp_path / "run", "--results", tmp_path / "r"
     )
@@ -26,6 +28,9 @@ def test_each_seed_is_the_run_it_would_be_alone(said, tmp_path):
     (about, arrays), (expected, others) = (read_state(tmp_path / d / "state.npz") for d in ("run/seed-9", "alone"))
     assert about["history"] == expected["history"]
     assert {n: a.tobytes() for n, a in arrays.items()} == {n: a.tobytes() for n, a in others.items()}
+    for seed in (7, 8, 9):
+        check((tmp_path / f"run/seed-{seed}/report.html").read_text())
+        assert f"--seed {seed} " in (tmp_path / f"run/seed-{seed}/model_card.md").read_text()
     each = rows(tmp_path / "run" / "seeds.csv")
     assert [row["seed"] for row in each] == ["7", "8", "9"]
     accuracies = [json.loads((tmp_path / f"run/seed-{k}/result.json").read_text())["test_accuracy"] for k in (7, 8, 9)]
@@ -39,6 +44,7 @@ def test_each_seed_is_the_run_it_would_be_alone(said, tmp_path):
         True,
     )
     assert "3 seeds" in out
+    one_page_has_all_seeds(said, tmp_path / "run")
     again = said(*TRAIN, "--seeds", 3, "--seed", 7, "--run-dir", tmp_path / "run", "--results", tmp_path / "r")
     assert again[0] == 0
     assert "is done already" in again[1]
@@ -51,6 +57,14 @@ def test_each_seed_is_the_run_it_would_be_alone(said, tmp_path):
     goes_on = said(*TRAIN, "--seeds", 3, "--seed", 7, "--run-dir", tmp_path / "run", "--results", tmp_path / "r")
     assert goes_on[1].count("is done already") == 2
     assert [r["test_accuracy"] for r in rows(tmp_path / "run" / "seeds.csv")] == [r["test_accuracy"] for r in each]
+
+
+def one_page_has_all_seeds(said, directory):
+    assert said("report", directory)[:2] == (0, f"{directory / 'report.html'}\n")
+    text = (directory / "report.html").read_text()
+    check(text)
+    titles = [f"cifar10_cnn on digits: run in seed-{seed}" for seed in (7, 8, 9)]
+    assert re.findall("<h1>(.*)</h1>", text) == titles
 
 
 def test_the_interval_is_that_of_scipy():
