@@ -1,6 +1,7 @@
 """Pages that `make docs` makes: what was measured, from the result files, and the reference, from the packages.
 
-A public name that the reference lacks, since it has no docstring, ends the build.
+A public name that the reference lacks, since it has no docstring, ends the build; so does a method of its own that has
+none.
 """
 
 import importlib
@@ -28,6 +29,7 @@ REFERENCE = {  # page: title, packages whose names it has
     "layers": ("Layers and networks", ["recipes.layers", "recipes.models"]),
     "tuning": ("Searches", ["recipes.tuning"]),
     "gan": ("GANs", ["recipes.gan", "recipes.gan.losses", "recipes.gan.penalties", "recipes.gan.metrics"]),
+    "report": ("Pictures", ["recipes.report"]),
 }
 SHOWN = {  # columns of a recipe's table
     "mean": "mean",
@@ -54,14 +56,17 @@ def on_files(files, config):
 
 def on_post_build(config):
     of_pages = [(page, name) for page, (_, packages) in REFERENCE.items() for name in names(packages)]
-    missing = [name for page, name in of_pages if not _has(config, page, name)]
+    missing = [name for page, name in of_pages if not _has(config, page, canonical(name))]
+    missing += [
+        f"{name}.{own}" for _, name in of_pages for own in methods(name) if not inspect.getdoc(method(name, own))
+    ]
     if missing:
         raise PluginError(f"no docstring, so not in the reference: {', '.join(missing)}")
 
 
-def _has(config, page, name):
+def _has(config, page, identifier):
     html = (pathlib.Path(config["site_dir"]) / "reference" / f"{page}.html").read_text()
-    return f'id="{canonical(name)}"' in html
+    return f'id="{identifier}"' in html
 
 
 def names(packages):
@@ -71,16 +76,39 @@ def names(packages):
 
 def canonical(name):
     """Where a name is defined: `custom_optimizers.batch_gd.BatchGD`."""
+    return f"{thing_of(name).__module__}.{name.rpartition('.')[2]}"
+
+
+def thing_of(name):
     package, _, last = name.rpartition(".")
-    thing = getattr(importlib.import_module(package), last)
-    return f"{thing.__module__}.{last}"
+    return getattr(importlib.import_module(package), last)
+
+
+def method(name, own):
+    return inspect.getattr_static(thing_of(name), own)
+
+
+def methods(name):
+    """What a public class has that its base classes have not, such as those of Keras: methods and properties."""
+    thing = thing_of(name)
+    if not inspect.isclass(thing):
+        return []
+    of_bases = {own for base in thing.__mro__[1:] for own in vars(base)}
+    kinds = (classmethod, staticmethod, property)
+    return [
+        own
+        for own, value in vars(thing).items()
+        if own not in of_bases and not own.startswith("_") and (inspect.isfunction(value) or isinstance(value, kinds))
+    ]
 
 
 def reference(title, packages):
     parts = [f"# {title}"]
     for package in packages:
         parts.append(inspect.getdoc(importlib.import_module(package)) or "")
-        parts += [f"::: {canonical(name)}" for name in names([package])]
+        for name in names([package]):
+            members = f"\n    options: {{members: [{', '.join(methods(name))}]}}" if methods(name) else ""
+            parts.append(f"::: {canonical(name)}{members}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -37,11 +37,20 @@ def main(arguments=None):
         return 128 + signal.SIGPIPE
     except OSError as error:  # a full disk, for instance
         return _fail(1, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+    except ModuleNotFoundError as error:
+        return _fail(1, _missing(error.name))
     except Exception as error:  # files that somebody has changed, a TensorFlow that gives up
         if "KERAS_DESCENT_TRACEBACK" in os.environ:
             traceback.print_exc()
         return _fail(1, f"{type(error).__name__}: {one_line(error)} (KERAS_DESCENT_TRACEBACK=1 shows where)")
     return 0
+
+
+def _missing(name):
+    return (
+        f"{name} is not installed for {sys.executable}; after `make run`, `. .venv/bin/activate` makes python the one "
+        "that has all, and elsewhere `pip install '.[tensorflow]'` in the checkout installs it"
+    )
 
 
 def _fail(status, message):

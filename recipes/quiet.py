@@ -9,12 +9,14 @@ def load_backend(package, touch=True):
     """Import what Keras computes with, without what that writes to standard error.
 
     TensorFlow greets every process with lines about its build and, when it looks for devices, about GPUs that are not
-    there, which no setting silences. They are shown after all when the import fails.
+    there, which no setting silences. They are shown after all when the import fails. What it logs later is left out
+    unless TF_CPP_MIN_LOG_LEVEL is set: mistakes come as exceptions, and the rest are notes on its optimizers.
 
     Args:
         package: str, name of the package.
         touch: bool. Let TensorFlow look for devices here and now; a process that is to be forked must not.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, _standard_error_to(said):
         try:

@@ -60,7 +60,12 @@ def smaller(words):
     return found + ["--data-dir", "tfds"] * ("cifar10" in found)
 
 
-ALL = [command for page in PAGES for command in blocks(page) if command.startswith("python -m recipes")]
+ALL = [
+    command
+    for page in PAGES
+    for command in blocks(page) + inline(page)
+    if re.match(r"(\w+=\S+ )?python -m recipes ", command)
+]
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +83,15 @@ def world(tmp_path_factory):
 
 
 def test_commands_run_in_their_order(world, monkeypatch, capfd):
-    """Those of all pages one after the other, as later ones take up the runs of earlier ones; each once."""
+    """Those of all pages, blocks and text, one after the other, as later ones take up the runs of earlier ones.
+
+    What has become the same is run once.
+    """
     monkeypatch.chdir(world)
     monkeypatch.setattr("recipes.gan.classifier.UPDATES", 60)
-    for command in dict.fromkeys(ALL):
-        if not any(name in command for name in ELSEWHERE):
-            words = smaller(words_of(command)[3:])
-            assert main(words) == 0, f"{command}\n{words}\n{capfd.readouterr().err}"
+    here = [command for command in ALL if not any(name in command for name in ELSEWHERE)]
+    for words in dict.fromkeys(tuple(smaller(words_of(command)[3:])) for command in here):
+        assert main(list(words)) == 0, f"{words}\n{capfd.readouterr().err}"
 
 
 @pytest.mark.parametrize("test", sorted(set(ELSEWHERE.values())))

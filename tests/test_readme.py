@@ -233,6 +233,17 @@ def test_what_is_said_of_searches_is_that_of_the_results():
     assert cifar10["median_cost_to_reach_that"]["random"] is None
 
 
+def test_the_figures_of_a_notebook():
+    (name,) = (ROOT / "notebooks").glob("2_*.ipynb")
+    cells = [" ".join("".join(cell["source"]).split()) for cell in json.loads(name.read_text())["cells"]]
+    training = result("cifar10_training")
+    of_digits = percent(row(data="digits", optimizer="batch_gd", backend="tensorflow"))
+    accuracy, seconds = (training[each]["keras-descent"] for each in ("mean_test_accuracy", "mean_seconds"))
+    (last,) = (text for text in cells if text.startswith("## CIFAR-10"))
+    assert f"five seeds reach {of_digits}." in last
+    assert f"{100 * accuracy:.1f} % in {seconds:.0f} seconds on two cores" in last
+
+
 def share(cost):
     return "never" if cost is None else f"{cost:.2f}"
 

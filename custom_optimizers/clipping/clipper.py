@@ -50,10 +50,12 @@ class Clipper:
         return ScaledGradients(clipped), state
 
     def get_config(self):
+        """The arguments that it was made with, a dict."""
         return {name: getattr(self, name) for name in self.arguments}
 
     @classmethod
     def from_config(cls, config):
+        """A clipper of the arguments that `get_config` gave."""
         return cls(**config)
 
     def __eq__(self, other):

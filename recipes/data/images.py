@@ -20,6 +20,7 @@ class Images(typing.NamedTuple):
 
     @property
     def train_size(self):
+        """Number of images in the training part."""
         return len(self.train[1])
 
     def about(self):

@@ -34,6 +34,7 @@ class Labelled(typing.NamedTuple):
         return self
 
     def with_digest(self):
+        """The same with `digest`, a SHA-256 of all classes, images and labels."""
         sha = hashlib.sha256()
         sha.update("\n".join(self.classes).encode(errors="surrogateescape"))
         for x, y in self._parts().values():

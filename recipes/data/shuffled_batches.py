@@ -69,6 +69,7 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     @property
     def epoch(self):
+        """The epoch whose batches it gives, an int from 0; may be set."""
         return self._epoch
 
     @epoch.setter

@@ -113,6 +113,7 @@ class GAN(keras.Model):
 
     @property
     def latent_size(self):
+        """How many numbers of noise are behind an image."""
         return self.generator.inputs[0].shape[-1]
 
     def compile(self, generator_optimizer, discriminator_optimizer, **kwargs):

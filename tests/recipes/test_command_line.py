@@ -225,6 +225,17 @@ def test_nothing_heavy_is_imported_to_parse():
     assert not any(f"'{name}'" in loaded for name in ("keras", "tensorflow", "numpy", "matplotlib", "sklearn"))
 
 
+def test_a_python_that_has_nothing_is_told_how_to_get_it():
+    """As that of a shell that has not taken up .venv: no packages are found with -S."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-S", "-m", "recipes", "train", "cifar10_cnn", "--preset", "smoke"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"is not installed for {sys.executable}" in line
+    assert ". .venv/bin/activate" in line
+
+
 def test_help_names_every_option(capsys):
     with pytest.raises(SystemExit) as done:
         main(["train", "cifar10_cnn", "--help"])

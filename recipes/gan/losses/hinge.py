@@ -29,7 +29,9 @@ class Hinge(Piece):
     compares = False  # whether the generator's loss looks at real images
 
     def discriminator(self, real, fake):
+        """The discriminator's loss, a scalar, by its outputs for real and generated images, `(batch, 1)` each."""
         return ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + fake))
 
     def generator(self, real, fake):
+        """The generator's loss, a scalar, by the same outputs; `real` is not looked at."""
         return -ops.mean(fake)

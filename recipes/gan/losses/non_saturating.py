@@ -30,7 +30,9 @@ class NonSaturating(Piece):
     compares = False
 
     def discriminator(self, real, fake):
+        """The discriminator's loss, a scalar, by its outputs for real and generated images, `(batch, 1)` each."""
         return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
 
     def generator(self, real, fake):
+        """The generator's loss, a scalar, by the same outputs; `real` is not looked at."""
         return ops.mean(ops.softplus(-fake))

@@ -31,7 +31,9 @@ class Relativistic(Piece):
     compares = True
 
     def discriminator(self, real, fake):
+        """The discriminator's loss, a scalar, by its outputs for real and generated images, `(batch, 1)` each."""
         return ops.mean(ops.softplus(fake - real))
 
     def generator(self, real, fake):
+        """The generator's loss, a scalar, by the same outputs."""
         return ops.mean(ops.softplus(real - fake))

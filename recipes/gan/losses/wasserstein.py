@@ -29,7 +29,9 @@ class Wasserstein(Piece):
     compares = False
 
     def discriminator(self, real, fake):
+        """The discriminator's loss, a scalar, by its outputs for real and generated images, `(batch, 1)` each."""
         return ops.mean(fake) - ops.mean(real)
 
     def generator(self, real, fake):
+        """The generator's loss, a scalar, by the same outputs; `real` is not looked at."""
         return -ops.mean(fake)
