@@ -2,7 +2,9 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
+import stat
 import sys
 import time
 
@@ -11,6 +13,7 @@ from recipes.errors import CommandError, WorldError, one_line
 from recipes.json_output import text_of
 
 GROWS = ("epochs", "seeds", "trials")  # what may be raised on a run that exists: it goes on
+APPENDED = (".lock", ".txt", ".db", ".db-journal", ".db-wal", ".db-shm")  # endings of files that are not replaced
 OPEN = {"strategy": ("auto",), "dtype": ("auto", "probe")}  # what stands for anything until `settle`
 
 
@@ -229,6 +232,7 @@ class Run:
 
         if self._lock is not None:
             return
+        _refuse_links(self.directory)
         lock = filelock.FileLock(self.directory / ".lock")
         try:
             lock.acquire(timeout=self._patience)
@@ -258,6 +262,28 @@ class Run:
 def _is_part(path):
     """Whether a file is what `callbacks.write_whole` had not finished."""
     return path.name.startswith(".part-") and path.is_file()
+
+
+def _refuse_links(directory):
+    """Raise a WorldError if what is written to a run would end up elsewhere."""
+    for where, folders, files in os.walk(directory):
+        paths = [os.path.join(where, name) for name in [*folders, *files]]
+        for path in filter(_leads_elsewhere, paths):
+            raise WorldError(
+                f"{path} is a link, or no regular file, and a run writes to its own directory alone; remove it, or "
+                "give another --run-dir"
+            )
+
+
+def _leads_elsewhere(path):
+    """Whether what is written there would not stay there; a link in the place of a file that is replaced does."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:  # it has gone since
+        return False
+    if path.endswith(APPENDED):
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return stat.S_ISLNK(mode) and not os.path.isfile(path)
 
 
 def _option(name):

@@ -150,3 +150,44 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path):
         run.write("config.json", fails)
     assert sorted(p.name for p in tmp_path.iterdir()) == before
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["tensorboard", "samples", "trials", "seed-0", "trials/3", "trials/3.txt", "search.db"]
+)
+@pytest.mark.parametrize("target", ["outside", "outside/secret", "outside/nothing"])
+def test_nothing_is_written_through_a_link(tmp_path, name, target):
+    inside = tmp_path / "inside"
+    begun(inside)
+    before = (inside / "environment.json").read_bytes()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("secret")
+    (inside / name).parent.mkdir(exist_ok=True)
+    (inside / name).symlink_to(tmp_path / target)
+    if name.endswith(("txt", "db")) or target != "outside/secret":
+        with pytest.raises(WorldError, match=f"{inside / name} is a link"):
+            begun(inside)
+        assert (inside / "environment.json").read_bytes() == before
+    assert [each.name for each in (tmp_path / "outside").iterdir()] == ["secret"]
+    assert (tmp_path / "outside" / "secret").read_text() == "secret"
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
+    begun(tmp_path / "run")
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "run" / ".lock").unlink(missing_ok=True)
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "secret")
+    with pytest.raises(WorldError, match="is a link"):
+        begun(tmp_path / "run")
+    assert (tmp_path / "secret").read_text() == "secret"
+
+
+def test_a_link_to_a_file_that_is_replaced_and_a_linked_run_are_no_harm(tmp_path):
+    begun(tmp_path / "run")
+    (tmp_path / "run" / "environment.json").rename(tmp_path / "elsewhere.json")
+    before = (tmp_path / "elsewhere.json").read_bytes()
+    (tmp_path / "run" / "environment.json").symlink_to(tmp_path / "elsewhere.json")
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    begun(tmp_path / "link")
+    assert (tmp_path / "elsewhere.json").read_bytes() == before
+    assert len(json.loads((tmp_path / "run" / "environment.json").read_text())["starts"]) == 2
