@@ -1,6 +1,8 @@
 """Arrays and what is said about them in one .npz file, written whole and read without pickles."""
 
+import errno
 import json
+import os
 import zipfile
 import zlib
 
@@ -27,6 +29,8 @@ def read_arrays(path):
         ValueError: the file is damaged.
         OSError: it is not there, or cannot be read.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would wait for somebody who writes
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = {name: np.asarray(content[name]) for name in content.files}

@@ -11,6 +11,7 @@ import time
 from recipes.environment import environment, machine, versions
 from recipes.errors import CommandError, WorldError, one_line
 from recipes.json_output import text_of
+from recipes.regular_file import open_regular
 
 GROWS = ("epochs", "seeds", "trials")  # what may be raised on a run that exists: it goes on
 APPENDED = (".lock", ".txt", ".db", ".db-journal", ".db-wal", ".db-shm")  # endings of files that are not replaced
@@ -303,7 +304,8 @@ def read_json(path):
         WorldError: it cannot be read, or is not JSON.
     """
     try:
-        content = json.loads(path.read_text())
+        with open_regular(path) as file:
+            content = json.loads(file.read().decode())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

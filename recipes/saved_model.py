@@ -1,6 +1,7 @@
 import importlib
 
 from recipes.errors import WorldError, one_line
+from recipes.regular_file import open_regular
 
 MODULES = ("custom_optimizers", "recipes.layers")  # whose classes any recipe's file may name
 
@@ -17,6 +18,10 @@ def load_model(path, modules=()):
     """
     import keras
 
+    try:
+        open_regular(path).close()
+    except OSError as error:
+        raise WorldError(f"{path} cannot be loaded: {error.strerror}") from error
     for module in (*MODULES, *modules):
         importlib.import_module(module)
     try:

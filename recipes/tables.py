@@ -2,6 +2,7 @@ import csv
 import io
 
 from recipes.errors import WorldError, one_line
+from recipes.regular_file import open_regular
 
 
 def table(rows):
@@ -21,11 +22,13 @@ def rows_of(path):
         WorldError: it cannot be read.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with io.TextIOWrapper(open_regular(path), "utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, csv.Error) as error:
+    except OSError as error:
+        raise WorldError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, csv.Error) as error:
         raise WorldError(f"cannot read {path}: {one_line(error)}") from error
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():

@@ -10,6 +10,7 @@ from recipes.data.files import files_under
 from recipes.data.labelled import Labelled
 from recipes.data.to_shape import to_shape
 from recipes.errors import WorldError, one_line
+from recipes.regular_file import open_regular
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
@@ -61,11 +62,12 @@ def read_image(path, shape):
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)  # odd metadata
-            with Image.open(path, formats=FORMATS) as image:
+            with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
                 image.load()
                 return to_shape(ImageOps.exif_transpose(image), shape)
     except Exception as error:  # PIL raises whatever a damaged file leads it to
-        raise WorldError(f"{path}: {one_line(error).replace(f' {str(path)!r}', '')}") from error
+        said = getattr(error, "strerror", None) or one_line(error).partition(" <_io.")[0]  # it names the open file
+        raise WorldError(f"{path}: {said}") from error
 
 
 def _folders(path):

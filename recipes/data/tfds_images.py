@@ -10,6 +10,7 @@ from recipes.data.labelled import Labelled
 from recipes.data.to_shape import all_to_shape
 from recipes.errors import CommandError, WorldError, one_line
 from recipes.nearest import unknown
+from recipes.regular_file import open_regular
 
 SOURCE = "keras_descent_source.json"  # beside a prepared set: the archive it was made from, and its hash
 
@@ -109,6 +110,7 @@ def _read(place, name, shape):
     import tensorflow_datasets as tfds
 
     try:
+        _check_files(place)
         _check_features(place)
         builder = tfds.builder_from_directory(place)
         image, label = _keys(builder.info, name)
@@ -119,6 +121,13 @@ def _read(place, name, shape):
     except Exception as error:  # damaged files: whatever they lead protobuf and decoders to
         raise WorldError(f"{name} in {place} cannot be read: {one_line(error)}") from error
     return Labelled(classes, train, test, {"tfds": builder.info.full_name, **_source(place)})
+
+
+def _check_files(place):
+    """TensorFlow reads pipes and devices for ever."""
+    for path in place.iterdir():
+        if not path.is_dir():
+            open_regular(path).close()
 
 
 def _check_features(place):

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import re
 
@@ -135,6 +136,12 @@ def features_missing(place):
     (place / "features.json").unlink()
 
 
+def pipe(place):
+    path = shard(place)
+    path.unlink()
+    os.mkfifo(path)
+
+
 def foreign_code(place):
     path = place / "features.json"
     path.write_text(
@@ -143,7 +150,7 @@ def foreign_code(place):
 
 
 @pytest.mark.parametrize(
-    "spoil", [truncated, flipped, shard_missing, shorter, metadata_broken, features_missing, foreign_code]
+    "spoil", [truncated, flipped, shard_missing, shorter, metadata_broken, features_missing, foreign_code, pipe]
 )
 def test_a_damaged_set_is_one_line_and_leaves_nothing(place, spoil):
     spoil(place)
