@@ -11,6 +11,12 @@ OF_TRIALS = ("epochs", "updates", "cost", "seconds", "status", "message", "order
 COLUMNS = """\
 Scores and losses are means of the seeds with 95 % intervals, all else medians. MiB is the peak of memory, clipped the
 share of updates that were clipped, skipped the number of those that were left out."""
+NOT_DONE = "Not done. The command that goes on with it:"
+OF_SEARCH = {
+    "rates": "Score of each trial against its learning rate",
+    "progress": "Scores, and the best so far, against the epochs trained until then",
+    "schedules": "Learning rates of the best trials over their updates",
+}
 HEADS = {"cost": "cost, epochs"}
 
 
@@ -21,25 +27,35 @@ def sections_of_search(directory, metric, best, repeat):
         directory: path of the search.
         metric: str, what trials are scored by.
         best: `(score, command)` of the best trial; None for a search that is not done.
-        repeat: str, the command that searches again.
+        repeat: str, the command that was given last.
     """
     trials = rows_of(directory / "trials.csv")
     if best is None:
-        return [Section("What was searched", ["Not done."], [repeat])]
+        return [Section("What was searched", [NOT_DONE], [repeat])]
     score, command = best
-    words = {
-        "rates": f"Score of each trial against its learning rate; the best has {metric} {score:.4g}",
-        "progress": f"Scores, and the best so far, against the epochs trained until then; {metric} ends at {score:.4g}",
-        "schedules": "Learning rates of the best trials over their updates",
-    }
-    pictures = [_picture(directory / f"{name}.png", text) for name, text in words.items()]
+    words = _best(directory, metric, score)
+    pictures = [_picture(directory / f"{name}.png", f"{text}; {words}", text) for name, text in OF_SEARCH.items()]
     texts = [f"The best of {len(trials)} trials has {metric} {score:.4g}. As a run:"]
     return [
-        Section("What was searched", ["The command that searches again:"], [repeat]),
+        Section("What was searched", [_again("search", repeat)], [repeat]),
         Section("The best", texts, [command]),
         Section("Scores and learning rates", pictures=[each for each in pictures if each]),
         *_trials(trials),
     ]
+
+
+def _again(kind, command):
+    """What the command of a search or a comparison that is done does when it is given once more."""
+    names_it = any(option in command for option in ("--run-dir", "--storage"))
+    return f"Shows this {kind} again, or goes on with it:" if names_it else f"Begins another {kind} like this one:"
+
+
+def _best(directory, metric, score):
+    """The best trial in words."""
+    settings = (read_json(directory / "result.json") or {}).get("best", {}).get("settings", {})
+    names = [name for name in ("optimizer", "learning_rate", "schedule") if settings.get(name) is not None]
+    values = [f"{name.replace('_', ' ')} {_short(str(settings[name]))}" for name in names]
+    return ", ".join([f"the best has {metric} {score:.4g}", *values])
 
 
 def _trials(trials):
@@ -64,12 +80,12 @@ def sections_of_comparison(directory, cells, verdicts, repeat):
         directory: path of the comparison.
         cells: list of lists of str, names of columns first; None for a comparison that is not done.
         verdicts: list of str, which differences are within noise.
-        repeat: str, the command that compares again.
+        repeat: str, the command that was given last.
     """
     if cells is None:
-        return [Section("What was compared", ["Not done."], [repeat])]
+        return [Section("What was compared", [NOT_DONE], [repeat])]
     return [
-        Section("What was compared", ["The command that compares again:"], [repeat]),
+        Section("What was compared", [_again("comparison", repeat)], [repeat]),
         Section("Result", [COLUMNS], pictures=_against(directory, cells), tables=[Table(cells[0], cells[1:])]),
         Section("Differences and noise", [line.strip() for line in verdicts]),
     ]
@@ -79,16 +95,17 @@ def _against(directory, cells):
     """Three pictures drawn for a page; the one of the command line where trainings are no longer there."""
     from recipes.report.comparison import each_against
 
-    labels = [row[0] for row in cells[1:]]
+    best = ", ".join(f"{name} {cell}" for name, cell in zip(cells[0][:3], cells[1][:3], strict=True))
+    ends = f"of {', '.join(row[0] for row in cells[1:])}; the best: {best}"
     rows = [_with_curve(directory, row) for row in rows_of(directory / "seeds.csv")]
     metric = _logged(read_json(directory / "result.json")["score"], rows)
     if metric is None:
-        words = f"Validation score against updates, epochs and seconds of {', '.join(labels)}"
-        picture = _picture(directory / "comparison.png", words, "wide")
+        words = "Validation score against updates, epochs and seconds"
+        picture = _picture(directory / "comparison.png", f"{words}, {ends}", words, "wide")
         return [picture] if picture else []
     begin = f"{metric}, the median of the seeds, against"
     return [
-        drawn(figure, f"{begin} {name}, of {', '.join(labels)}", f"{begin} {name}")
+        drawn(figure, f"{begin} {name}, {ends}", f"{begin} {name}")
         for name, figure in each_against(rows, metric).items()
     ]
 
@@ -108,7 +125,7 @@ def _with_curve(directory, row):
     return {**row, "updates": float(row["updates"]), "epochs": float(row["epochs"]), "curve": timed}
 
 
-def _picture(path, words, shape=""):
+def _picture(path, words, caption, shape=""):
     from PIL import Image
 
     if not path.exists():
@@ -116,7 +133,7 @@ def _picture(path, words, shape=""):
     try:
         with Image.open(path) as image:
             image.load()
-            return pixels(image, words, words, shape)
+            return pixels(image, words, caption, shape)
     except Exception as error:  # whatever Pillow makes of a file that is damaged
         raise WorldError(f"{path} is damaged: {one_line(error)}") from error
 
