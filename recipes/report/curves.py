@@ -62,7 +62,7 @@ def _spans_a_decade(lines):
     return bool(values) and max(values) >= 10 * min(values)
 
 
-OF_LABELS = ("label_accuracy", "seen as their labels")
+OF_LABELS = ("label_accuracy", "label accuracy")
 PANELS = (  # label, whether a scale of powers may suit, columns and names of lines
     ("losses", False, (("discriminator_loss", "discriminator"), ("generator_loss", "generator"))),
     ("Fréchet classifier distance", True, (("distance", "average of the generator"),)),

@@ -6,7 +6,9 @@ from recipes.report.of_run import words_of_value
 
 LIMITS = """\
 One training with one seed: how much others differ is not in here (`train --seeds N` says). The figures are those of the
-test images named above, and of no others; what the model makes of images of another kind was not looked at."""
+{part} named above, and of no others; what the model makes of {others} was not looked at."""
+OF_IMAGES = {"part": "test images", "others": "images of another kind"}
+OF_SAMPLES = {"part": "samples", "others": "other samples"}
 
 
 def model_card(config, result, environment, sentence, repeat, modules):
@@ -62,7 +64,7 @@ def model_card(config, result, environment, sentence, repeat, modules):
             "",
             "## Limits",
             "",
-            LIMITS,
+            LIMITS.format(**(OF_IMAGES if "test" in data else OF_SAMPLES)),
             "",
         ]
     )

@@ -31,7 +31,7 @@ def sections_of_run(directory, config, repeat, sentence=None):
         *_samples(directory),
         *_table("Result", _without(read_json(directory / "result.json") or {}, "of")),
         *_table("Settings", _without(config, "trained_on")),
-        *_table("Images", config.get("trained_on")),
+        *_table("Data", config.get("trained_on")),
         *environment(directory),
     ]
 
@@ -79,10 +79,10 @@ def _mistakes(directory, config):
     found, images = _confusion(path, len(classes))
     counts = found["counts"]
     text = f"{counts.sum() - counts.trace()} of {counts.sum()} test images are taken for another class."
-    yield Section("What is taken for what", [text], pictures=[_matrix(counts, classes)])
+    yield Section("Confusion matrix", [text], pictures=[_matrix(counts, classes)])
     mistakes = list(_wrong(found, images, classes))
     if mistakes:
-        yield Section("The surest mistakes", pictures=mistakes)
+        yield Section("Most confident mistakes", pictures=mistakes)
 
 
 def _confusion(path, classes):
@@ -111,7 +111,7 @@ def _matrix(counts, classes):
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(classes))
-    axes.set(xlabel="taken for", ylabel="true class", xticks=places, yticks=places, yticklabels=classes)
+    axes.set(xlabel="predicted class", ylabel="true class", xticks=places, yticks=places, yticklabels=classes)
     axes.set_xticklabels(classes, rotation=90 if max(map(len, classes)) > 2 else 0)
     if len(classes) <= 20:
         for i in places:
@@ -120,7 +120,7 @@ def _matrix(counts, classes):
                     axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=8, color=_ink(shares[i, j]))
     right = "; ".join(f"{name} {share:.0%}" for name, share in zip(classes, shares.diagonal(), strict=True))
     about = "Confusion matrix: numbers of test images, the darker the larger a share of their class."
-    return drawn(figure, f"{about} Taken for what they are: {right}", about)
+    return drawn(figure, f"{about} Recall: {right}", about)
 
 
 def _ink(share):

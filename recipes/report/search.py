@@ -9,6 +9,7 @@ from recipes.report.scales import plain_powers
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#555555", "#000000")
 MARKS = "osD^vP*X"
 SHOWN = 5  # schedules drawn
+WIDTH = 56  # characters of a line of their legend
 
 
 @plain_text()
@@ -88,13 +89,19 @@ def schedules(trials, metric):
     """
     figure, axes = _figure()
     for i, row in enumerate(row for row in trials if row.get("rates")):
-        label = f"{row['score']:.4g} after {_epochs(row['epochs'])}: {row['settings']['schedule']}"
+        label = _wrapped(f"{row['score']:.4g} after {_epochs(row['epochs'])}: {row['settings']['schedule']}")
         shares = [100 * n / (len(row["rates"]) - 1) for n in range(len(row["rates"]))]
         axes.plot(shares, row["rates"], color=COLOURS[i % len(COLOURS)], lw=2.5 if i == 0 else 1.2, label=label)
     axes.set(xlabel="updates, %", ylabel="learning rate", ylim=(0, None))
-    figure.set_figheight(4.2)
-    figure.legend(loc="outside lower left", fontsize=8, title=metric, title_fontsize=8, alignment="left")
+    figure.set_figheight(4.8)
+    style = {"fontsize": 10.5, "title_fontsize": 10.5, "alignment": "left", "frameon": False, "handlelength": 1.3}
+    figure.legend(loc="outside lower left", title=metric, **style)
     return figure
+
+
+def _wrapped(label):
+    """In lines that are no wider than the picture; schedules have no spaces to break at."""
+    return "\n".join(label[i : i + WIDTH] for i in range(0, len(label), WIDTH))
 
 
 def _epochs(count):
@@ -135,4 +142,4 @@ def _scale(axes, scores, direction):
 
 
 def _legend(axes):
-    return axes.legend(fontsize=8, framealpha=0.7)
+    return axes.legend(fontsize=9.5, framealpha=0.7)

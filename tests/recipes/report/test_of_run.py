@@ -25,8 +25,9 @@ def test_each_mistake_has_its_image_and_words(tmp_path):
     found = {"labels": [0, 1], "guesses": [1, 0], "confidences": [0.9, 0.75], "counts": [[3, 1], [1, 2]]}
     np.savez(tmp_path / "confusion.npz", images=images, **found)
     sections = {s.title: s for s in sections_of_run(tmp_path, {"trained_on": {"classes": ["cat", "dog"]}}, "again")}
-    assert sections["What is taken for what"].texts == ["2 of 7 test images are taken for another class."]
-    pictures = sections["The surest mistakes"].pictures
+    assert "Data" in sections
+    assert sections["Confusion matrix"].texts == ["2 of 7 test images are taken for another class."]
+    pictures = sections["Most confident mistakes"].pictures
     assert [p.words for p in pictures] == ["cat taken for dog, 90%", "dog taken for cat, 75%"]
     assert all(len(p.source) < 2000 for p in pictures)  # no larger than they are shown
 

@@ -40,12 +40,17 @@ def test_the_best_so_far_is_that_of_the_longest_budget_at_what_it_cost(direction
 
 def test_the_best_of_each_configuration_is_drawn_over_its_updates():
     again = {**TRIALS[1], "trial": "0001-0", "epochs": 2, "score": 0.4}  # of the same configuration
-    ranked = [TRIALS[1], TRIALS[4], again, TRIALS[2]]
+    long = {**TRIALS[4], "settings": {**TRIALS[4]["settings"], "schedule": "constant:until=0.25+cosine:" * 3}}
+    ranked = [TRIALS[1], long, again, TRIALS[2]]
     shown = search.best_of_each(ranked)
     assert [row["trial"] for row in shown] == ["0001", "0004"]
     trials = [{**row, "rates": [0.3, 0.2, 0.1] if row in shown else None} for row in ranked]
-    (axes,) = search.schedules(trials, "val_accuracy").axes
+    figure = search.schedules(trials, "val_accuracy")
+    figure.draw_without_rendering()
+    (legend,), (axes,) = figure.legends, figure.axes
+    assert legend.get_window_extent().width < figure.bbox.width  # which long names do not leave
+    assert min(text.get_fontsize() for text in legend.get_texts()) > 10
     first, second = axes.get_lines()
     assert first.get_label() == "0.9 after 8 epochs: linear:end=0.1"
     assert (list(first.get_xdata()), list(first.get_ydata())) == ([0, 50, 100], [0.3, 0.2, 0.1])
-    assert second.get_label() == "0.8 after 8 epochs: cosine"
+    assert second.get_label().startswith("0.8 after 8 epochs: constant:until=0.25+cosine:")
