@@ -162,6 +162,9 @@ class ExactResume(keras.callbacks.Callback):
         mine = self._described()
         if len(about["carried"]) != len(self.carry):
             raise StateError(f"{self.path} was made with {len(about['carried'])} callbacks in `carry`.")
+        for callback, state in zip(self.carry, about["carried"], strict=True):
+            if state.keys() != set(CARRIED[_kind(callback)]) - {"best_weights"}:
+                raise StateError(f"{self.path} was made with other callbacks in `carry` than {_kind(callback)}.")
         pairs = itertools.zip_longest(about["variables"], mine)
         different = next((pair for pair in pairs if not _alike(*pair)), None)
         if different is not None:
@@ -171,9 +174,16 @@ class ExactResume(keras.callbacks.Callback):
                 f"{_words(here)} now."
             )
         for i, (_, shape, dtype) in enumerate(mine):
-            array = arrays.get(f"variable_{i}")
-            if array is None or list(array.shape) != shape or array.itemsize != np.dtype(_numpy_type(dtype)).itemsize:
-                raise StateError(f"{self.path} is damaged (variable_{i}); remove it to start from the beginning.")
+            self._check_array(arrays, f"variable_{i}", shape, dtype)
+        for number in range(len(self.carry)):
+            if any(name.startswith(f"carried_{number}_") for name in arrays):
+                for i, weight in enumerate(self.model.get_weights()):
+                    self._check_array(arrays, f"carried_{number}_{i}", list(weight.shape), weight.dtype)
+
+    def _check_array(self, arrays, name, shape, dtype):
+        array = arrays.get(name)
+        if array is None or list(array.shape) != shape or array.itemsize != np.dtype(_numpy_type(dtype)).itemsize:
+            raise StateError(f"{self.path} is damaged ({name}); remove it to start from the beginning.")
 
 
 def read_state(path):
@@ -195,8 +205,29 @@ def read_state(path):
 
 
 def _is_about(about):
-    lists = all(isinstance(about.get(name), list) for name in ("variables", "history", "seconds", "carried"))
-    return lists and len(about["history"]) == len(about["seconds"]) > 0 and isinstance(about["history"][-1], dict)
+    parts = {"variables": _is_variable, "history": _is_row, "seconds": _is_number, "carried": _is_carried}
+    lists = all(isinstance(about.get(name), list) and all(map(is_one, about[name])) for name, is_one in parts.items())
+    return lists and len(about["history"]) == len(about["seconds"]) > 0 and isinstance(about.get("stopped"), bool)
+
+
+def _is_variable(described):
+    """Whether that is a name, a shape and a dtype."""
+    if not isinstance(described, list) or [type(each) for each in described] != [str, list, str]:
+        return False
+    return all(type(size) is int for size in described[1])
+
+
+def _is_row(logs):
+    return isinstance(logs, dict) and type(logs.get("epoch")) is int and 0 <= logs["epoch"] < 2**53
+
+
+def _is_number(value):
+    """Whether that is a number, and no integer too large for a float."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**53)
+
+
+def _is_carried(state):
+    return isinstance(state, dict) and all(value is None or _is_number(value) for value in state.values())
 
 
 def _kind(callback):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from callbacks import ExactResume, FullBatch, GradientMonitor
-from callbacks.exact_resume import read_state
+from callbacks.arrays_file import read_arrays, write_arrays
+from callbacks.exact_resume import StateError, read_state
 from custom_optimizers import BatchGD
 from custom_optimizers.clipping import ByGlobalNorm
 from recipes.data import ShuffledBatches, full_batches
@@ -202,6 +203,62 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path, how):
     with pytest.raises(ValueError, match="damaged"):
         train(path, "sgd")
     assert path.read_bytes() == content
+
+
+ABOUT = {
+    "variables": [["kernel", [8, 16], "float32"]],
+    "history": [{"epoch": 0, "loss": 1.0}],
+    "seconds": [0.1],
+    "stopped": False,
+    "carried": [{"wait": 0, "best": None}],
+}
+OTHER = {
+    "no end": {"stopped": None},
+    "an end that is a text": {"stopped": "no"},
+    "a row without an epoch": {"history": [{"loss": 1.0}]},
+    "an epoch that is a text": {"history": [{"epoch": "0"}]},
+    "an epoch before the first": {"history": [{"epoch": -1}]},
+    "a variable that is none": {"variables": [3]},
+    "a variable without a dtype": {"variables": [["kernel", [8, 16]]]},
+    "a name that is none": {"variables": [[None, [8, 16], "float32"]]},
+    "a shape that is none": {"variables": [["kernel", "8", "float32"]]},
+    "sizes that are texts": {"variables": [["kernel", ["8", "16"], "float32"]]},
+    "seconds that are a text": {"seconds": ["1"]},
+    "seconds beyond any float": {"seconds": [10**400]},
+    "what is carried that is none": {"carried": [3]},
+    "what is carried that is a text": {"carried": [{"wait": "1"}]},
+}
+
+
+def with_about(path, change):
+    """The same state, but for what it says of itself."""
+    about, arrays = read_arrays(path)
+    write_arrays(path, {**about, **change}, arrays)
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_a_state_that_says_something_else_of_itself_is_damaged(tmp_path, case):
+    path = tmp_path / "state.npz"
+    write_arrays(path, ABOUT, {})
+    assert read_state(path)[0] == ABOUT
+    with_about(path, OTHER[case])
+    with pytest.raises(StateError, match=r"damaged .*remove it to start from the beginning"):
+        read_state(path)
+
+
+def test_what_is_carried_is_that_of_the_same_callbacks_and_whole(tmp_path):
+    def stopping():
+        return [keras.callbacks.EarlyStopping("val_loss", restore_best_weights=True)]
+
+    path = tmp_path / "state.npz"
+    train(path, "sgd", epochs=1, carry=stopping())
+    about, arrays = read_arrays(path)
+    write_arrays(path, {**about, "carried": [{"wait": 1, "model": 3}]}, arrays)
+    with pytest.raises(StateError, match="other callbacks in `carry` than EarlyStopping"):
+        train(path, "sgd", carry=stopping())
+    write_arrays(path, about, {name: array for name, array in arrays.items() if name != "carried_0_1"})
+    with pytest.raises(StateError, match="carried_0_1"):
+        train(path, "sgd", carry=stopping())
 
 
 def test_a_full_disk_leaves_the_last_state(tmp_path, monkeypatch):
