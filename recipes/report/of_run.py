@@ -4,6 +4,7 @@ import itertools
 import re
 
 from recipes.errors import WorldError, one_line
+from recipes.regular_file import open_regular
 from recipes.report.curves import MORE_PANELS, PANELS, draw, lines_of, panels
 from recipes.report.page import Section, Table, drawn, pixels
 from recipes.report.plain_text import plain_text
@@ -91,7 +92,7 @@ def _confusion(path, classes):
     from PIL import Image
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
             found = {name: file[name] for name in ("counts", "labels", "guesses", "confidences")}
             images = [Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in file["images"]]
         if found["counts"].shape != (classes, classes):

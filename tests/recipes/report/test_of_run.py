@@ -1,9 +1,13 @@
 """What a page says of a run."""
 
+import gc
 import json
+import warnings
 
 import numpy as np
+import pytest
 
+from recipes.errors import WorldError
 from recipes.report.of_run import environment, sections_of_run, words_of_value
 
 FIRST = {"date": "2026-11-27T07:26:08+00:00", "command": ["python", "-m", "recipes"], "devices": ["cpu:0"]}
@@ -30,6 +34,16 @@ def test_each_mistake_has_its_image_and_words(tmp_path):
     pictures = sections["Most confident mistakes"].pictures
     assert [p.words for p in pictures] == ["cat taken for dog, 90%", "dog taken for cat, 75%"]
     assert all(len(p.source) < 2000 for p in pictures)  # no larger than they are shown
+
+
+def test_mistakes_that_are_damaged_are_not_left_open(tmp_path):
+    (tmp_path / "confusion.npz").write_bytes(b"PK\x03\x04 nothing")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(WorldError, match=r"confusion\.npz is damaged"):
+            sections_of_run(tmp_path, {"trained_on": {"classes": ["cat", "dog"]}}, "again")
+        gc.collect()
+    assert [each for each in caught if each.category is ResourceWarning] == []
 
 
 def test_what_is_not_set_is_a_dash():
