@@ -3,6 +3,7 @@
 import pathlib
 import re
 import shlex
+import subprocess
 
 import keras
 import numpy as np
@@ -103,12 +104,13 @@ def test_what_runs_the_others_is_there(test):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if inline(page) + blocks(page)], ids=lambda page: page.stem)
 def test_commands_are_there(page):
-    """Options that exist, targets of make, benchmarks."""
+    """Options that exist, targets of make, benchmarks, which tests/benchmarks/test_small.py runs."""
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for command in inline(page) + blocks(page):
         words = [word for word in words_of(command) if "=" not in word or not word.isupper()]
         if words[0] == "make":
             assert words[1] in targets, command
+            subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
         if words[:2] == ["python", "-m"] and words[2] != "recipes":
             path = ROOT / words[2].replace(".", "/")
             assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), command

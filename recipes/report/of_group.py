@@ -1,6 +1,7 @@
 """What a report says of what holds several trainings: a search, or a comparison."""
 
 from recipes.errors import WorldError, one_line
+from recipes.regular_file import open_regular
 from recipes.report.page import Section, Table, drawn, pixels
 from recipes.run import read_json
 from recipes.tables import rows_of
@@ -131,7 +132,7 @@ def _picture(path, words, caption, shape=""):
     if not path.exists():
         return None
     try:
-        with Image.open(path) as image:
+        with open_regular(path) as file, Image.open(file) as image:
             image.load()
             return pixels(image, words, caption, shape)
     except Exception as error:  # whatever Pillow makes of a file that is damaged

@@ -147,7 +147,7 @@ def _samples(directory):
     for path in dict.fromkeys(chosen):
         epoch = re.sub(r"\D", "", path.stem).lstrip("0")
         try:
-            with Image.open(path) as image:
+            with open_regular(path) as file, Image.open(file) as image:
                 image.load()
                 pictures.append(pixels(image, f"Samples after epoch {epoch}", f"After epoch {epoch}", "grid"))
         except Exception as error:  # whatever Pillow makes of a file that is damaged

@@ -1,0 +1,114 @@
+"""Every benchmark that README and docs name, small: it runs, and writes what it promises.
+
+Each has a process of its own, since some set TensorFlow's threads; what they start in turn runs in that process, with a
+classifier of a few updates.
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from tests.recipes.data.prepared import prepare
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("they compare with TensorFlow's", allow_module_level=True)
+
+SMALL = {  # arguments; what is smaller; keys of what is written
+    "autotune": ("", "ROUNDS, EPOCHS, IMAGES = 1, 1, 128", ["beside_full_batches"]),
+    "exploding": ("", "CLIPPINGS, EPOCHS, SEEDS, LAYERS = ('none', 'by_norm:0.1'), 1, 1, 3", ["clippings"]),
+    "full_batch": (
+        "small --data digits --workers 1 --runs .",
+        "PRESETS = dict(sgd=('--epochs=1',), fb=('--epochs=1',)); "
+        "STUDIES = dict(small=(('sgd', 'fb'), 1, ('--train-images=64', '--width=8'), ()))",
+        ["means", "rows"],
+    ),
+    "full_batch_cost": (
+        "",
+        "UPDATES, IMAGES, BLOCK, WIDTH = 1, 32, 16, 8; CONTENDERS = {'in blocks': (16, (BlockGradient(16),))}",
+        ["contenders"],
+    ),
+    "gan": (
+        "--runs .",
+        "PRESET, SEEDS, VARIANTS, RATES = 'smoke', (1,), ('sndcgan',), dict(list(RATES.items())[:1])",
+        ["medians", "rates", "rows"],
+    ),
+    "gan_models": (
+        "--data digits --runs .",
+        "PRESET, SECONDS, TIMES, VARIANTS = 'smoke', 2, 2, ('sndcgan',)",
+        ["means", "rows", "unfinished"],
+    ),
+    "gan_speed": ("--data-dir tfds", "PRESET, BATCHES, ROUNDS = 'smoke', 2, 1", ["images_a_second"]),
+    "gan_step": ("", "STEPS, ROUNDS = 1, 1", ["contenders"]),
+    "kills": (
+        "linear",
+        "KILLS = 1; CONTENDERS = dict(linear=('linear_regression --preset smoke --epochs 400'.split(), (0.1, 0.2)))",
+        ["linear"],
+    ),
+}
+RUN = """
+import pathlib, runpy, sys
+from benchmarks import record
+record.DIRECTORY = pathlib.Path("benchmarks/results")
+import benchmarks.{name} as benchmark
+exec({smaller!r}, vars(benchmark))
+sys.argv[1:] = {arguments!r}.split()
+if {in_turn}:
+    import concurrent.futures, subprocess
+    from unittest import mock
+    import recipes.gan.classifier
+    from recipes.__main__ import main
+
+    class OneAfterTheOther:
+        __init__ = lambda self, workers: None
+        __enter__ = lambda self: self
+        __exit__ = lambda self, *of: None
+        map = staticmethod(map)
+
+    def here(command, **_):
+        module, *words = command[2:]
+        if module == "recipes":
+            assert main(words) == 0
+        else:
+            with mock.patch.object(sys, "argv", [module, *words]):
+                runpy.run_module(module, run_name="__main__")
+
+    recipes.gan.classifier.UPDATES = recipes.gan.classifier.FEWEST = 2
+    subprocess.run, concurrent.futures.ThreadPoolExecutor = here, OneAfterTheOther
+benchmark.main()
+"""
+IN_TURN = ("full_batch", "gan", "gan_models")
+WRITTEN = {"gan": "gan_digits", "full_batch": "full_batch_small"}
+NEEDED = ("gan_digits", "gan_speed")  # results that `gan_models` begins with
+
+
+def test_all_that_pages_name_are_here():
+    named = {name for page in PAGES for name in re.findall(r"python -m benchmarks\.(\w+)", page.read_text())}
+    assert named == set(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_it_runs(name, tmp_path):
+    arguments, smaller, keys = SMALL[name]
+    results = tmp_path / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    if name == "gan_models":
+        for needed in NEEDED:
+            (results / f"{needed}.json").write_text((ROOT / "benchmarks" / "results" / f"{needed}.json").read_text())
+    if name == "gan_speed":
+        prepare(tmp_path / "tfds", "cifar10", (32, 32, 3), {"train": 400, "test": 40})
+    code = RUN.format(name=name, smaller=smaller, arguments=arguments, in_turn=name in IN_TURN)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads((results / f"{WRITTEN.get(name, name)}.json").read_text())
+    assert all(found[key] or key == "unfinished" for key in keys)
+    assert found["machine"]["cores"] >= 1
