@@ -14,8 +14,6 @@ import sys
 import keras
 import pytest
 
-from tests.recipes.data.prepared import prepare
-
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 if keras.backend.backend() != "tensorflow":
@@ -103,6 +101,8 @@ def test_it_runs(name, tmp_path):
         for needed in NEEDED:
             (results / f"{needed}.json").write_text((ROOT / "benchmarks" / "results" / f"{needed}.json").read_text())
     if name == "gan_speed":
+        from tests.recipes.data.prepared import prepare  # TensorFlow's
+
         prepare(tmp_path / "tfds", "cifar10", (32, 32, 3), {"train": 400, "test": 40})
     code = RUN.format(name=name, smaller=smaller, arguments=arguments, in_turn=name in IN_TURN)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
