@@ -147,4 +147,4 @@ def test_a_fit_in_two_parts_is_one(tmp_path, family):
     fitted(whole, 1), fitted(again, 1)
     for one, other in zip(state(whole), state(again), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert len({str(value) for value in whole.generate(8)}) == 8
+    np.testing.assert_array_equal(whole.generate(8), again.generate(8))
