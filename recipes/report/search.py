@@ -3,13 +3,15 @@
 Colours are those of Okabe and Ito, which colour-blind people can tell apart; marks differ too.
 """
 
+import textwrap
+
 from recipes.report.plain_text import plain_text
 from recipes.report.scales import plain_powers
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#555555", "#000000")
 MARKS = "osD^vP*X"
 SHOWN = 5  # schedules drawn
-WIDTH = 56  # characters of a line of their legend
+WIDTH = 46  # characters of a line of their legend
 
 
 @plain_text()
@@ -100,8 +102,8 @@ def schedules(trials, metric):
 
 
 def _wrapped(label):
-    """In lines that are no wider than the picture; schedules have no spaces to break at."""
-    return "\n".join(label[i : i + WIDTH] for i in range(0, len(label), WIDTH))
+    """In lines that are no wider than the picture; schedules have commas to break behind."""
+    return "\n".join(textwrap.wrap(label.replace(",", ", "), WIDTH))
 
 
 def _epochs(count):

@@ -53,4 +53,4 @@ def test_the_best_of_each_configuration_is_drawn_over_its_updates():
     first, second = axes.get_lines()
     assert first.get_label() == "0.9 after 8 epochs: linear:end=0.1"
     assert (list(first.get_xdata()), list(first.get_ydata())) == ([0, 50, 100], [0.3, 0.2, 0.1])
-    assert second.get_label().startswith("0.8 after 8 epochs: constant:until=0.25+cosine:")
+    assert second.get_label().replace("\n", "").startswith("0.8 after 8 epochs: constant:until=0.25+cosine:")
