@@ -139,7 +139,8 @@ def _searched(recipe, settings, contender, comparison, run, place, processes):
         where = (run.directory / slug(contender.label)).resolve()
         watch = Progress(comparison.workers, oracle.objective, hypermodel.given, oracle.trials.values())
         options = {"workers": comparison.workers, "place": place, "watch": watch, "processes": processes}
-        Tuner(hypermodel, oracle, directory=where, project_name="search", **options).search()
+        with stop_where_another_search_is():  # the space is known, and compared, only now
+            Tuner(hypermodel, oracle, directory=where, project_name="search", **options).search()
         best = oracle.get_best_trials()[0]
         if best.status != "COMPLETED":
             raise WorldError(f"{contender.label}: no learning rate from {low:.2g} to {high:.2g} trains; {best.message}")
