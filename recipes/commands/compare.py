@@ -7,7 +7,7 @@ import statistics
 from recipes.commands.keras_session import start_keras
 from recipes.commands.seeds import interval
 from recipes.commands.train import computing, recipe_name
-from recipes.commands.tune import stop_where_another_search_is, with_validation
+from recipes.commands.tune import declare, stop_where_another_search_is, with_validation
 from recipes.comparison.contenders import OF_OPTIMIZERS
 from recipes.comparison.verdict import verdicts
 from recipes.environment import machine, versions
@@ -136,11 +136,11 @@ def _searched(recipe, settings, contender, comparison, run, place, processes):
         plan = f"{epochs} epochs of {pace['updates']:g} updates"
         print(f"{contender.label}: {plan}; learning rates from {low:.2g} to {high:.2g}", flush=True)
         hypermodel = RecipeHyperModel(recipe, f"learning_rate={low}:{high}", settings, Facts(), place.data_dir)
+        declare(hypermodel, oracle)
         where = (run.directory / slug(contender.label)).resolve()
         watch = Progress(comparison.workers, oracle.objective, hypermodel.given, oracle.trials.values())
         options = {"workers": comparison.workers, "place": place, "watch": watch, "processes": processes}
-        with stop_where_another_search_is():  # the space is known, and compared, only now
-            Tuner(hypermodel, oracle, directory=where, project_name="search", **options).search()
+        Tuner(hypermodel, oracle, directory=where, project_name="search", **options).search()
         best = oracle.get_best_trials()[0]
         if best.status != "COMPLETED":
             raise WorldError(f"{contender.label}: no learning rate from {low:.2g} to {high:.2g} trains; {best.message}")

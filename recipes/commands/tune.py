@@ -97,7 +97,7 @@ def _search(recipe, settings, search, run, strategy, dtype, data_dir):
         updates = processes.share(work.look)["updates"]
         facts = functools.partial(_facts, hypermodel, search, processes, updates)
         hypermodel.facts = Facts(**oracle.recall("space", facts))
-        _declare(hypermodel, oracle)
+        declare(hypermodel, oracle)
         keep = functools.partial(_keep, hypermodel, run.directory / "tensorboard", objective)
         progress = Progress(search.workers, objective, hypermodel.given, oracle.trials.values(), keep)
         where = run.directory.resolve()
@@ -139,7 +139,8 @@ def _with_rates(rows, processes):
     return [{**row, "rates": of.get(row["trial"])} for row in rows]
 
 
-def _declare(hypermodel, oracle):
+def declare(hypermodel, oracle):
+    """Tell the oracle what is searched, or in one line that its study is of another search."""
     hp = oracle.get_space()
     hypermodel.declare_hyperparameters(hp)
     oracle.update_space(hp)
