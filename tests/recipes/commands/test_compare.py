@@ -2,9 +2,11 @@
 
 import csv
 import json
+import re
 import types
 
 import numpy as np
+import optuna
 import pytest
 from scipy.optimize import minimize_scalar
 
@@ -12,6 +14,7 @@ from recipes import cifar10_cnn, linear_regression
 from recipes.__main__ import main
 from recipes.commands.compare import _cost
 from recipes.tuning import Place
+from recipes.tuning.agreement import FACTS, KEY
 from recipes.tuning.work import pace
 from tests.recipes.report.test_page import check
 
@@ -98,6 +101,19 @@ def it_is_told_again_at_once(directory, options, capsys):
     assert {path: path.stat().st_mtime_ns for path in directory.glob("*/seed-*/result.json")} == before
     assert "Within noise of each other" in out
     assert "one: two" in out
+
+
+def test_a_search_of_other_rates_is_told_in_one_line_and_left_as_it_is(tmp_path, capsys):
+    options = ["--optimizers", "one:=batch_gd", "--trials", "1", "--budget", "epochs=1", "--seeds", "1"]
+    assert compared(capsys, tmp_path, *options)[0] == 0
+    study = optuna.load_study(study_name="one", storage=f"sqlite:///{tmp_path / 'search.db'}")
+    said = study.user_attrs[KEY]
+    low, high = said[FACTS]["rates"]
+    study.set_user_attr(KEY, {**said, FACTS: {**said[FACTS], "rates": [low, 2 * high]}})
+    status, _, error = compared(capsys, tmp_path, *options)
+    assert status == 2
+    assert re.fullmatch(r"recipes: the study 'one' is of another search: .* is .* there and .* here; .*\n", error)
+    assert [trial.state.name for trial in study.get_trials()] == ["COMPLETE"]
 
 
 def test_images_in_mini_batches_and_full_batches_within_so_many_updates(tmp_path, capsys):
