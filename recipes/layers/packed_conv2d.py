@@ -1,5 +1,7 @@
 import keras
 
+from recipes.layers.processor import is_on_processor
+
 LANES = 32  # bfloat16 numbers along the width that one tile instruction of the processor sums over
 FEWEST = 4  # images side by side that are worth moving: two of 16 columns took longer than each by itself
 
@@ -59,13 +61,6 @@ def images_a_strip(width, gap):
     """How many images of a width stand side by side in a strip of 32 columns: 1 if that is not worth it."""
     images = 1 if width is None else LANES // (width + gap)
     return images if images >= FEWEST else 1
-
-
-def is_on_processor():
-    """Whether TensorFlow has no GPU and no TPU here."""
-    import tensorflow as tf
-
-    return not (tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
 
 
 def _convolution(inputs, kernel):

@@ -4,7 +4,7 @@ from keras import layers
 from recipes.gan.networks.conditions import judged, with_labels
 from recipes.gan.networks.sides import SMALLEST, doublings_of
 from recipes.gan.spectral_normalization import SpectralNormalization
-from recipes.layers import FusedBatchNormalization
+from recipes.layers import FusedBatchNormalization, FusedLeakyReLU, ThinConv2D
 
 
 def generator(shape, latent_size, width, classes=0):
@@ -36,7 +36,7 @@ def generator(shape, latent_size, width, classes=0):
     for _ in range(doublings):
         x = _activated(layers.Conv2DTranspose(channels, 4, 2, "same", use_bias=False)(x))
         channels = max(channels // 2, width)
-    x = layers.Conv2D(shape[-1], 3, padding="same")(x)
+    x = ThinConv2D(shape[-1], 3, padding="same")(x)
     return keras.Model(inputs, layers.Activation("tanh", dtype="float32")(x), name="generator")
 
 
@@ -60,11 +60,11 @@ def discriminator(shape, width, classes=0, normalization="spectral"):
     images = keras.Input(shape, name="images")
     x, channels = images, width
     for number in range(doublings_of("dcgan", shape)):
-        layer = layers.Conv2D(channels, 4, 2, "same")
+        layer = ThinConv2D(channels, 4, 2, "same")
         x = (SpectralNormalization(layer) if normalization == "spectral" else layer)(x)
         if normalization == "batch" and number > 0:
             x = FusedBatchNormalization()(x)
-        x = layers.LeakyReLU(0.2)(x)
+        x = FusedLeakyReLU(0.2)(x)
         channels *= 2
     inputs, outputs = judged(images, layers.Flatten()(x), classes, normalization == "spectral")
     return keras.Model(inputs, outputs, name="discriminator")

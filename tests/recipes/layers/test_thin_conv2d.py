@@ -1,0 +1,140 @@
+"""Convolutions from and to few channels against TensorFlow's own kernels."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recipes.layers import ThinConv2D
+
+TO_FEW = {"strides": 1}
+FROM_FEW = {"strides": 2, "kernel_size": 4}
+# name: (height, width, channels of the inputs, arguments)
+THIN = {
+    "grey, 5 x 5": (8, 6, 16, TO_FEW | {"filters": 1, "kernel_size": 5}),
+    "three colours, 3 x 3": (8, 8, 5, TO_FEW | {"filters": 3, "kernel_size": 3}),
+    "two channels, 5 x 1": (5, 7, 4, TO_FEW | {"filters": 2, "kernel_size": (5, 1)}),
+    "one pixel": (1, 1, 4, TO_FEW | {"filters": 1, "kernel_size": 3}),
+    "from grey": (8, 6, 1, FROM_FEW | {"filters": 7}),
+    "from three colours": (4, 4, 3, FROM_FEW | {"filters": 2}),
+    "from two pixels": (2, 2, 2, FROM_FEW | {"filters": 3}),
+}
+MODES = {"eager": {"run_eagerly": True}, "graph": {}, "XLA": {"jit_compile": True}}
+
+
+def derivatives(layer, x, upstream):
+    """Outputs, gradients, and the gradients of the squared norm of that of the inputs."""
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            y = layer(x)
+            bent = tf.reduce_sum(tf.sin(y) * upstream)  # not linear, so that second derivatives are not 0
+        first = tape.gradient(bent, [x, layer.kernel.value])
+        penalty = tf.reduce_sum(tf.square(first[0]))
+    return y, *first, *outer.gradient(penalty, [x, layer.kernel.value])
+
+
+def both(height, width, channels, arguments, dtype="float32"):
+    """`(ThinConv2D, Conv2D)` of the same weights; that one in float32."""
+    thin = ThinConv2D(padding="same", dtype=dtype, **arguments)
+    plain = keras.layers.Conv2D(padding="same", **arguments)
+    for layer in (thin, plain):
+        layer.build((None, height, width, channels))
+    weights = [np.random.default_rng(1).normal(size=w.shape, scale=0.1) for w in thin.get_weights()]
+    thin.set_weights(weights)
+    plain.set_weights(weights)
+    return thin, plain
+
+
+def computes(thin, x):
+    return thin._is_plain(x) and (thin._gives_few() or thin._takes_few(x))
+
+
+def assert_near(ours, theirs, error):
+    ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
+    assert np.linalg.norm(ours - theirs) <= error * np.linalg.norm(theirs)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", THIN)
+def test_outputs_and_first_and_second_derivatives_are_those_of_conv2d(name, mode):
+    height, width, channels, _ = THIN[name]
+    thin, plain = both(*THIN[name])
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(3, height, width, channels)), tf.float32)
+    assert computes(thin, x)
+    upstream = tf.constant(rng.normal(size=plain(x).shape), tf.float32)
+    options = dict(MODES[mode])
+    found = derivatives if options.pop("run_eagerly", False) else tf.function(derivatives, **options)
+    for ours, theirs in zip(found(thin, x, upstream), derivatives(plain, x, upstream), strict=True):
+        assert_near(ours, theirs, 3e-6)
+
+
+@pytest.mark.parametrize("name", THIN)
+def test_in_bfloat16_they_are_those_of_float32_rounded(name):
+    height, width, channels, _ = THIN[name]
+    thin, plain = both(*THIN[name], dtype="mixed_bfloat16")
+    rng = np.random.default_rng(0)
+    for layer in (thin, plain):
+        layer.kernel.assign(tf.cast(tf.cast(layer.kernel.value, tf.bfloat16), tf.float32))
+    x = tf.cast(rng.normal(size=(3, height, width, channels)), tf.bfloat16)
+    exact = tf.cast(x, tf.float32)
+    with tf.GradientTape() as mine, tf.GradientTape() as reference:
+        mine.watch(x)
+        reference.watch(exact)
+        ours, theirs = thin(x), plain(exact)
+    upstream = tf.cast(rng.normal(size=theirs.shape), tf.bfloat16)
+    pairs = zip(
+        (ours, *mine.gradient(ours, [x, thin.kernel.value], upstream)),
+        (theirs, *reference.gradient(theirs, [exact, plain.kernel.value], tf.cast(upstream, tf.float32))),
+        strict=True,
+    )
+    for found, expected in pairs:
+        assert_near(found, expected, 1e-2)  # bfloat16 has 8 bits, and sums of it are rounded more than once
+
+
+@pytest.mark.parametrize(
+    ("options", "channels"),
+    [
+        ({"filters": 4}, 4),
+        ({"kernel_size": 7}, 4),
+        ({"kernel_size": 1}, 4),
+        ({"kernel_size": 2}, 4),
+        ({"padding": "valid"}, 4),
+        ({"dilation_rate": 2}, 4),
+        ({"strides": 2}, 4),
+        ({"dtype": "float64"}, 4),
+        ({"groups": 2, "filters": 2}, 4),
+        ({"kernel_size": 4, "strides": 2}, 4),
+        ({"kernel_size": 4, "strides": (2, 1), "filters": 8}, 1),
+        ({"kernel_size": 6, "strides": 2, "filters": 8}, 1),
+    ],
+)
+def test_anything_else_is_conv2d_itself(options, channels):
+    arguments = {"filters": 1, "kernel_size": 3, "padding": "same"} | options
+    layer, plain = ThinConv2D(**arguments), keras.layers.Conv2D(**arguments)
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, 8, 8, channels)), layer.compute_dtype)
+    assert not computes(layer, x)
+    plain.build(x.shape)
+    layer.build(x.shape)
+    plain.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(layer(x), plain(x))
+
+
+@pytest.mark.parametrize("shape", [(None, 8, 3), (8, None, 3), (None, None, 3)])
+def test_unknown_sides_are_those_of_conv2d(shape):
+    layer = ThinConv2D(1, 3, padding="same")
+    layer.build((None, *shape))
+    assert not computes(layer, keras.Input(shape))
+    model = keras.Sequential([keras.Input(shape), layer])
+    assert model(np.ones((1, 8, 8, 3))).shape == (1, 8, 8, 1)
+
+
+def test_is_saved_and_loaded(tmp_path):
+    layers = [ThinConv2D(4, 4, 2, padding="same", activation="relu"), ThinConv2D(3, 3, padding="same", use_bias=False)]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert [type(layer) for layer in loaded.layers] == [ThinConv2D, ThinConv2D]
+    np.testing.assert_array_equal(loaded(np.ones((1, 8, 8, 3))), model(np.ones((1, 8, 8, 3))))
