@@ -84,16 +84,20 @@ def descended(optimizer, loss, weights):
     return value
 
 
-def networks(channels, width, discriminator_width, dropout=DROPOUT):
-    """The discriminator, which gives logits, and the generator of 32 x 32 images."""
+def networks(channels, width, discriminator_width, dropout=DROPOUT, convolution=layers.Conv2D, leaky=layers.LeakyReLU):
+    """The discriminator, which gives logits, and the generator of 32 x 32 images.
+
+    `convolution` and `leaky` compute the convolutions from and to pictures and the activations: Keras's, or others of
+    the same functions and weights.
+    """
     discriminator = [keras.Input((32, 32, channels))]
     for factor in (1, 2, 4):
-        discriminator += [layers.Conv2D(factor * discriminator_width, 4, 2, "same"), layers.LeakyReLU(0.2)]
+        discriminator += [convolution(factor * discriminator_width, 4, 2, "same"), leaky(0.2)]
     discriminator += [layers.Flatten(), layers.Dropout(dropout), layers.Dense(1)]
     generator = [keras.Input((LATENT,)), layers.Dense(4 * 4 * 4 * width), layers.Reshape((4, 4, 4 * width))]
     for factor in (4, 2, 1):
-        generator += [layers.Conv2DTranspose(factor * width, 4, 2, "same"), layers.LeakyReLU(0.2)]
-    generator += [layers.Conv2D(channels, 5, padding="same", activation="sigmoid")]
+        generator += [layers.Conv2DTranspose(factor * width, 4, 2, "same"), leaky(0.2)]
+    generator += [convolution(channels, 5, padding="same", activation="sigmoid")]
     return keras.Sequential(discriminator), keras.Sequential(generator)
 
 

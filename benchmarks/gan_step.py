@@ -16,17 +16,28 @@ from benchmarks.gan_keras import BATCH, compiled, networks
 from benchmarks.record import ratios, write
 from recipes import dtypes
 from recipes.gan import GAN
-from recipes.gan.losses import NonSaturating
+from recipes.gan.losses import Minimax, NonSaturating
+from recipes.layers import FusedLeakyReLU, ThinConv2D
 
-STEPS, ROUNDS = 20, 15
+FAST = {"convolution": ThinConv2D, "leaky": FusedLeakyReLU}
+STEPS, ROUNDS = 20, 21
 KERAS, XLA = "keras.io", "keras.io, jit_compile as compile gives it by default"
-OURS, BFLOAT16 = "GAN", "GAN, bfloat16"
+OURS = {  # options of the networks and of the step, precision
+    "GAN, Keras's layers": ({}, {}, "float32"),
+    "GAN": (FAST, {}, "float32"),
+    "GAN, simultaneous, Keras's layers": ({}, {"simultaneous": True}, "float32"),
+    "GAN, simultaneous": (FAST, {"simultaneous": True}, "float32"),
+    "GAN, simultaneous, zero-sum, Keras's layers": ({}, {"simultaneous": True, "loss": Minimax()}, "float32"),
+    "GAN, simultaneous, zero-sum": (FAST, {"simultaneous": True, "loss": Minimax()}, "float32"),
+    "GAN, bfloat16": (FAST, {}, "mixed_bfloat16"),
+    "GAN, simultaneous, zero-sum, bfloat16": (FAST, {"simultaneous": True, "loss": Minimax()}, "mixed_bfloat16"),
+}
 
 
-def ours(policy):
+def ours(of_networks, options, policy):
     with dtypes.policy(policy):
-        discriminator, generator = networks(1, 16, 32, dropout=0.0)
-    gan = GAN(generator, discriminator, loss=NonSaturating(), half_life=0)
+        discriminator, generator = networks(1, 16, 32, dropout=0.0, **of_networks)
+    gan = GAN(generator, discriminator, **{"loss": NonSaturating(), "half_life": 0, **options})
     gan.compile(keras.optimizers.Adam(1e-4), keras.optimizers.Adam(1e-4), jit_compile=False)
     return gan
 
@@ -52,8 +63,7 @@ def main():
     contenders = {
         KERAS: stepping(compiled(networks(1, 16, 32, dropout=0.0)), numbers),
         XLA: stepping(compiled(networks(1, 16, 32, dropout=0.0), jit_compile="auto"), numbers),
-        OURS: stepping(ours("float32"), (pixels, labels)),
-        BFLOAT16: stepping(ours("mixed_bfloat16"), (pixels, labels)),
+        **{name: stepping(ours(*options), (pixels, labels)) for name, options in OURS.items()},
     }
     seconds = {name: [] for name in contenders}
     for _ in range(ROUNDS):

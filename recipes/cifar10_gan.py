@@ -86,10 +86,12 @@ PRESETS = {
 LAID_OVER = ("smoke", "cpu5", "cpu60", "full")  # presets that change the variant's own
 LOSSES = {
     "hinge": "Hinge",
+    "minimax": "Minimax",
     "non_saturating": "NonSaturating",
     "relativistic": "Relativistic",
     "wasserstein": "Wasserstein",
 }
+TURNS = ("alternating", "simultaneous")
 PENALTIES = ("none", "gradient", "r1", "r2", "r1+r2")
 AUGMENTATIONS = ("color", "translation", "cutout")
 KEEP = ("best", "last")
@@ -128,6 +130,7 @@ class Settings:
     schedule: str = option("constant:until=0.5+linear:end=0.02", "of both learning rates; see list --schedules")
     clipping: str = option("none", "of both gradients: none, or what list --clippers has")
     discriminator_steps: int = option(1, "for each step of the generator, on images of their own")
+    turns: str = option("alternating", "or simultaneous: both players step from the same weights")
     half_life: float = option(5000.0, "of the generator's average, in images; 0 for no average")
     batch_size: int = option(64, "real images of a step")
     epochs: int = option(100, "passes over the training part")
@@ -142,6 +145,7 @@ class Settings:
         require_one_of("variant", self.variant, VARIANTS)
         require_one_of("loss", self.loss, LOSSES)
         require_one_of("penalty", self.penalty, PENALTIES)
+        require_one_of("turns", self.turns, TURNS)
         require_one_of("flip", self.flip, FLIPS)
         require_one_of("keep", self.keep, KEEP)
         for name in ("generator_optimizer", "discriminator_optimizer"):
@@ -229,6 +233,7 @@ def build_model(settings, images):
         penalty=_penalty(settings),
         augment=DiffAugment(_policies(settings.augment)),
         discriminator_steps=settings.discriminator_steps,
+        simultaneous=settings.turns == "simultaneous",
         half_life=settings.half_life,
         seed=settings.seed,
     )

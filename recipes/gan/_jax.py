@@ -14,8 +14,11 @@ def train_step(gan, state, data):
         return logs, tuple([variable.value for variable in part] for part in parts)
 
 
-def pullback(function, values=(), variables=()):
-    """As that of TensorFlow; what the function writes is written once it has been differentiated."""
+def pullback(function, values=(), variables=(), times=1):
+    """As that of TensorFlow; what the function writes is written once it has been differentiated.
+
+    Gradients can go back any number of times.
+    """
     written = []
 
     def pure(values, weights):

@@ -1,5 +1,7 @@
 """How the step of a GAN is carried out on TensorFlow, where variables are written on the way."""
 
+import contextlib
+
 import tensorflow as tf
 
 
@@ -8,23 +10,27 @@ def train_step(gan, data):
     return gan.step(data)
 
 
-def pullback(function, values=(), variables=()):
+def pullback(function, values=(), variables=(), times=1):
     """Call `function(*values)`, which returns `(value, more)`, and find how gradients go back through it.
 
     Args:
         function: function of tensors that reads variables, and may write others.
         values: tensors that it is called with.
         variables: `keras.Variable`s that it reads.
+        times: int, how often gradients go back at most.
 
     Returns:
         `(value, more, back)`. `back(gradient)`, of the value's shape, 1 by default, is a list with the gradient for
-        each of the values, then of the variables. It can be called once.
+        each of the values, then of the variables.
     """
     variables = [variable.value for variable in variables]
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([*values, *variables])
+    # one tape for each time, since those of a persistent one are wrong where `where_due` stands in the function
+    tapes = [tf.GradientTape(watch_accessed_variables=False) for _ in range(times)]
+    with contextlib.ExitStack() as recording:
+        for tape in tapes:
+            recording.enter_context(tape).watch([*values, *variables])
         value, more = function(*values)
-    return value, more, lambda gradient=None: tape.gradient(value, [*values, *variables], gradient)
+    return value, more, lambda gradient=None: tapes.pop().gradient(value, [*values, *variables], gradient)
 
 
 def where_due(predicate, function):

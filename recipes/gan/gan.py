@@ -24,6 +24,8 @@ class GAN(keras.Model):
         loss.discriminator(D(T(x)), D(T(G(z)))) + penalty(D(T(.)), x, G(z))         # T: augmentation, drawn anew
     generator, on the images of the last of them, which are made once:
         loss.generator(D(T(x)), D(T(G(z))))                                         # x only where the loss compares
+        # by D as that step left it; `simultaneous`: as it was before: outputs computed once, and in zero-sum
+        # games (`loss.is_zero_sum`) gradients by images too
     average, running statistics included:
         half = min(half_life, 0.05 * images)                                        # images seen
         average = G + (average - G) * 0.5 ** (batch / half)
@@ -42,6 +44,9 @@ class GAN(keras.Model):
         penalty: of `recipes.gan.penalties`, or None.
         augment: `DiffAugment`, or None.
         discriminator_steps: int >= 1, for each of the generator.
+        simultaneous: bool, whether the generator's step and the last of the discriminator start from the same weights,
+            as the theory of games has it; False: one after the other, which rotates less (in `min max x y` descent
+            goes round at one distance and does not move away).
         half_life: float >= 0, of the average, in images; 0: the average is the generator.
         seed: int, of all noise.
 
@@ -51,6 +56,7 @@ class GAN(keras.Model):
 
     References:
         Goodfellow et al., Generative adversarial nets, 2014, arXiv:1406.2661.
+        Nowozin, Cseke and Tomioka, f-GAN, 2016, arXiv:1606.00709 (simultaneous steps, algorithm 1).
         Yazıcı et al., The unusual effectiveness of averaging in GAN training, 2019, arXiv:1806.04498.
 
     Example:
@@ -77,6 +83,7 @@ class GAN(keras.Model):
         penalty=None,
         augment=None,
         discriminator_steps=1,
+        simultaneous=False,
         half_life=50_000.0,
         seed=0,
         **kwargs,
@@ -88,6 +95,7 @@ class GAN(keras.Model):
         self.adversarial_loss = Hinge() if loss is None else loss
         self.penalty, self.augment = penalty, DiffAugment() if augment is None else augment
         self.discriminator_steps = count("GAN", "discriminator_steps", discriminator_steps)
+        self.simultaneous = bool(simultaneous)
         self.half_life = number_in("GAN", "half_life", half_life, least=0)
         self.seed = seed
         self.average = keras.models.clone_model(generator)
@@ -156,21 +164,30 @@ class GAN(keras.Model):
 
     def _train_discriminator(self, real, fake, labels):
         fake = ops.stop_gradient(fake)
-        for layer in self.discriminator._flatten_layers():
-            if isinstance(layer, SpectralNormalization):
-                layer.update()
+        self._go_on_with_the_power_method()
 
         def loss():
             outputs = self._judged(real, labels), self._judged(fake, labels)
             loss = self.adversarial_loss.discriminator(*outputs)
             penalty = self._penalty(real, fake, labels)
-            return loss + penalty, (loss, penalty, *map(ops.mean, outputs))
+            return loss + penalty, (loss, penalty, *outputs)
 
         variables = self.discriminator.trainable_variables
         _, found, back = self._backend.pullback(loss, variables=variables)
-        self.discriminator_optimizer.apply(back(), variables)
+        self._step_of_the_discriminator(back(), *found)
+
+    def _go_on_with_the_power_method(self):
+        for layer in self.discriminator._flatten_layers():
+            if isinstance(layer, SpectralNormalization):
+                layer.update()
+
+    def _step_of_the_discriminator(self, gradients, loss, penalty, real, fake):
+        """By gradients; the rest is what `fit` tells: scalars, and outputs for real and generated images."""
+        self.discriminator_optimizer.apply(gradients, self.discriminator.trainable_variables)
         self.steps_made.assign_add(1)
-        for name, value in zip(("discriminator_loss", "penalty", "real_output", "fake_output"), found, strict=True):
+        told = {"discriminator_loss": loss, "penalty": penalty}
+        told |= {"real_output": ops.mean(real), "fake_output": ops.mean(fake)}
+        for name, value in told.items():
             self._trackers[name].update_state(value)
 
     def _penalty(self, real, fake, labels):
@@ -192,16 +209,51 @@ class GAN(keras.Model):
         def images():
             return self._generated(self.generator, ops.shape(real)[0], labels, training=True), None
 
+        variables = self.generator.trainable_variables
+        fake, _, back = self._backend.pullback(images, variables=variables)
+        train = self._train_at_once if self.simultaneous else self._train_in_turn
+        loss, into_images = train(real, fake, labels)
+        self.generator_optimizer.apply(back(into_images), variables)
+        self._trackers["generator_loss"].update_state(loss)
+
+    def _train_in_turn(self, real, fake, labels):
+        """Train the discriminator; then the generator's loss and its gradient by images: `(loss, gradient)`."""
+        self._train_discriminator(real, fake, labels)
+
         def loss(fake):
             real_outputs = ops.stop_gradient(self._judged(real, labels)) if self.adversarial_loss.compares else None
             return self.adversarial_loss.generator(real_outputs, self._judged(fake, labels)), None
 
-        variables = self.generator.trainable_variables
-        fake, _, back_to_weights = self._backend.pullback(images, variables=variables)
-        self._train_discriminator(real, fake, labels)
-        found, _, back_to_images = self._backend.pullback(loss, [fake])
-        self.generator_optimizer.apply(back_to_weights(*back_to_images()), variables)
-        self._trackers["generator_loss"].update_state(found)
+        value, _, back = self._backend.pullback(loss, [fake])
+        return value, *back()
+
+    def _train_at_once(self, real, fake, labels):
+        """As `_train_in_turn`, by the outputs that the discriminator has before it is trained.
+
+        Where the game's sum is zero, the generator's gradient is minus that of the discriminator, and one pass back is
+        enough for both.
+        """
+        self._go_on_with_the_power_method()
+
+        def judged(fake):
+            return ops.stack([self._judged(real, labels), self._judged(fake, labels)]), None
+
+        def of(loss):
+            return self._backend.pullback(lambda outputs: (loss(*ops.unstack(outputs)), None), [outputs])
+
+        variables = self.discriminator.trainable_variables
+        outputs, _, back = self._backend.pullback(judged, [fake], variables, times=2)
+        loss, _, slope = of(self.adversarial_loss.discriminator)
+        loss_of_generator, _, slope_of_generator = of(self.adversarial_loss.generator)
+        into_images, *into_weights = back(*slope())
+        into_images = -into_images if self.adversarial_loss.is_zero_sum else back(*slope_of_generator())[0]
+        penalty, _, back = self._backend.pullback(
+            lambda: (self._penalty(real, ops.stop_gradient(fake), labels), None), variables=variables
+        )
+        if self.penalty is not None:
+            into_weights = list(map(_sum, into_weights, back()))
+        self._step_of_the_discriminator(into_weights, loss, penalty, *ops.unstack(outputs))
+        return loss_of_generator, into_images
 
     def _generated(self, generator, count, labels, training):
         z = keras.random.normal((count, self.latent_size), seed=self.noise)
@@ -220,8 +272,9 @@ class GAN(keras.Model):
         half = ops.minimum(self.half_life, RAMP * ops.cast(self.images_seen, "float32"))
         kept = ops.where(half > 0, ops.power(0.5, ops.cast(batch, "float32") / ops.maximum(half, 1e-6)), 0.0)
         for average, now in zip(self.average.weights, self.generator.weights, strict=True):
-            if "float" not in keras.backend.standardize_dtype(average.dtype):
-                average.assign(now)  # such as the state of a random seed
+            is_number = "float" in keras.backend.standardize_dtype(average.dtype)  # and not the state of a random seed
+            if self.half_life == 0 or not is_number:
+                average.assign(now)
             else:
                 average.assign(now + (average - now) * ops.cast(kept, average.dtype))
 
@@ -266,7 +319,7 @@ class GAN(keras.Model):
     def get_config(self):
         pieces = {"generator": self.generator, "discriminator": self.discriminator, "loss": self.adversarial_loss}
         pieces |= {"penalty": self.penalty, "augment": self.augment}
-        numbers = ("classes", "discriminator_steps", "half_life", "seed")
+        numbers = ("classes", "discriminator_steps", "simultaneous", "half_life", "seed")
         return {
             **{name: keras.saving.serialize_keras_object(piece) for name, piece in pieces.items()},
             **{name: getattr(self, name) for name in numbers},
@@ -285,6 +338,11 @@ class GAN(keras.Model):
 
     def compile_from_config(self, config):
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+
+def _sum(gradient, of_penalty):
+    """Of what a variable has from both; None is of a penalty that does not depend on it."""
+    return gradient if of_penalty is None else gradient + of_penalty
 
 
 def _count(value):

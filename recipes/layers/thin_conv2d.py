@@ -107,18 +107,22 @@ def _to_few(inputs, kernel):
 
 
 def _into_kernel(inputs, upstream, shape):
-    """The gradient of a kernel `(h, w, channels, filters)`: for each of its positions a product with shifted outputs."""
+    """The gradient of a kernel `(h, w, channels, filters)`: for each of its places a product with shifted outputs."""
     import tensorflow as tf
 
     rows, columns = inputs.shape[1:3]
     height, width, channels, filters = shape
+    pixels = tf.reshape(inputs, [-1, rows * columns, channels])
     around = [[0, 0], [0, 0], [height // 2] * 2, [width // 2] * 2]
-    padded = tf.pad(tf.transpose(upstream, [3, 0, 1, 2]), around)  # (filters, batch, rows + h - 1, columns + w - 1)
-    places = [(row, column) for row in reversed(range(height)) for column in reversed(range(width))]
-    shifted = tf.stack([padded[:, :, row : row + rows, column : column + columns] for row, column in places])
-    products = tf.matmul(
-        tf.reshape(shifted, [height * width * filters, -1]), tf.reshape(inputs, [-1, channels])
-    )  # (h * w * filters, channels)
+    padded = tf.pad(tf.transpose(upstream, [0, 3, 1, 2]), around)  # (batch, filters, rows + h - 1, columns + w - 1)
+    sideways = [padded[:, :, :, place : place + columns] for place in reversed(range(width))]
+    shifted = tf.concat(sideways, axis=1)  # (batch, w * filters, rows + h - 1, columns)
+
+    def of_row(place):
+        outputs = tf.reshape(shifted[:, :, place : place + rows], [-1, width * filters, rows * columns])
+        return tf.reduce_sum(tf.matmul(outputs, pixels), axis=0)  # (w * filters, channels)
+
+    products = tf.stack([of_row(place) for place in reversed(range(height))])
     return tf.transpose(tf.reshape(products, [height, width, filters, channels]), [0, 1, 3, 2])
 
 

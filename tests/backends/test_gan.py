@@ -13,7 +13,7 @@ if keras.backend.backend() == "torch":
 
 from callbacks import ExactResume
 from recipes.gan import GAN, DiffAugment, SpectralNormalization
-from recipes.gan.losses import Hinge, NonSaturating, Relativistic, Wasserstein
+from recipes.gan.losses import Hinge, Minimax, NonSaturating, Relativistic, Wasserstein
 from recipes.gan.penalties import GradientPenalty, ZeroCentred
 from recipes.layers import FusedBatchNormalization
 
@@ -74,17 +74,26 @@ def sigmoid(x):
 SLOPES = {  # of the losses by an output: of real images, of generated ones, of generated ones in the generator's step
     "hinge": (Hinge(), lambda s: -1.0 * (s < 1), lambda s: 1.0 * (s > -1), lambda s: -np.ones_like(s)),
     "non-saturating": (NonSaturating(), lambda s: sigmoid(s) - 1, sigmoid, lambda s: sigmoid(s) - 1),
+    "minimax": (Minimax(), lambda s: sigmoid(s) - 1, sigmoid, lambda s: -sigmoid(s)),
     "wasserstein": (Wasserstein(), lambda s: -np.ones_like(s), np.ones_like, lambda s: -np.ones_like(s)),
 }
 
 
+@pytest.mark.parametrize("simultaneous", [False, True])
 @pytest.mark.parametrize("loss", SLOPES)
-def test_steps_are_those_of_numpy(same_noise, loss):
+def test_steps_are_those_of_numpy(same_noise, loss, simultaneous):
     """Linear networks, descent, and R1, whose gradient is gamma * v for a linear critic, in every other step."""
     rate, gamma = 0.1, 0.5
     piece, of_real, of_fake, of_generator = SLOPES[loss]
     descents = (keras.optimizers.SGD(rate), keras.optimizers.SGD(rate))
-    gan = made(linear(), descents, loss=piece, penalty=ZeroCentred(gamma, "real", every=2), half_life=0)
+    gan = made(
+        linear(),
+        descents,
+        loss=piece,
+        penalty=ZeroCentred(gamma, "real", every=2),
+        half_life=0,
+        simultaneous=simultaneous,
+    )
     matrix, offset, v, c = (
         w.astype("float64") for w in (*gan.generator.get_weights(), *gan.discriminator.get_weights())
     )
@@ -94,8 +103,10 @@ def test_steps_are_those_of_numpy(same_noise, loss):
         fake = NOISE @ matrix + offset
         slopes = of_real(real @ v + c) / BATCH, of_fake(fake @ v + c) / BATCH
         v_slope = real.T @ slopes[0] + fake.T @ slopes[1] + (2 * gamma * v if step % 2 == 0 else 0)
+        before = v, c
         v, c = v - rate * v_slope, c - rate * sum(s.sum() for s in slopes)
-        by_image = of_generator(fake @ v + c) / BATCH @ v.T
+        judge, level = before if simultaneous else (v, c)
+        by_image = of_generator(fake @ judge + level) / BATCH @ judge.T
         matrix, offset = matrix - rate * NOISE.T @ by_image, offset - rate * by_image.sum(axis=0)
     found = [*gan.generator.get_weights(), *gan.discriminator.get_weights()]
     for value, expected in zip(found, (matrix, offset, v, c), strict=True):
@@ -110,6 +121,7 @@ FAMILIES = {
 }
 WITH_DRAWS = {
     "augmented": {"augment": DiffAugment("color,translation,cutout"), "penalty": ZeroCentred(0.1, "real", every=2)},
+    "simultaneous": {"augment": DiffAugment("translation"), "loss": Relativistic(), "simultaneous": True},
     "gradient penalty": {"loss": Wasserstein(), "penalty": GradientPenalty(10.0, every=2), "discriminator_steps": 2},
 }
 

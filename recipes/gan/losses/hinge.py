@@ -27,6 +27,7 @@ class Hinge(Piece):
     """
 
     compares = False  # whether the generator's loss looks at real images
+    is_zero_sum = False  # whether the generator's is minus the discriminator's, as generated images change it
 
     def discriminator(self, real, fake):
         """The discriminator's loss, a scalar, by its outputs for real and generated images, `(batch, 1)` each."""

@@ -28,6 +28,7 @@ class NonSaturating(Piece):
     """
 
     compares = False
+    is_zero_sum = False
 
     def discriminator(self, real, fake):
         """The discriminator's loss, a scalar, by its outputs for real and generated images, `(batch, 1)` each."""

@@ -29,6 +29,7 @@ class Relativistic(Piece):
     """
 
     compares = True
+    is_zero_sum = False
 
     def discriminator(self, real, fake):
         """The discriminator's loss, a scalar, by its outputs for real and generated images, `(batch, 1)` each."""

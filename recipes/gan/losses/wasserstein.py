@@ -27,6 +27,7 @@ class Wasserstein(Piece):
     """
 
     compares = False
+    is_zero_sum = True
 
     def discriminator(self, real, fake):
         """The discriminator's loss, a scalar, by its outputs for real and generated images, `(batch, 1)` each."""

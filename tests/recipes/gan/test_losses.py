@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from recipes.gan.losses import Hinge, NonSaturating, Relativistic, Wasserstein
+from recipes.gan.losses import Hinge, Minimax, NonSaturating, Relativistic, Wasserstein
 
 RNG = np.random.default_rng(0)
 REAL, FAKE = RNG.normal(size=(2, 16, 1)).astype("float32") * 3
@@ -17,6 +17,7 @@ def softplus(x):
 EXPECTED = {
     Hinge: (np.maximum(1 - REAL, 0).mean() + np.maximum(1 + FAKE, 0).mean(), -FAKE.mean()),
     NonSaturating: (softplus(-REAL).mean() + softplus(FAKE).mean(), softplus(-FAKE).mean()),
+    Minimax: (softplus(-REAL).mean() + softplus(FAKE).mean(), -softplus(FAKE).mean()),
     Wasserstein: (FAKE.mean() - REAL.mean(), -FAKE.mean()),
     Relativistic: (softplus(FAKE - REAL).mean(), softplus(REAL - FAKE).mean()),
 }
@@ -41,6 +42,14 @@ def test_each_player_wants_the_opposite(cls):
 def test_a_generator_s_loss_says_whether_it_looks_at_real_images(cls):
     loss = cls()
     assert loss.compares == (float(loss.generator(REAL + 1, FAKE)) != float(loss.generator(REAL, FAKE)))
+
+
+@pytest.mark.parametrize("cls", EXPECTED)
+def test_a_game_says_whether_its_sum_is_zero(cls):
+    """What generated images change, one player gains and the other loses."""
+    loss, fakes = cls(), (FAKE, FAKE + 1)
+    sums = [float(loss.discriminator(REAL, fake)) + float(loss.generator(REAL, fake)) for fake in fakes]
+    assert loss.is_zero_sum == (abs(sums[0] - sums[1]) < 1e-5)
 
 
 def test_large_outputs_stay_finite():
