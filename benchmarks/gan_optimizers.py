@@ -1,8 +1,9 @@
 """First-order methods for the two players of one GAN, on the digits: the same images for each, three seeds.
 
 `cifar10_gan` without classes (spectral normalisation, hinge loss), 60 epochs of 22 steps. Each method has the learning
-rate that came out best with seed 0 of four, five where the highest of four did, the same for both players; then three fresh
-seeds, judged every ten epochs, and the best judgement counts. Images are the budget and not seconds, so that two are trained at a time.
+rate that came out best with seed 0 of four, or of five where the highest of four did; the same for both players. Then
+three fresh seeds, judged every ten epochs, and the best judgement counts. Images are the budget and not seconds, so
+that two are trained at a time.
 
 What is finished is written to benchmarks/results/gan_optimizers.json, and not trained again.
 
