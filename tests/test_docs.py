@@ -153,5 +153,18 @@ def test_gans_on_the_digits():
         assert f"{row['distance_floor']:.2f} ± {row['distance_floor_deviation']:.2f}" in text
     assert len({row["classifier_hash"] for name in ("sndcgan", "cgan_pd") for row in of[name]}) == 1
     assert of["sndcgan"][0]["classifier_hash"] in text
-    step = json.loads((ROOT / "benchmarks" / "results" / "gan_step.json").read_text())["contenders"]["GAN"]
-    assert f"`GAN` makes {step['times_as_fast_as_keras']['median']:.2f} times as many steps" in text
+
+
+def test_what_a_step_of_a_gan_costs():
+    found = json.loads((ROOT / "benchmarks" / "results" / "gan_step.json").read_text())
+    text = page("gan")
+    assert f"medians of {found['rounds']} turns" in " ".join(text.split())
+    of = {name: each["times_as_fast_as_keras"]["median"] for name, each in found["contenders"].items()}
+    for row, name in (
+        ("`GAN`", "GAN"),
+        ("`GAN(simultaneous=True)`", "GAN, simultaneous"),
+        ("the same, zero-sum (`Minimax`, `Wasserstein`)", "GAN, simultaneous, zero-sum"),
+    ):
+        kerass, in_bfloat16 = of[f"{name}, Keras's layers"], of.get(f"{name}, bfloat16")
+        last = "-" if in_bfloat16 is None else f"{in_bfloat16:.2f} x"
+        assert f"| {row} | {kerass:.2f} x | {of[name]:.2f} x | {last} |" in text
