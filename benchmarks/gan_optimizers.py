@@ -7,9 +7,10 @@ that two are trained at a time.
 
 What is finished is written to benchmarks/results/gan_optimizers.json, and not trained again.
 
-    python -m benchmarks.gan_optimizers      # an hour on two cores
+    python -m benchmarks.gan_optimizers      # two hours on two cores
 """
 
+import argparse
 import concurrent.futures
 import csv
 import json
@@ -165,8 +166,10 @@ class Study:
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"), help="a directory of its own in it")
     workers = len(os.sched_getaffinity(0))
-    study = Study(workers, pathlib.Path(__file__).parents[1] / "runs" / "gan_optimizers")
+    study = Study(workers, parser.parse_args().runs.resolve() / "gan_optimizers")
     study.directory.mkdir(parents=True, exist_ok=True)
     study.train(("adam", ADAM[0], 0))  # and the classifier
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:

@@ -14,11 +14,26 @@ def train_step(gan, state, data):
         return logs, tuple([variable.value for variable in part] for part in parts)
 
 
-def pullback(function, values=(), variables=(), times=1):
-    """As that of TensorFlow; what the function writes is written once it has been differentiated.
+def pullback(function, values=(), variables=()):
+    """As that of TensorFlow; what the function writes is written once it has been differentiated."""
+    value, more, back = _differentiated(function, values, variables)
+    return value, more, lambda gradient=None: back(jnp.ones_like(value) if gradient is None else gradient)
 
-    Gradients can go back any number of times.
-    """
+
+def pullback_of_two(function, addition, values=(), variables=()):
+    """As that of TensorFlow."""
+
+    def scalars(*values):
+        (one, two), more = function(*values)
+        added = addition(*values)
+        return (one + added, two), (added, more)
+
+    (one, two), (added, more), back = _differentiated(scalars, values, variables)
+    of_one, of_two = (jnp.ones_like(one), jnp.zeros_like(two)), (jnp.zeros_like(one), jnp.ones_like(two))
+    return (added, two), more, (lambda: back(of_one), lambda: back(of_two))
+
+
+def _differentiated(function, values, variables):
     written = []
 
     def pure(values, weights):
@@ -31,8 +46,8 @@ def pullback(function, values=(), variables=(), times=1):
     value, back, (more, after) = jax.vjp(pure, list(values), weights, has_aux=True)
     _write(written, after)
 
-    def leads_back(gradient=None):
-        by_values, by_weights = back(jnp.ones_like(value) if gradient is None else gradient)
+    def leads_back(gradient):
+        by_values, by_weights = back(gradient)
         return [*by_values, *by_weights]
 
     return value, more, leads_back

@@ -1,7 +1,5 @@
 """How the step of a GAN is carried out on TensorFlow, where variables are written on the way."""
 
-import contextlib
-
 import tensorflow as tf
 
 
@@ -10,27 +8,44 @@ def train_step(gan, data):
     return gan.step(data)
 
 
-def pullback(function, values=(), variables=(), times=1):
+def pullback(function, values=(), variables=()):
     """Call `function(*values)`, which returns `(value, more)`, and find how gradients go back through it.
 
     Args:
         function: function of tensors that reads variables, and may write others.
         values: tensors that it is called with.
         variables: `keras.Variable`s that it reads.
-        times: int, how often gradients go back at most.
 
     Returns:
         `(value, more, back)`. `back(gradient)`, of the value's shape, 1 by default, is a list with the gradient for
-        each of the values, then of the variables.
+        each of the values, then of the variables. It can be called once.
     """
     variables = [variable.value for variable in variables]
-    # one tape for each time, since those of a persistent one are wrong where `where_due` stands in the function
-    tapes = [tf.GradientTape(watch_accessed_variables=False) for _ in range(times)]
-    with contextlib.ExitStack() as recording:
-        for tape in tapes:
-            recording.enter_context(tape).watch([*values, *variables])
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([*values, *variables])
         value, more = function(*values)
-    return value, more, lambda gradient=None: tapes.pop().gradient(value, [*values, *variables], gradient)
+    return value, more, lambda gradient=None: tape.gradient(value, [*values, *variables], gradient)
+
+
+def pullback_of_two(function, addition, values=(), variables=()):
+    """As `pullback`, of two scalars, one with an addition.
+
+    `function(*values)` returns `((one, two), more)`, and `addition(*values)` a scalar.
+
+    Returns:
+        `(addition, two), more, (back, back of two)`; what goes back is the gradient of `one + addition`, or of `two`.
+    """
+    variables = [variable.value for variable in variables]
+    sources = [*values, *variables]
+    # `where_due` may stand in the addition: what two tapes record of it, or a persistent one, has wrong gradients
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(sources)
+        with tf.GradientTape(watch_accessed_variables=False) as other:
+            other.watch(sources)
+            (one, two), more = function(*values)
+        added = addition(*values)
+        total = one + added
+    return (added, two), more, (lambda: tape.gradient(total, sources), lambda: other.gradient(two, sources))
 
 
 def where_due(predicate, function):

@@ -24,8 +24,8 @@ class GAN(keras.Model):
         loss.discriminator(D(T(x)), D(T(G(z)))) + penalty(D(T(.)), x, G(z))         # T: augmentation, drawn anew
     generator, on the images of the last of them, which are made once:
         loss.generator(D(T(x)), D(T(G(z))))                                         # x only where the loss compares
-        # by D as that step left it; `simultaneous`: as it was before: outputs computed once, and in zero-sum
-        # games (`loss.is_zero_sum`) gradients by images too
+        # by D as that step left it; `simultaneous`: as it was before, so that outputs are computed once, and in
+        # zero-sum games (`loss.is_zero_sum`) gradients by images too
     average, running statistics included:
         half = min(half_life, 0.05 * images)                                        # images seen
         average = G + (average - G) * 0.5 ** (batch / half)
@@ -40,13 +40,14 @@ class GAN(keras.Model):
             images in -1 to 1.
         discriminator: `keras.Model` from images, and labels, to `(batch, 1)`.
         classes: int, number of classes; 0 for labels that are not looked at.
-        loss: of `recipes.gan.losses`.
+        loss: of `recipes.gan.losses`, or an object with the same two methods, and `compares = True` where the
+            generator's looks at real images, and `is_zero_sum = True` where it is minus the discriminator's.
         penalty: of `recipes.gan.penalties`, or None.
         augment: `DiffAugment`, or None.
         discriminator_steps: int >= 1, for each of the generator.
         simultaneous: bool, whether the generator's step and the last of the discriminator start from the same weights,
-            as the theory of games has it; False: one after the other, which rotates less (in `min max x y` descent
-            goes round at one distance and does not move away).
+            as the theory of games has it; False: one after the other (in `min max x y` descent then stays within
+            bounds, and moves away from the equilibrium where steps are simultaneous).
         half_life: float >= 0, of the average, in images; 0: the average is the generator.
         seed: int, of all noise.
 
@@ -93,8 +94,12 @@ class GAN(keras.Model):
         self.generator, self.discriminator = generator, discriminator
         self.classes = count("GAN", "classes", classes, least=0)
         self.adversarial_loss = Hinge() if loss is None else loss
+        self._compares = getattr(self.adversarial_loss, "compares", False)
+        self._is_zero_sum = getattr(self.adversarial_loss, "is_zero_sum", False)
         self.penalty, self.augment = penalty, DiffAugment() if augment is None else augment
         self.discriminator_steps = count("GAN", "discriminator_steps", discriminator_steps)
+        if simultaneous not in (True, False):
+            raise ValueError(f"GAN: `simultaneous` must be True or False. Received: {simultaneous!r}.")
         self.simultaneous = bool(simultaneous)
         self.half_life = number_in("GAN", "half_life", half_life, least=0)
         self.seed = seed
@@ -221,7 +226,7 @@ class GAN(keras.Model):
         self._train_discriminator(real, fake, labels)
 
         def loss(fake):
-            real_outputs = ops.stop_gradient(self._judged(real, labels)) if self.adversarial_loss.compares else None
+            real_outputs = ops.stop_gradient(self._judged(real, labels)) if self._compares else None
             return self.adversarial_loss.generator(real_outputs, self._judged(fake, labels)), None
 
         value, _, back = self._backend.pullback(loss, [fake])
@@ -235,25 +240,22 @@ class GAN(keras.Model):
         """
         self._go_on_with_the_power_method()
 
-        def judged(fake):
-            return ops.stack([self._judged(real, labels), self._judged(fake, labels)]), None
+        def losses(fake):
+            outputs = self._judged(real, labels), self._judged(fake, labels)
+            loss = self.adversarial_loss.discriminator(*outputs)
+            return (loss, self.adversarial_loss.generator(*outputs)), (loss, *outputs)
 
-        def of(loss):
-            return self._backend.pullback(lambda outputs: (loss(*ops.unstack(outputs)), None), [outputs])
+        def penalty(fake):
+            return self._penalty(real, ops.stop_gradient(fake), labels)
 
         variables = self.discriminator.trainable_variables
-        outputs, _, back = self._backend.pullback(judged, [fake], variables, times=2)
-        loss, _, slope = of(self.adversarial_loss.discriminator)
-        loss_of_generator, _, slope_of_generator = of(self.adversarial_loss.generator)
-        into_images, *into_weights = back(*slope())
-        into_images = -into_images if self.adversarial_loss.is_zero_sum else back(*slope_of_generator())[0]
-        penalty, _, back = self._backend.pullback(
-            lambda: (self._penalty(real, ops.stop_gradient(fake), labels), None), variables=variables
+        (penalty, loss), (loss_of_discriminator, *outputs), (back, back_of_generator) = self._backend.pullback_of_two(
+            losses, penalty, [fake], variables
         )
-        if self.penalty is not None:
-            into_weights = list(map(_sum, into_weights, back()))
-        self._step_of_the_discriminator(into_weights, loss, penalty, *ops.unstack(outputs))
-        return loss_of_generator, into_images
+        into_images, *into_weights = back()
+        into_images = -into_images if self._is_zero_sum else back_of_generator()[0]
+        self._step_of_the_discriminator(into_weights, loss_of_discriminator, penalty, *outputs)
+        return loss, into_images
 
     def _generated(self, generator, count, labels, training):
         z = keras.random.normal((count, self.latent_size), seed=self.noise)
@@ -338,11 +340,6 @@ class GAN(keras.Model):
 
     def compile_from_config(self, config):
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
-
-
-def _sum(gradient, of_penalty):
-    """Of what a variable has from both; None is of a penalty that does not depend on it."""
-    return gradient if of_penalty is None else gradient + of_penalty
 
 
 def _count(value):

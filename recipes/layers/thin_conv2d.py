@@ -3,7 +3,8 @@ import keras
 from recipes.layers.processor import is_on_processor
 
 THIN = 3  # channels, at most: those of a picture
-WIDEST = 5  # of a kernel that gives them: more positions to sum over are slower than the convolution
+WIDEST = 5  # of a kernel that gives them: more places to sum over are slower than the convolution
+MANY = 4  # channels for each place of a kernel, from which on matrix products are the fastest
 
 
 @keras.saving.register_keras_serializable(package="recipes")
@@ -11,17 +12,18 @@ class ThinConv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` from or to one to three channels, faster on a processor.
 
     ```python
-    # to few: stride 1, padding "same", an odd kernel of at most 5 x 5
-    y[..., f] = sum(depthwise(x, kernel[..., f]), axis=channels)
-    dkernel[p, q] = shifted(dy, -p, -q).T @ x                          # a matrix product over all positions at once
+    # to few: stride 1, padding "same", an odd kernel of 3 to 5; to two or three of 3 x 3, from 32 channels on
+    y[..., f] = sum(depthwise(x, kernel[..., f]), axis=channels)       # channels < 4 h w, of a kernel h x w
+    y = sum(shifted(x @ kernel[p, q], -p, -q) for all places p, q)     # more: one matrix product for all of them
+    dkernel[p, q] = x.T @ shifted(dy, p, q)
     # from few: a kernel of 4 x 4, stride 2, padding "same", even sides
-    dx = depth_to_space(transposed convolution of dy with kernel as 2 x 2 of blocks of 2 x 2)
+    dx = depth_to_space(transposed convolution of dy with the kernel as 2 x 2 of blocks of 2 x 2)
     ```
 
-    oneDNN's kernels take filters in vectors of 16, so one output channel leaves most of the processor idle. Whatever is
-    not written above is that of `keras.layers.Conv2D`; so is all of it off TensorFlow, on GPUs, with other strides,
-    paddings, dilation, groups and sizes. All arguments are those of `keras.layers.Conv2D`. Gradients may be
-    differentiated again.
+    oneDNN's kernels take filters in vectors of 16, so one output channel leaves most of the processor idle. Everything
+    else is that of `keras.layers.Conv2D`: whatever is not written above, other types than float32 and bfloat16, other
+    backends than TensorFlow, GPUs. All arguments are those of `keras.layers.Conv2D`. Gradients may be differentiated
+    again.
 
     Args:
         filters, kernel_size, kwargs: as `keras.layers.Conv2D` takes them.
@@ -30,7 +32,7 @@ class ThinConv2D(keras.layers.Conv2D):
         `(batch, height, width, channels)`.
 
     Output shape:
-        `(batch, height, width, filters)` with padding "same" and stride 1.
+        `(batch, height, width, filters)` with padding "same" and stride 1; otherwise as `keras.layers.Conv2D` has it.
 
     Example:
 
@@ -42,7 +44,7 @@ class ThinConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         if self._is_plain(inputs):
-            if self._gives_few():
+            if self._gives_few(inputs):
                 return _to_few(inputs, _as_tensor(kernel, inputs))
             if self._takes_few(inputs):
                 return _from_few(inputs, _as_tensor(kernel, inputs))
@@ -60,13 +62,14 @@ class ThinConv2D(keras.layers.Conv2D):
             and is_on_processor()
         )
 
-    def _gives_few(self):
+    def _gives_few(self, inputs):
         height, width = self.kernel_size
         return (
             self.filters <= THIN
             and set(self.strides) == {1}
             and height % 2 == width % 2 == 1
             and 1 < max(height, width) <= WIDEST
+            and (self.filters == 1 or max(height, width) > 3 or inputs.shape[-1] >= 32)
         )
 
     def _takes_few(self, inputs):
@@ -89,32 +92,56 @@ def _as_tensor(kernel, inputs):
 def _to_few(inputs, kernel):
     import tensorflow as tf
 
-    ones = [1, 1, 1, 1]
+    height, width, channels, _ = kernel.shape
+    has_many = channels >= MANY * height * width
+    outputs_of = _outputs_by_products if has_many else _outputs_by_channels
+    into_kernel = _into_kernel_at_once if has_many else _into_kernel_by_rows
 
     @tf.custom_gradient
     def convolution(inputs, kernel):
         def gradient(upstream):
             into_inputs = tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=tf.shape(inputs), filter=kernel, out_backprop=upstream, strides=ones, padding="SAME"
+                input_sizes=tf.shape(inputs), filter=kernel, out_backprop=upstream, strides=[1, 1, 1, 1], padding="SAME"
             )
-            return into_inputs, _into_kernel(inputs, upstream, kernel.shape)
+            return into_inputs, into_kernel(inputs, upstream, kernel.shape)
 
-        of_filters = tf.split(kernel, kernel.shape[-1], axis=-1)
-        outputs = [tf.reduce_sum(tf.nn.depthwise_conv2d(inputs, each, ones, "SAME"), axis=-1) for each in of_filters]
-        return tf.stack(outputs, axis=-1), gradient
+        return outputs_of(inputs, kernel), gradient
 
     return convolution(inputs, kernel)
 
 
-def _into_kernel(inputs, upstream, shape):
-    """The gradient of a kernel `(h, w, channels, filters)`: for each of its places a product with shifted outputs."""
+def _outputs_by_channels(inputs, kernel):
+    import tensorflow as tf
+
+    of_filters = tf.split(kernel, kernel.shape[-1], axis=-1)
+    depthwise = [tf.nn.depthwise_conv2d(inputs, each, [1, 1, 1, 1], "SAME") for each in of_filters]
+    return tf.stack([tf.reduce_sum(each, axis=-1) for each in depthwise], axis=-1)
+
+
+def _outputs_by_products(inputs, kernel):
+    import tensorflow as tf
+
+    rows, columns = inputs.shape[1:3]
+    height, width, channels, filters = kernel.shape
+    matrix = tf.reshape(tf.transpose(kernel, [2, 0, 1, 3]), [channels, height * width * filters])
+    products = tf.reshape(tf.matmul(tf.reshape(inputs, [-1, channels]), matrix), [-1, rows, columns, matrix.shape[1]])
+    padded = _padded(products, [3, 0, 1, 2], height, width)  # (h * w * filters, batch, rows + h - 1, columns + w - 1)
+    places = tf.split(padded, height * width)  # each (filters, batch, rows + h - 1, columns + w - 1)
+    shifted = [
+        place[:, :, row : row + rows, column : column + columns]
+        for place, (row, column) in zip(places, _places(height, width), strict=True)
+    ]
+    return tf.transpose(tf.add_n(shifted), [1, 2, 3, 0])
+
+
+def _into_kernel_by_rows(inputs, upstream, shape):
+    """The gradient of a kernel `(h, w, channels, filters)`: shifted sideways once, then by rows, of all images."""
     import tensorflow as tf
 
     rows, columns = inputs.shape[1:3]
     height, width, channels, filters = shape
     pixels = tf.reshape(inputs, [-1, rows * columns, channels])
-    around = [[0, 0], [0, 0], [height // 2] * 2, [width // 2] * 2]
-    padded = tf.pad(tf.transpose(upstream, [0, 3, 1, 2]), around)  # (batch, filters, rows + h - 1, columns + w - 1)
+    padded = _padded(upstream, [0, 3, 1, 2], height, width)  # (batch, filters, rows + h - 1, columns + w - 1)
     sideways = [padded[:, :, :, place : place + columns] for place in reversed(range(width))]
     shifted = tf.concat(sideways, axis=1)  # (batch, w * filters, rows + h - 1, columns)
 
@@ -126,6 +153,31 @@ def _into_kernel(inputs, upstream, shape):
     return tf.transpose(tf.reshape(products, [height, width, filters, channels]), [0, 1, 3, 2])
 
 
+def _into_kernel_at_once(inputs, upstream, shape):
+    """The same by one product, in which the inputs are read once; shifted outputs are as many as places."""
+    import tensorflow as tf
+
+    rows, columns = inputs.shape[1:3]
+    height, width, channels, filters = shape
+    padded = _padded(upstream, [3, 0, 1, 2], height, width)  # (filters, batch, rows + h - 1, columns + w - 1)
+    places = reversed(_places(height, width))
+    shifted = tf.stack([padded[:, :, row : row + rows, column : column + columns] for row, column in places])
+    outputs = tf.reshape(shifted, [height * width * filters, -1])
+    products = tf.matmul(outputs, tf.reshape(inputs, [-1, channels]))
+    return tf.transpose(tf.reshape(products, [height, width, filters, channels]), [0, 1, 3, 2])
+
+
+def _places(height, width):
+    return [(row, column) for row in range(height) for column in range(width)]
+
+
+def _padded(images, order, height, width):
+    """Images with their axes in that order, the last two rows and columns, and half a kernel of zeros around them."""
+    import tensorflow as tf
+
+    return tf.pad(tf.transpose(images, order), [[0, 0], [0, 0], [height // 2] * 2, [width // 2] * 2])
+
+
 def _from_few(inputs, kernel):
     import tensorflow as tf
 
@@ -135,19 +187,19 @@ def _from_few(inputs, kernel):
             into_kernel = tf.raw_ops.Conv2DBackpropFilter(
                 input=inputs, filter_sizes=kernel.shape, out_backprop=upstream, strides=[1, 2, 2, 1], padding="SAME"
             )
-            return _into_inputs(upstream, kernel), into_kernel
+            return _into_inputs(upstream, kernel, inputs.shape), into_kernel
 
         return tf.nn.conv2d(inputs, kernel, 2, "SAME"), gradient
 
     return convolution(inputs, kernel)
 
 
-def _into_inputs(upstream, kernel):
+def _into_inputs(upstream, kernel, shape):
     """The gradient of inputs with a row and a column of zeros around them, in blocks of 2 x 2; then without these."""
     import tensorflow as tf
 
     channels, filters = kernel.shape[2:]
-    batch, (rows, columns) = tf.shape(upstream)[0], upstream.shape[1:3]
+    batch, rows, columns = tf.shape(upstream)[0], shape[1] // 2, shape[2] // 2
     blocks = tf.transpose(tf.reshape(kernel, [2, 2, 2, 2, channels, filters]), [0, 2, 1, 3, 4, 5])
     in_blocks = tf.raw_ops.Conv2DBackpropInput(
         input_sizes=tf.stack([batch, rows + 1, columns + 1, 4 * channels]),

@@ -118,6 +118,13 @@ FAMILIES = {
     "conditional": {"classes": 2, "loss": NonSaturating(), "penalty": ZeroCentred(0.1, "real", every=3)},
     "relativistic": {"loss": Relativistic(), "penalty": ZeroCentred(0.1, "both")},
     "two steps": {"loss": Wasserstein(), "discriminator_steps": 2},
+    "simultaneous": {"classes": 2, "penalty": ZeroCentred(0.1, "real", every=3), "simultaneous": True},
+    "zero-sum": {
+        "loss": Minimax(),
+        "penalty": ZeroCentred(0.1, "both"),
+        "discriminator_steps": 2,
+        "simultaneous": True,
+    },
 }
 WITH_DRAWS = {
     "augmented": {"augment": DiffAugment("color,translation,cutout"), "penalty": ZeroCentred(0.1, "real", every=2)},

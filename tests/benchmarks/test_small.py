@@ -43,8 +43,13 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "PRESET, SECONDS, TIMES, VARIANTS = 'smoke', 2, 2, ('sndcgan',)",
         ["means", "rows", "unfinished"],
     ),
+    "gan_optimizers": (
+        "--runs .",
+        "EPOCHS, JUDGED_EVERY, SEEDS, METHODS = 1, 1, (1,), {'normalized_gd': (0.1,)}",
+        ["medians", "rows"],
+    ),
     "gan_speed": ("--data-dir tfds", "PRESET, BATCHES, ROUNDS = 'smoke', 2, 1", ["images_a_second"]),
-    "gan_step": ("", "STEPS, ROUNDS = 1, 1", ["contenders"]),
+    "gan_step": ("", "NETWORKS = dict(digits=(NETWORKS['digits'][0], (2, 32, 32, 1), 1, 1, ('GAN',)))", ["digits"]),
     "kills": (
         "linear",
         "KILLS = 1; CONTENDERS = dict(linear=('linear_regression --preset smoke --epochs 400'.split(), (0.1, 0.2)))",
@@ -59,7 +64,7 @@ import benchmarks.{name} as benchmark
 exec({smaller!r}, vars(benchmark))
 sys.argv[1:] = {arguments!r}.split()
 if {in_turn}:
-    import concurrent.futures, subprocess
+    import concurrent.futures, contextlib, io, subprocess
     from unittest import mock
     import recipes.gan.classifier
     from recipes.__main__ import main
@@ -71,6 +76,10 @@ if {in_turn}:
         map = staticmethod(map)
 
     def here(command, **_):
+        if command[1] == "-c":
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                exec(command[2], {{}})
+            return subprocess.CompletedProcess(command, 0, said.getvalue(), "")
         module, *words = command[2:]
         if module == "recipes":
             assert main(words) == 0
@@ -82,7 +91,7 @@ if {in_turn}:
     subprocess.run, concurrent.futures.ThreadPoolExecutor = here, OneAfterTheOther
 benchmark.main()
 """
-IN_TURN = ("full_batch", "gan", "gan_models")
+IN_TURN = ("full_batch", "gan", "gan_models", "gan_optimizers")
 WRITTEN = {"gan": "gan_digits", "full_batch": "full_batch_small"}
 NEEDED = ("gan_digits", "gan_speed")  # results that `gan_models` begins with
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from callbacks import ExactResume
 from custom_optimizers import BatchGD, OptimisticGD
@@ -180,11 +180,29 @@ def test_generated_images_depend_on_the_seed_and_the_labels_alone():
         ({"classes": 2}, "`generator` must have 2 inputs"),
         ({"discriminator_steps": 0}, "`discriminator_steps`"),
         ({"half_life": -1.0}, "`half_life`"),
+        ({"simultaneous": "alternating"}, "`simultaneous`"),
     ],
 )
 def test_what_cannot_be_is_refused(options, said):
     with pytest.raises(ValueError, match=said):
         GAN(*networks(), **options)
+
+
+class Linear:
+    """A loss of somebody's own."""
+
+    def discriminator(self, real, fake):
+        return ops.mean(fake) - ops.mean(real)
+
+    def generator(self, real, fake):
+        assert real is None or real.shape == fake.shape
+        return -ops.mean(fake)
+
+
+@pytest.mark.parametrize("simultaneous", [False, True])
+def test_a_loss_of_one_s_own_says_no_more_than_it_has_to(simultaneous):
+    own, ours = (made(loss=loss, simultaneous=simultaneous) for loss in (Linear(), Wasserstein()))
+    assert fitted(own)["generator_loss"] == pytest.approx(fitted(ours)["generator_loss"], rel=1e-5)
 
 
 def test_networks_of_different_images_are_refused():

@@ -12,7 +12,9 @@ FROM_FEW = {"strides": 2, "kernel_size": 4}
 # name: (height, width, channels of the inputs, arguments)
 THIN = {
     "grey, 5 x 5": (8, 6, 16, TO_FEW | {"filters": 1, "kernel_size": 5}),
-    "three colours, 3 x 3": (8, 8, 5, TO_FEW | {"filters": 3, "kernel_size": 3}),
+    "three colours, 3 x 3, many channels": (8, 8, 40, TO_FEW | {"filters": 3, "kernel_size": 3}),
+    "three colours, 3 x 3, fewer": (6, 8, 34, TO_FEW | {"filters": 3, "kernel_size": 3}),
+    "three colours, 5 x 3, many": (5, 8, 60, TO_FEW | {"filters": 3, "kernel_size": (5, 3)}),
     "two channels, 5 x 1": (5, 7, 4, TO_FEW | {"filters": 2, "kernel_size": (5, 1)}),
     "one pixel": (1, 1, 4, TO_FEW | {"filters": 1, "kernel_size": 3}),
     "from grey": (8, 6, 1, FROM_FEW | {"filters": 7}),
@@ -48,7 +50,7 @@ def both(height, width, channels, arguments, dtype="float32"):
 
 
 def computes(thin, x):
-    return thin._is_plain(x) and (thin._gives_few() or thin._takes_few(x))
+    return thin._is_plain(x) and (thin._gives_few(x) or thin._takes_few(x))
 
 
 def assert_near(ours, theirs, error):
@@ -98,6 +100,7 @@ def test_in_bfloat16_they_are_those_of_float32_rounded(name):
     ("options", "channels"),
     [
         ({"filters": 4}, 4),
+        ({"filters": 3}, 16),
         ({"kernel_size": 7}, 4),
         ({"kernel_size": 1}, 4),
         ({"kernel_size": 2}, 4),
@@ -129,6 +132,27 @@ def test_unknown_sides_are_those_of_conv2d(shape):
     assert not computes(layer, keras.Input(shape))
     model = keras.Sequential([keras.Input(shape), layer])
     assert model(np.ones((1, 8, 8, 3))).shape == (1, 8, 8, 1)
+
+
+@pytest.mark.parametrize("name", THIN)
+def test_gradients_whose_shape_is_not_known_go_back_too(name):
+    height, width, channels, _ = THIN[name]
+    thin, plain = both(*THIN[name])
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, height, width, channels)), tf.float32)
+    upstream = tf.ones_like(plain(x))
+
+    @tf.function
+    def gradients(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = thin(x)
+        return tape.gradient(y, [x, thin.kernel.value], tf.numpy_function(lambda: upstream.numpy(), [], tf.float32))
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = plain(x)
+    for ours, theirs in zip(gradients(x), tape.gradient(y, [x, plain.kernel.value], upstream), strict=True):
+        assert_near(ours, theirs, 3e-6)
 
 
 def test_is_saved_and_loaded(tmp_path):
