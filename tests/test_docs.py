@@ -157,14 +157,32 @@ def test_gans_on_the_digits():
 
 def test_what_a_step_of_a_gan_costs():
     found = json.loads((ROOT / "benchmarks" / "results" / "gan_step.json").read_text())
-    text = page("gan")
-    assert f"medians of {found['rounds']} turns" in " ".join(text.split())
-    of = {name: each["times_as_fast_as_keras"]["median"] for name, each in found["contenders"].items()}
+    text = " ".join(page("gan").split())
+    assert f"medians of {found['faces']['rounds']} and {found['digits']['rounds']} turns" in text
     for row, name in (
         ("`GAN`", "GAN"),
         ("`GAN(simultaneous=True)`", "GAN, simultaneous"),
-        ("the same, zero-sum (`Minimax`, `Wasserstein`)", "GAN, simultaneous, zero-sum"),
+        ("the same with `Minimax`", "GAN, simultaneous, minimax"),
     ):
-        kerass, in_bfloat16 = of[f"{name}, Keras's layers"], of.get(f"{name}, bfloat16")
-        last = "-" if in_bfloat16 is None else f"{in_bfloat16:.2f} x"
-        assert f"| {row} | {kerass:.2f} x | {of[name]:.2f} x | {last} |" in text
+        columns = [f"{name}, Keras's layers", name, f"{name}, bfloat16"]
+        cells = [times(found[of]["contenders"], each) for of in ("faces", "digits") for each in columns]
+        assert f"| {row} | {' | '.join(cells)} |" in text
+    spreads = [found[of]["contenders"]["GAN"]["times_as_fast_as_keras"] for of in ("faces", "digits")]
+    told = " and ".join("{min:.2f} to {max:.2f}".format(**spread) for spread in spreads)
+    assert told.replace(" and", " times as fast (faces) and") in text
+
+
+def times(contenders, name):
+    return f"{contenders[name]['times_as_fast_as_keras']['median']:.2f} x" if name in contenders else "-"
+
+
+def test_optimizers_for_gans():
+    found = json.loads((ROOT / "benchmarks" / "results" / "gan_optimizers.json").read_text())
+    text, medians = page("gan"), found["medians"]
+    assert f"{found['epochs']} epochs" in text
+    table = text.partition("## Which optimizer")[2].partition("## What a step")[0]
+    for each in medians.values():
+        assert each["n"] == 3
+        distances = f"{each['distance']:.2f} | {each['lowest']:.2f} to {each['highest']:.2f}"
+        assert f"| {each['learning_rate']:g} | {distances} |" in table
+    assert table.count("\n|") == len(medians) + 2

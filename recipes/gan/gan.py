@@ -245,12 +245,12 @@ class GAN(keras.Model):
             loss = self.adversarial_loss.discriminator(*outputs)
             return (loss, self.adversarial_loss.generator(*outputs)), (loss, *outputs)
 
-        def penalty(fake):
+        def penalized(fake):
             return self._penalty(real, ops.stop_gradient(fake), labels)
 
         variables = self.discriminator.trainable_variables
         (penalty, loss), (loss_of_discriminator, *outputs), (back, back_of_generator) = self._backend.pullback_of_two(
-            losses, penalty, [fake], variables
+            losses, penalized, [fake], variables
         )
         into_images, *into_weights = back()
         into_images = -into_images if self._is_zero_sum else back_of_generator()[0]
