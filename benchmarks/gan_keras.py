@@ -84,11 +84,18 @@ def descended(optimizer, loss, weights):
     return value
 
 
-def networks(channels, width, discriminator_width, dropout=DROPOUT, convolution=layers.Conv2D, leaky=layers.LeakyReLU):
+def networks(
+    channels,
+    width,
+    discriminator_width,
+    dropout=DROPOUT,
+    convolution=layers.Conv2D,
+    transposed=layers.Conv2DTranspose,
+    leaky=layers.LeakyReLU,
+):
     """The discriminator, which gives logits, and the generator of 32 x 32 images.
 
-    `convolution` and `leaky` compute the convolutions from and to pictures and the activations: Keras's, or others of
-    the same functions and weights.
+    `convolution`, `transposed` and `leaky` are Keras's layers, or others of the same functions and weights.
     """
     discriminator = [keras.Input((32, 32, channels))]
     for factor in (1, 2, 4):
@@ -96,7 +103,7 @@ def networks(channels, width, discriminator_width, dropout=DROPOUT, convolution=
     discriminator += [layers.Flatten(), layers.Dropout(dropout), layers.Dense(1)]
     generator = [keras.Input((LATENT,)), layers.Dense(4 * 4 * 4 * width), layers.Reshape((4, 4, 4 * width))]
     for factor in (4, 2, 1):
-        generator += [layers.Conv2DTranspose(factor * width, 4, 2, "same"), leaky(0.2)]
+        generator += [transposed(factor * width, 4, 2, "same"), leaky(0.2)]
     generator += [convolution(channels, 5, padding="same", activation="sigmoid")]
     return keras.Sequential(discriminator), keras.Sequential(generator)
 

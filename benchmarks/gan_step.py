@@ -7,8 +7,10 @@ which compute the same, or Keras's. The contenders take turns in one process; ra
 the other.
 
     python -m benchmarks.gan_step      # ten minutes on two cores
+    python -m benchmarks.gan_step --out gan_step_avx2     # on a processor without AVX-512, beside it
 """
 
+import argparse
 import functools
 import time
 
@@ -21,11 +23,11 @@ from benchmarks.record import ratios, write
 from recipes import dtypes
 from recipes.gan import GAN
 from recipes.gan.losses import Minimax, NonSaturating
-from recipes.layers import FusedLeakyReLU, ThinConv2D
+from recipes.layers import FlippedConv2DTranspose, FusedLeakyReLU, ThinConv2D
 
 ROUNDS = 15
 KERAS, XLA = "keras.io", "keras.io, jit_compile as compile gives it by default"
-FAST = {"convolution": ThinConv2D, "leaky": FusedLeakyReLU}
+FAST = {"convolution": ThinConv2D, "transposed": FlippedConv2DTranspose, "leaky": FusedLeakyReLU}
 AT_ONCE, ZERO_SUM = {"simultaneous": True}, {"simultaneous": True, "loss": Minimax()}
 OURS = {  # options of the networks and of the step, precision
     "GAN, Keras's layers": ({}, {}, "float32"),
@@ -40,14 +42,14 @@ OURS = {  # options of the networks and of the step, precision
 }
 
 
-def faces(convolution=layers.Conv2D, leaky=layers.LeakyReLU):
+def faces(convolution=layers.Conv2D, transposed=layers.Conv2DTranspose, leaky=layers.LeakyReLU):
     """The discriminator, which gives logits, and the generator of keras.io's example."""
     discriminator = [keras.Input((64, 64, 3))]
     for filters in (64, 128, 128):
         discriminator += [convolution(filters, 4, 2, "same"), leaky(0.2)]
     generator = [keras.Input((gan_keras.LATENT,)), layers.Dense(8 * 8 * 128), layers.Reshape((8, 8, 128))]
     for filters in (128, 256, 512):
-        generator += [layers.Conv2DTranspose(filters, 4, 2, "same"), leaky(0.2)]
+        generator += [transposed(filters, 4, 2, "same"), leaky(0.2)]
     generator += [convolution(3, 5, padding="same", activation="sigmoid")]
     return keras.Sequential([*discriminator, layers.Flatten(), layers.Dense(1)]), keras.Sequential(generator)
 
@@ -111,14 +113,16 @@ def compared(networks, shape, steps, rounds, names):
 
 
 def main():
-    found = {}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", default="gan_step", help="name of the file in benchmarks/results")
+    asked, found = parser.parse_args(), {}
     for of, (networks, shape, steps, rounds, names) in NETWORKS.items():
         contenders = compared(networks, shape, steps, rounds, names)
         found[of] = {"batch": shape[0], "steps": steps, "rounds": rounds, "contenders": contenders}
         for name, each in contenders.items():
             row = "{median:6.2f} x  ({min:.2f} to {max:.2f})".format(**each["times_as_fast_as_keras"])
             print(f"{of}: {name:54} {row}", flush=True)
-    write("gan_step", found)
+    write(asked.out, found)
 
 
 if __name__ == "__main__":

@@ -401,7 +401,7 @@ def _compiles(settings):
     """Whether XLA compiles the training step: as Keras decides, but not for fast networks on a processor."""
     import keras
 
-    from recipes.layers.processor import is_on_processor
+    from recipes.processor import is_on_processor
 
     slower = settings.variant in NORMALIZED and keras.backend.backend() == "tensorflow" and is_on_processor()
     return False if slower else "auto"

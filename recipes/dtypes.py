@@ -14,10 +14,10 @@
 """
 
 import contextlib
-import pathlib
 
 from recipes.errors import CommandError
 from recipes.nearest import unknown
+from recipes.processor import processor_flags
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "probe")
 COMPUTED = ("float32", "bfloat16", "float16")
@@ -51,15 +51,6 @@ def chosen_by_rule(strategy):
 def policy(dtype):
     """Context in which Keras makes layers that compute in `dtype`."""
     return _policy(POLICIES[dtype]) if dtype in POLICIES else contextlib.nullcontext()
-
-
-def processor_flags():
-    """What Linux says the processor can do; nothing elsewhere."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ()))
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@ import importlib
 
 import keras
 
-from recipes.layers.processor import is_on_processor
+from recipes.processor import is_on_processor
 
 BACKENDS = ("tensorflow", "jax")
 

@@ -1,13 +1,14 @@
 import keras
 
-from recipes.layers.processor import is_on_processor
+from recipes.layers.flipped_conv2d import FlippedConv2D, as_tensor
+from recipes.processor import is_on_processor
 
 LANES = 32  # bfloat16 numbers along the width that one tile instruction of the processor sums over
 FEWEST = 4  # images side by side that are worth moving: two of 16 columns took longer than each by itself
 
 
 @keras.saving.register_keras_serializable(package="recipes")
-class PackedConv2D(keras.layers.Conv2D):
+class PackedConv2D(FlippedConv2D):
     """`keras.layers.Conv2D` whose kernel gradient is faster for small images, in bfloat16 on a processor.
 
     ```python
@@ -87,8 +88,7 @@ def _convolution(inputs, kernel):
 
         return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradient
 
-    # A custom gradient takes no variables, which a kernel is where nothing is traced.
-    return convolution(inputs, tf.cast(tf.convert_to_tensor(kernel), inputs.dtype))
+    return convolution(inputs, as_tensor(kernel, inputs))
 
 
 def _strips(images, gap):

@@ -1,6 +1,8 @@
 import keras
 
-from recipes.layers.processor import is_on_processor
+from recipes.layers.flipped import in_blocks_of_two
+from recipes.layers.flipped_conv2d import FlippedConv2D, as_tensor, halves, is_plain
+from recipes.processor import has_only_avx2
 
 THIN = 3  # channels, at most: those of a picture
 WIDEST = 5  # of a kernel that gives them: more places to sum over are slower than the convolution
@@ -8,7 +10,7 @@ MANY = 4  # channels for each place of a kernel, from which on matrix products a
 
 
 @keras.saving.register_keras_serializable(package="recipes")
-class ThinConv2D(keras.layers.Conv2D):
+class ThinConv2D(FlippedConv2D):
     """`keras.layers.Conv2D` from or to one to three channels, faster on a processor.
 
     ```python
@@ -45,21 +47,17 @@ class ThinConv2D(keras.layers.Conv2D):
     def convolution_op(self, inputs, kernel):
         if self._is_plain(inputs):
             if self._gives_few(inputs):
-                return _to_few(inputs, _as_tensor(kernel, inputs))
+                return _to_few(inputs, as_tensor(kernel, inputs))
             if self._takes_few(inputs):
-                return _from_few(inputs, _as_tensor(kernel, inputs))
+                return _from_few(inputs, as_tensor(kernel, inputs))
         return super().convolution_op(inputs, kernel)
 
     def _is_plain(self, inputs):
         return (
-            keras.backend.backend() == "tensorflow"
-            and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "bfloat16")
-            and self.data_format == "channels_last"
+            is_plain(self, inputs, ("float32", "bfloat16"))
             and self.padding == "same"
             and self.groups == 1
-            and set(self.dilation_rate) == {1}
             and None not in inputs.shape[1:]
-            and is_on_processor()
         )
 
     def _gives_few(self, inputs):
@@ -73,20 +71,7 @@ class ThinConv2D(keras.layers.Conv2D):
         )
 
     def _takes_few(self, inputs):
-        height, width, channels = inputs.shape[1:]
-        return (
-            channels <= THIN
-            and set(self.strides) == {2}
-            and tuple(self.kernel_size) == (4, 4)
-            and height % 2 == width % 2 == 0
-        )
-
-
-def _as_tensor(kernel, inputs):
-    """Of the inputs' dtype: a custom gradient takes no variables, which a kernel is where nothing is traced."""
-    import tensorflow as tf
-
-    return tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
+        return inputs.shape[-1] <= THIN and halves(self, inputs) and not has_only_avx2()
 
 
 def _to_few(inputs, kernel):
@@ -198,12 +183,11 @@ def _into_inputs(upstream, kernel, shape):
     """The gradient of inputs with a row and a column of zeros around them, in blocks of 2 x 2; then without these."""
     import tensorflow as tf
 
-    channels, filters = kernel.shape[2:]
+    channels = kernel.shape[2]
     batch, rows, columns = tf.shape(upstream)[0], shape[1] // 2, shape[2] // 2
-    blocks = tf.transpose(tf.reshape(kernel, [2, 2, 2, 2, channels, filters]), [0, 2, 1, 3, 4, 5])
     in_blocks = tf.raw_ops.Conv2DBackpropInput(
         input_sizes=tf.stack([batch, rows + 1, columns + 1, 4 * channels]),
-        filter=tf.reshape(blocks, [2, 2, 4 * channels, filters]),
+        filter=in_blocks_of_two(kernel),
         out_backprop=upstream,
         strides=[1, 1, 1, 1],
         padding="VALID",

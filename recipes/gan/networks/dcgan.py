@@ -4,7 +4,7 @@ from keras import layers
 from recipes.gan.networks.conditions import judged, with_labels
 from recipes.gan.networks.sides import SMALLEST, doublings_of
 from recipes.gan.spectral_normalization import SpectralNormalization
-from recipes.layers import FusedBatchNormalization, FusedLeakyReLU, ThinConv2D
+from recipes.layers import FlippedConv2DTranspose, FusedBatchNormalization, FusedLeakyReLU, ThinConv2D
 
 
 def generator(shape, latent_size, width, classes=0):
@@ -34,7 +34,7 @@ def generator(shape, latent_size, width, classes=0):
     x = layers.Dense(SMALLEST * SMALLEST * channels, use_bias=False)(x)
     x = _activated(layers.Reshape((SMALLEST, SMALLEST, channels))(x))
     for _ in range(doublings):
-        x = _activated(layers.Conv2DTranspose(channels, 4, 2, "same", use_bias=False)(x))
+        x = _activated(FlippedConv2DTranspose(channels, 4, 2, "same", use_bias=False)(x))
         channels = max(channels // 2, width)
     x = ThinConv2D(shape[-1], 3, padding="same")(x)
     return keras.Model(inputs, layers.Activation("tanh", dtype="float32")(x), name="generator")

@@ -29,19 +29,25 @@ MODES = {"eager": gradients, "graph": tf.function(gradients), "XLA": tf.function
     [(8, 7, 3), (6, 7, 3), (1, 7, 3), (8, 3, 3), (5, 3, 1), (6, 6, 5), (4, 15, 3), (3, 1, 3), (2, 40, 3)],
 )
 def test_outputs_and_gradients_are_those_of_conv2d(n, side, kernel, mode):
-    """In bfloat16 both round sums of bfloat16 products: the reference is float32 on the same inputs."""
+    """Of float32 on the same inputs; where no processor helps, TensorFlow rounds a sum of bfloat16 many times."""
     rng = np.random.default_rng(0)
     x, upstream = bfloat16(rng, n, side, side, 3), bfloat16(rng, n, side, side, 5)
     layer = PackedConv2D(5, kernel, padding="same", dtype="mixed_bfloat16")
-    reference = keras.layers.Conv2D(5, kernel, padding="same")
-    for each in (layer, reference):
+    rounded = keras.layers.Conv2D(5, kernel, padding="same", dtype="mixed_bfloat16")
+    exact = keras.layers.Conv2D(5, kernel, padding="same")
+    for each in (layer, rounded, exact):
         each.build(x.shape)
-    reference.set_weights([tf.cast(tf.cast(w, tf.bfloat16), tf.float32) for w in layer.get_weights()])
-    found = MODES[mode](layer, x, upstream)
-    expected = gradients(reference, tf.cast(x, tf.float32), tf.cast(upstream, tf.float32))
-    for ours, theirs in zip(found, expected, strict=True):
-        error = np.linalg.norm(np.asarray(ours, "float32") - np.asarray(theirs)) / np.linalg.norm(theirs)
-        assert error < 4e-3  # bfloat16 has 8 bits
+    for each in (rounded, exact):
+        each.set_weights([tf.cast(tf.cast(w, tf.bfloat16), tf.float32) for w in layer.get_weights()])
+    expected = gradients(exact, tf.cast(x, tf.float32), tf.cast(upstream, tf.float32))
+    ours = errors(MODES[mode](layer, x, upstream), expected)
+    bounds = [max(4e-3, 1.5 * error) for error in errors(gradients(rounded, x, upstream), expected)]  # 8 bits
+    assert all(error < bound for error, bound in zip(ours, bounds, strict=True)), (ours, bounds)
+
+
+def errors(found, expected):
+    pairs = [(np.asarray(ours, "float32"), np.asarray(theirs)) for ours, theirs in zip(found, expected, strict=True)]
+    return [np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) for ours, theirs in pairs]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from recipes.layers import ThinConv2D
+from tests.recipes.layers.convolutions import MODES, assert_near, assert_same, both
 
 TO_FEW = {"strides": 1}
 FROM_FEW = {"strides": 2, "kernel_size": 4}
@@ -21,62 +22,37 @@ THIN = {
     "from three colours": (4, 4, 3, FROM_FEW | {"filters": 2}),
     "from two pixels": (2, 2, 2, FROM_FEW | {"filters": 3}),
 }
-MODES = {"eager": {"run_eagerly": True}, "graph": {}, "XLA": {"jit_compile": True}}
 
 
-def derivatives(layer, x, upstream):
-    """Outputs, gradients, and the gradients of the squared norm of that of the inputs."""
-    with tf.GradientTape() as outer:
-        outer.watch(x)
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch(x)
-            y = layer(x)
-            bent = tf.reduce_sum(tf.sin(y) * upstream)  # not linear, so that second derivatives are not 0
-        first = tape.gradient(bent, [x, layer.kernel.value])
-        penalty = tf.reduce_sum(tf.square(first[0]))
-    return y, *first, *outer.gradient(penalty, [x, layer.kernel.value])
+@pytest.fixture(autouse=True)
+def vectors_of_512(monkeypatch):
+    """As on a processor on which all of them are the faster."""
+    monkeypatch.setattr("recipes.processor.processor_flags", lambda: {"avx2", "avx512f"})
 
 
-def both(height, width, channels, arguments, dtype="float32"):
-    """`(ThinConv2D, Conv2D)` of the same weights; that one in float32."""
-    thin = ThinConv2D(padding="same", dtype=dtype, **arguments)
-    plain = keras.layers.Conv2D(padding="same", **arguments)
-    for layer in (thin, plain):
-        layer.build((None, height, width, channels))
-    weights = [np.random.default_rng(1).normal(size=w.shape, scale=0.1) for w in thin.get_weights()]
-    thin.set_weights(weights)
-    plain.set_weights(weights)
-    return thin, plain
+def thin_and_plain(height, width, channels, arguments, dtype=None):
+    arguments = {"padding": "same", **arguments}
+    return both(ThinConv2D, keras.layers.Conv2D, (height, width, channels), arguments, dtype)
 
 
 def computes(thin, x):
     return thin._is_plain(x) and (thin._gives_few(x) or thin._takes_few(x))
 
 
-def assert_near(ours, theirs, error):
-    ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
-    assert np.linalg.norm(ours - theirs) <= error * np.linalg.norm(theirs)
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", THIN)
 def test_outputs_and_first_and_second_derivatives_are_those_of_conv2d(name, mode):
     height, width, channels, _ = THIN[name]
-    thin, plain = both(*THIN[name])
-    rng = np.random.default_rng(0)
-    x = tf.constant(rng.normal(size=(3, height, width, channels)), tf.float32)
+    thin, plain = thin_and_plain(*THIN[name])
+    x = tf.constant(np.random.default_rng(0).normal(size=(3, height, width, channels)), tf.float32)
     assert computes(thin, x)
-    upstream = tf.constant(rng.normal(size=plain(x).shape), tf.float32)
-    options = dict(MODES[mode])
-    found = derivatives if options.pop("run_eagerly", False) else tf.function(derivatives, **options)
-    for ours, theirs in zip(found(thin, x, upstream), derivatives(plain, x, upstream), strict=True):
-        assert_near(ours, theirs, 3e-6)
+    assert_same(thin, plain, x, mode)
 
 
 @pytest.mark.parametrize("name", THIN)
 def test_in_bfloat16_they_are_those_of_float32_rounded(name):
     height, width, channels, _ = THIN[name]
-    thin, plain = both(*THIN[name], dtype="mixed_bfloat16")
+    thin, plain = thin_and_plain(*THIN[name], dtype="mixed_bfloat16")
     rng = np.random.default_rng(0)
     for layer in (thin, plain):
         layer.kernel.assign(tf.cast(tf.cast(layer.kernel.value, tf.bfloat16), tf.float32))
@@ -137,7 +113,7 @@ def test_unknown_sides_are_those_of_conv2d(shape):
 @pytest.mark.parametrize("name", THIN)
 def test_gradients_whose_shape_is_not_known_go_back_too(name):
     height, width, channels, _ = THIN[name]
-    thin, plain = both(*THIN[name])
+    thin, plain = thin_and_plain(*THIN[name])
     x = tf.constant(np.random.default_rng(0).normal(size=(2, height, width, channels)), tf.float32)
     upstream = tf.ones_like(plain(x))
 

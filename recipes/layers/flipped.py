@@ -1,0 +1,46 @@
+"""Transposed convolutions as convolutions with the flipped kernel."""
+
+
+def transposed(upstream, kernel, padding):
+    """The gradient of a convolution's inputs, of stride 1: that of its outputs, with zeros around it, convolved again.
+
+    Args:
+        upstream: `(batch, rows, columns, filters)`.
+        kernel: `(height, width, channels, filters)`, of odd sides where padding is "same".
+        padding: "same" or "valid", of the convolution.
+    """
+    import tensorflow as tf
+
+    height, width = kernel.shape[:2]
+    around = "SAME" if padding == "same" else [[0, 0], [height - 1] * 2, [width - 1] * 2, [0, 0]]
+    return tf.nn.conv2d(upstream, _flipped(kernel), 1, around)
+
+
+def doubled(upstream, kernel):
+    """The same of stride 2, padding "same" and a kernel of 4 x 4: pixels of both sides' parities are 4 channels of one.
+
+    ```text
+    (batch, rows, columns, filters) -> (batch, rows + 1, columns + 1, 4 channels)
+                                    -> (batch, 2 rows, 2 columns, channels)
+    ```
+    """
+    import tensorflow as tf
+
+    padded = tf.pad(upstream, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    in_blocks = tf.nn.conv2d(padded, _flipped(in_blocks_of_two(kernel)), 1, "VALID")
+    return tf.nn.depth_to_space(in_blocks, 2)[:, 1:-1, 1:-1]
+
+
+def in_blocks_of_two(kernel):
+    """`(4, 4, channels, filters)` as `(2, 2, 4 channels, filters)`."""
+    import tensorflow as tf
+
+    channels, filters = kernel.shape[2:]
+    blocks = tf.transpose(tf.reshape(kernel, [2, 2, 2, 2, channels, filters]), [0, 2, 1, 3, 4, 5])
+    return tf.reshape(blocks, [2, 2, 4 * channels, filters])
+
+
+def _flipped(kernel):
+    import tensorflow as tf
+
+    return tf.transpose(kernel[::-1, ::-1], [0, 1, 3, 2])
