@@ -8,15 +8,24 @@ OTHERS = .venv-others
 MINI = @gradient_accumulation_steps=1
 OPTIMIZERS = momentum:=momentum$(MINI),nesterov:=nesterov$(MINI),adagrad,rmsprop,adam,muon:=muon$(MINI),sign_momentum:=sign_momentum$(MINI)
 
-.PHONY: run test lint bench bench-cifar bench-search compare exactness docs notebooks fuzz
+.PHONY: run test test-all lint bench bench-cifar bench-search compare exactness docs notebooks fuzz
 
 run: $(VENV)/ready  ## train a CNN on the whole training set behind every update
 	$(BIN)/python -m recipes train cifar10_cnn --data digits
 
-test: $(VENV)/ready-test $(OTHERS)/ready  ## all tests, those of the backends on each
-	KERAS_BACKEND=jax $(OTHERS)/bin/python -m pytest -n 2 --dist worksteal tests/backends
-	KERAS_BACKEND=torch $(OTHERS)/bin/python -m pytest -n 2 --dist worksteal tests/backends tests/benchmarks
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+# tests on each backend, those that `-m` takes
+PYTEST = -m pytest -n 2 --dist worksteal
+define tests
+KERAS_BACKEND=jax $(OTHERS)/bin/python $(PYTEST) $(1) tests/backends
+KERAS_BACKEND=torch $(OTHERS)/bin/python $(PYTEST) $(1) tests/backends tests/benchmarks
+$(BIN)/python $(PYTEST) $(1)
+endef
+
+test: $(VENV)/ready-test $(OTHERS)/ready  ## all tests but the slow ones, those of the backends on each
+	$(call tests)
+
+test-all: $(VENV)/ready-test $(OTHERS)/ready  ## the slow ones too, which are as long as the rest together
+	$(call tests,-m "")
 
 lint: $(VENV)/ready-test  ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

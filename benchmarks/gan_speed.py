@@ -85,15 +85,20 @@ def timed(model, data):
     return run
 
 
+def measured(preset, variant, data_dir):
+    """`(speeds, images)` on this machine, the second how many there are to train on, for CIFAR-10."""
+    start_keras("cpu", None)
+    settings = resolve(cifar10_gan, {"data": "cifar10", "variant": variant}, preset)
+    images = cifar10_gan.load(settings, data_dir)
+    with devices_for(settings, "cpu") as devices:
+        dtype, _ = dtypes.chosen_by_rule(devices)
+    return speeds(settings, images, dtype), len(images.train[0])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir")
-    start_keras("cpu", None)
-    settings = resolve(cifar10_gan, {"data": "cifar10", "variant": VARIANT}, PRESET)
-    images = cifar10_gan.load(settings, parser.parse_args().data_dir)
-    with devices_for(settings, "cpu") as devices:
-        dtype, _ = dtypes.chosen_by_rule(devices)
-    found = speeds(settings, images, dtype)
+    found, _ = measured(PRESET, VARIANT, parser.parse_args().data_dir)
     print("{median:.2f} x  ({min:.2f} to {max:.2f})".format(**found["times_as_fast_as_keras"]))
     write("gan_speed", {"preset": PRESET, "variant": VARIANT, "batches": BATCHES, "rounds": ROUNDS, **found})
 

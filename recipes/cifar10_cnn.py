@@ -331,7 +331,7 @@ def build_model(settings, images):
     from recipes.losses import with_loss
 
     keras.utils.set_random_seed(settings.seed)
-    _checkupdates(settings, images)
+    _check_updates(settings, images)
     model, loss = with_loss(_network(settings, images), settings.loss, settings.label_smoothing)
     excluded, steps = settings.exclude_from_weight_decay, settings.steps
     model.compile(
@@ -356,7 +356,7 @@ def build_model(settings, images):
     return model
 
 
-def _checkupdates(settings, images):
+def _check_updates(settings, images):
     """Raise a CommandError if the run is too short for an update."""
     require(
         updates(settings, images) > 0,

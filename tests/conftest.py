@@ -1,5 +1,6 @@
 import gc
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -16,6 +17,18 @@ if BACKEND == "tensorflow":
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
+
+
+ROOT = pathlib.Path(__file__).parents[1]
+SLOW = frozenset((ROOT / "tests" / "slow.txt").read_text().splitlines())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Those of slow.txt are left out unless `-m` says otherwise."""
+    for item in items:
+        if item.nodeid in SLOW:
+            item.add_marker("slow")
 
 
 def pytest_ignore_collect(collection_path, config):

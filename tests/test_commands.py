@@ -61,12 +61,10 @@ def smaller(words):
     return found + ["--data-dir", "tfds"] * ("cifar10" in found)
 
 
-ALL = [
-    command
-    for page in PAGES
-    for command in blocks(page) + inline(page)
-    if re.match(r"(\w+=\S+ )?python -m recipes ", command)
-]
+def commands_of(page):
+    """Those of `python -m recipes`."""
+    found = blocks(page) + inline(page)
+    return [command for command in found if re.match(r"(\w+=\S+ )?python -m recipes ", command)]
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +81,24 @@ def world(tmp_path_factory):
     return root
 
 
-def test_commands_run_in_their_order(world, monkeypatch, capfd):
-    """Those of all pages, blocks and text, one after the other, as later ones take up the runs of earlier ones.
-
-    What has become the same is run once.
-    """
-    monkeypatch.chdir(world)
+def run_in_their_order(commands, monkeypatch, capfd):
+    """One after the other, as later ones take up the runs of earlier ones; what has become the same is run once."""
     monkeypatch.setattr("recipes.gan.classifier.UPDATES", 60)
-    here = [command for command in ALL if not any(name in command for name in ELSEWHERE)]
+    here = [command for command in commands if not any(name in command for name in ELSEWHERE)]
     for words in dict.fromkeys(tuple(smaller(words_of(command)[3:])) for command in here):
         assert main(list(words)) == 0, f"{words}\n{capfd.readouterr().err}"
+
+
+def test_commands_of_the_readme(world, monkeypatch, capfd, tmp_path):
+    for name in ("photo.jpg", "photos", "tfds"):
+        (tmp_path / name).symlink_to(world / name)
+    monkeypatch.chdir(tmp_path)
+    run_in_their_order(commands_of(PAGES[0]), monkeypatch, capfd)
+
+
+def test_commands_of_all_pages(world, monkeypatch, capfd):
+    monkeypatch.chdir(world)
+    run_in_their_order([command for page in PAGES for command in commands_of(page)], monkeypatch, capfd)
 
 
 @pytest.mark.parametrize("test", sorted(set(ELSEWHERE.values())))

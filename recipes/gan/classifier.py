@@ -8,7 +8,7 @@ from keras import layers
 
 from recipes import dtypes
 from recipes.gan.backend import jit_options
-from recipes.layers import FusedBatchNormalization
+from recipes.layers import FlippedConv2D, FusedBatchNormalization
 
 WIDTHS, BATCH, RATE, SEED = (32, 64, 64), 64, 2e-3, 0
 UPDATES, FEWEST = 1400, 8  # at least; epochs, at least
@@ -91,7 +91,7 @@ def _network(shape, classes, features):
     inputs = keras.Input(shape, name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     for width in WIDTHS:
-        x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
+        x = FlippedConv2D(width, 3, padding="same", use_bias=False)(x)
         x = layers.MaxPooling2D()(layers.ReLU()(FusedBatchNormalization(momentum=0.9)(x)))
     x = layers.Dense(features, "gelu", name="features")(layers.GlobalAveragePooling2D()(x))
     return keras.Model(inputs, [x, layers.Dense(classes, name="logits")(x)], name="classifier")

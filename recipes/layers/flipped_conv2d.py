@@ -1,7 +1,7 @@
 import keras
 
-from recipes.layers.flipped import doubled, transposed
-from recipes.processor import has_only_avx2, is_on_processor
+from recipes.layers.convolutions import as_tensor, doubled, halves, is_plain, transposed
+from recipes.processor import has_only_avx2
 
 FEW = 3  # channels, at most, of a picture, to which the gradient with stride 2 is no faster as a convolution
 
@@ -46,33 +46,6 @@ class FlippedConv2D(keras.layers.Conv2D):
     def _keeps_sides(self):
         height, width = self.kernel_size
         return set(self.strides) == {1} and height % 2 == width % 2 == 1 and max(height, width) > 1
-
-
-def is_plain(layer, inputs, dtypes=("float32",)):
-    """Whether a convolution is TensorFlow's, on a processor, in one of these types, and not dilated."""
-    return (
-        keras.backend.backend() == "tensorflow"
-        and keras.backend.standardize_dtype(inputs.dtype) in dtypes
-        and layer.data_format == "channels_last"
-        and set(layer.dilation_rate) == {1}
-        and is_on_processor()
-    )
-
-
-def halves(layer, inputs):
-    """Whether a kernel is 4 x 4 with stride 2 and the inputs' sides are known to be even."""
-    return (
-        set(layer.strides) == {2}
-        and tuple(layer.kernel_size) == (4, 4)
-        and all(side is not None and side % 2 == 0 for side in inputs.shape[1:3])
-    )
-
-
-def as_tensor(kernel, inputs):
-    """Of the inputs' dtype: a custom gradient takes no variables, which a kernel is where nothing is traced."""
-    import tensorflow as tf
-
-    return tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
 
 
 def _convolution(inputs, kernel, stride, padding):

@@ -1,7 +1,6 @@
 import keras
 
-from recipes.layers.flipped import doubled
-from recipes.layers.flipped_conv2d import as_tensor, is_plain
+from recipes.layers.convolutions import as_tensor, doubled, is_plain
 from recipes.processor import has_only_avx2
 
 

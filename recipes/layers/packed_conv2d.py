@@ -1,6 +1,7 @@
 import keras
 
-from recipes.layers.flipped_conv2d import FlippedConv2D, as_tensor
+from recipes.layers.convolutions import as_tensor
+from recipes.layers.flipped_conv2d import FlippedConv2D
 from recipes.processor import is_on_processor
 
 LANES = 32  # bfloat16 numbers along the width that one tile instruction of the processor sums over

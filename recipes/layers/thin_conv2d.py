@@ -1,7 +1,7 @@
 import keras
 
-from recipes.layers.flipped import in_blocks_of_two
-from recipes.layers.flipped_conv2d import FlippedConv2D, as_tensor, halves, is_plain
+from recipes.layers.convolutions import as_tensor, halves, in_blocks_of_two, is_plain
+from recipes.layers.flipped_conv2d import FlippedConv2D
 from recipes.processor import has_only_avx2
 
 THIN = 3  # channels, at most: those of a picture

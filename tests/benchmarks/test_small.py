@@ -22,6 +22,12 @@ if keras.backend.backend() != "tensorflow":
 SMALL = {  # arguments; what is smaller; keys of what is written
     "autotune": ("", "ROUNDS, EPOCHS, IMAGES = 1, 1, 128", ["beside_full_batches"]),
     "exploding": ("", "CLIPPINGS, EPOCHS, SEEDS, LAYERS = ('none', 'by_norm:0.1'), 1, 1, 3", ["clippings"]),
+    "flipped": (
+        "",
+        "ROUNDS, STEPS = 1, 1; CONTENDERS = {'gan': (cifar10_gan, {'width': 4, 'discriminator_width': 4, "
+        "'variant': 'cgan_pd', 'batch_size': 2}, 'smoke')}",
+        ["contenders"],
+    ),
     "full_batch": (
         "small --data digits --workers 1 --runs .",
         "PRESETS = dict(sgd=('--epochs=1',), fb=('--epochs=1',)); "
@@ -37,6 +43,11 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "--runs .",
         "PRESET, SEEDS, VARIANTS, RATES = 'smoke', (1,), ('sndcgan',), dict(list(RATES.items())[:1])",
         ["medians", "rates", "rows"],
+    ),
+    "gan_clock": (
+        "--data-dir tfds --runs .",
+        "PRESET, SECONDS, TIMES = 'smoke', 2, 2; gan_speed.BATCHES, gan_speed.ROUNDS = 2, 1",
+        ["distances", "rows"],
     ),
     "gan_models": (
         "--data digits --runs .",
@@ -91,7 +102,7 @@ if {in_turn}:
     subprocess.run, concurrent.futures.ThreadPoolExecutor = here, OneAfterTheOther
 benchmark.main()
 """
-IN_TURN = ("full_batch", "gan", "gan_models", "gan_optimizers")
+IN_TURN = ("full_batch", "gan", "gan_clock", "gan_models", "gan_optimizers")
 WRITTEN = {"gan": "gan_digits", "full_batch": "full_batch_small"}
 NEEDED = ("gan_digits", "gan_speed")  # results that `gan_models` begins with
 
@@ -109,7 +120,7 @@ def test_it_runs(name, tmp_path):
     if name == "gan_models":
         for needed in NEEDED:
             (results / f"{needed}.json").write_text((ROOT / "benchmarks" / "results" / f"{needed}.json").read_text())
-    if name == "gan_speed":
+    if name in ("gan_speed", "gan_clock"):
         from tests.recipes.data.prepared import prepare  # TensorFlow's
 
         prepare(tmp_path / "tfds", "cifar10", (32, 32, 3), {"train": 400, "test": 40})

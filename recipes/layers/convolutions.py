@@ -1,4 +1,35 @@
-"""Transposed convolutions as convolutions with the flipped kernel."""
+"""What layers ask of a convolution, and transposed ones as convolutions with the flipped kernel."""
+
+import keras
+
+from recipes.processor import is_on_processor
+
+
+def is_plain(layer, inputs, dtypes=("float32",)):
+    """Whether a convolution is TensorFlow's, on a processor, in one of these types, and not dilated."""
+    return (
+        keras.backend.backend() == "tensorflow"
+        and keras.backend.standardize_dtype(inputs.dtype) in dtypes
+        and layer.data_format == "channels_last"
+        and set(layer.dilation_rate) == {1}
+        and is_on_processor()
+    )
+
+
+def halves(layer, inputs):
+    """Whether a kernel is 4 x 4 with stride 2 and the inputs' sides are known to be even."""
+    return (
+        set(layer.strides) == {2}
+        and tuple(layer.kernel_size) == (4, 4)
+        and all(side is not None and side % 2 == 0 for side in inputs.shape[1:3])
+    )
+
+
+def as_tensor(kernel, inputs):
+    """Of the inputs' dtype: a custom gradient takes no variables, which a kernel is where nothing is traced."""
+    import tensorflow as tf
+
+    return tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
 
 
 def transposed(upstream, kernel, padding):

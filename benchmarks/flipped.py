@@ -1,0 +1,92 @@
+"""A training step of the recipes' networks with `FlippedConv2D` and without, on a processor that has no AVX-512.
+
+Random pixels, float32, batches of each recipe's size. Both take turns in one process; ratios are of two turns one right
+after the other.
+
+    python -m benchmarks.flipped        # six minutes on two cores
+"""
+
+import contextlib
+import time
+from unittest import mock
+
+import keras
+import numpy as np
+
+from benchmarks.record import ratios, write
+from recipes import cifar10_cnn, cifar10_gan, processor
+from recipes.commands.keras_session import start_keras
+from recipes.data import Images
+from recipes.settings import resolve
+
+ROUNDS, STEPS = 9, 3
+CONTENDERS = {  # recipe, settings, preset
+    "cifar10_gan cgan_pd": (cifar10_gan, {"data": "cifar10", "variant": "cgan_pd"}, "cpu60"),
+    "cifar10_gan wgan_gp": (cifar10_gan, {"data": "cifar10", "variant": "wgan_gp"}, "cpu60"),
+    "cifar10_cnn fast": (cifar10_cnn, {"data": "cifar10"}, "fast"),
+    "cifar10_cnn resnet9": (cifar10_cnn, {"data": "cifar10"}, "resnet9"),
+}
+PLAIN, FLIPPED = "Conv2D", "FlippedConv2D"
+
+
+@contextlib.contextmanager
+def kernels(name):
+    """Traced in this context, layers have TensorFlow's own kernels, or the convolution with the flipped one."""
+    flags = {"avx2"} | ({"avx512f"} if name == PLAIN else set())
+    with mock.patch.object(processor, "processor_flags", return_value=flags):
+        yield
+
+
+def photos(count):
+    """Random pixels as images of a data set."""
+    rng = np.random.default_rng(0)
+    part = rng.integers(0, 256, (count, 32, 32, 3)).astype("uint8"), rng.integers(0, 10, count).astype("int8")
+    return Images("random", tuple("0123456789"), part, part, part, origin={}, digest="")
+
+
+def stepping(recipe, settings, images):
+    """A function that trains on `STEPS` batches and returns seconds."""
+    model = recipe.build_model(settings, images)
+    is_gan = recipe is cifar10_gan
+    batches = recipe._batches(settings, images) if is_gan else recipe.batches(settings, images, full=False)
+    batch = tuple(keras.ops.convert_to_tensor(part) for part in next(iter(batches.endless())))
+    step = model.make_train_function() or model.train_function
+
+    def run():
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            logs = step(iter([batch]))
+        float(next(iter(logs.values())))
+        return time.perf_counter() - start
+
+    run()  # compiled
+    return run
+
+
+def compared(recipe, settings, images):
+    """Seconds of a step of each, medians, and how much faster it is."""
+    runs = {}
+    for name in (PLAIN, FLIPPED):
+        with kernels(name):
+            runs[name] = stepping(recipe, settings, images)
+    seconds = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            seconds[name].append(run() / STEPS)
+    medians = {name: sorted(each)[ROUNDS // 2] for name, each in seconds.items()}
+    return {"seconds_of_a_step": medians, "times_as_fast": ratios(seconds, PLAIN, FLIPPED)}
+
+
+def main():
+    start_keras("cpu", None)
+    found = {}
+    for name, (recipe, options, preset) in CONTENDERS.items():
+        settings = resolve(recipe, options, preset)
+        found[name] = {"batch": settings.batch_size, **compared(recipe, settings, photos(settings.batch_size))}
+        row = "{median:6.2f} x  ({min:.2f} to {max:.2f})".format(**found[name]["times_as_fast"])
+        print(f"{name:22}{row}", flush=True)
+    write("flipped", {"rounds": ROUNDS, "contenders": found})
+
+
+if __name__ == "__main__":
+    main()
