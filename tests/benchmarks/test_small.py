@@ -80,11 +80,8 @@ if {in_turn}:
     import recipes.gan.classifier
     from recipes.__main__ import main
 
-    class OneAfterTheOther:
-        __init__ = lambda self, workers: None
-        __enter__ = lambda self: self
-        __exit__ = lambda self, *of: None
-        map = staticmethod(map)
+    class OneAfterTheOther(concurrent.futures.ThreadPoolExecutor):
+        map = lambda self, function, *of, **_: map(function, *of)
 
     def here(command, **_):
         if command[1] == "-c":
