@@ -24,7 +24,7 @@ endef
 test: $(VENV)/ready-test $(OTHERS)/ready  ## all tests but the slow ones, those of the backends on each
 	$(call tests)
 
-test-all: $(VENV)/ready-test $(OTHERS)/ready  ## the slow ones too, which are as long as the rest together
+test-all: $(VENV)/ready-test $(OTHERS)/ready  ## the slow ones of tests/slow.txt too; over an hour on old cores
 	$(call tests,-m "")
 
 lint: $(VENV)/ready-test  ## style
