@@ -123,29 +123,38 @@ def batches(images, seed):
 
 
 class Watch(keras.callbacks.Callback):
-    """Judges at equal distances, and ends training after so many seconds of it.
+    """Judges at equal distances, in the middle of an epoch too, and ends training after so many seconds of it.
 
     Args:
         judge: `recipes.gan.judge.Judge`.
         seconds: float, of training in all.
         times: int >= 1, how often it is judged.
-        seconds_of_an_epoch: float, what each counts for; by default what it takes.
+        seconds_of_a_batch: float, what each counts for; by default what it takes.
     """
 
-    def __init__(self, judge, seconds, times, seconds_of_an_epoch=None):
+    def __init__(self, judge, seconds, times, seconds_of_a_batch=None):
         super().__init__()
-        self.judge, self.seconds_of_an_epoch = judge, seconds_of_an_epoch
+        self.judge, self.seconds_of_a_batch = judge, seconds_of_a_batch
         self.points = [seconds * (k + 1) / times for k in range(times)]
-        self.trained, self.curve = 0.0, []
+        self.trained, self.batches, self.curve = 0.0, 0, []
 
     def on_epoch_begin(self, epoch, logs=None):
         self.start = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
-        self.trained += self.seconds_of_an_epoch or time.perf_counter() - self.start
-        if self.trained >= self.points[len(self.curve)]:
-            self.curve.append({"seconds": self.trained, "epoch": epoch + 1, **self.judge.distances(self.model)})
-        self.model.stop_training = len(self.curve) == len(self.points)
+    def on_train_batch_end(self, batch, logs=None):
+        self.trained += self.seconds_of_a_batch or time.perf_counter() - self.start
+        self.batches += 1
+        if self.trained >= self.points[0]:
+            self.curve.append(self._judged())
+            self.points = [point for point in self.points if point > self.trained]
+        self.model.stop_training = not self.points
+        self.start = time.perf_counter()  # judging isn't training
+
+    def _judged(self):
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()  # weights are those of the epoch's begin until then
+        epochs = self.batches / self.params["steps"]
+        return {"seconds": self.trained, "epoch": round(epochs, 2), **self.judge.distances(self.model)}
 
 
 def main():
@@ -169,8 +178,7 @@ def main():
     keras.utils.set_random_seed(asked.seed)
     widths = settings.width, settings.discriminator_width
     model = compiled(networks(x.shape[-1], *widths), asked.learning_rate, asked.beta_1)
-    epoch = asked.images_a_second and len(x) // BATCH * BATCH / asked.images_a_second
-    watch = Watch(judge, asked.seconds, asked.times, epoch)
+    watch = Watch(judge, asked.seconds, asked.times, asked.images_a_second and BATCH / asked.images_a_second)
     model.fit(**batches(x, asked.seed), epochs=10**6, verbose=0, callbacks=[watch])
     best = min(watch.curve, key=lambda point: point["distance"])
     asked.out.write_text(json.dumps({"floor": judge.floor, "best": best, "curve": watch.curve}, indent=2))
