@@ -1,4 +1,4 @@
-"""What layers ask of a convolution, and transposed ones as convolutions with the flipped kernel."""
+"""What layers ask of a convolution, its gradients, and transposed ones as convolutions with the flipped kernel."""
 
 import keras
 
@@ -30,6 +30,28 @@ def as_tensor(kernel, inputs):
     import tensorflow as tf
 
     return tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
+
+
+def into_inputs(inputs, kernel, upstream):
+    """The gradient of a convolution's inputs, by TensorFlow's kernel; stride 1, padding "same"."""
+    import tensorflow as tf
+
+    return tf.raw_ops.Conv2DBackpropInput(
+        input_sizes=tf.shape(inputs), filter=kernel, out_backprop=upstream, strides=[1, 1, 1, 1], padding="SAME"
+    )
+
+
+def into_kernel(inputs, upstream, shape, stride=1, padding="same"):
+    """The gradient of a kernel of that shape, by TensorFlow's."""
+    import tensorflow as tf
+
+    return tf.raw_ops.Conv2DBackpropFilter(
+        input=inputs,
+        filter_sizes=shape,
+        out_backprop=upstream,
+        strides=[1, stride, stride, 1],
+        padding=padding.upper(),
+    )
 
 
 def transposed(upstream, kernel, padding):

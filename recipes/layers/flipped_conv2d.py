@@ -1,6 +1,6 @@
 import keras
 
-from recipes.layers.convolutions import as_tensor, doubled, halves, is_plain, transposed
+from recipes.layers.convolutions import as_tensor, doubled, halves, into_kernel, is_plain, transposed
 from recipes.processor import has_only_avx2
 
 FEW = 3  # channels, at most, of a picture, to which the gradient with stride 2 is no faster as a convolution
@@ -54,15 +54,8 @@ def _convolution(inputs, kernel, stride, padding):
     @tf.custom_gradient
     def convolution(inputs, kernel):
         def gradient(upstream):
-            into_inputs = transposed(upstream, kernel, padding) if stride == 1 else doubled(upstream, kernel)
-            into_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                input=inputs,
-                filter_sizes=kernel.shape,
-                out_backprop=upstream,
-                strides=[1, stride, stride, 1],
-                padding=padding.upper(),
-            )
-            return into_inputs, into_kernel
+            back = transposed(upstream, kernel, padding) if stride == 1 else doubled(upstream, kernel)
+            return back, into_kernel(inputs, upstream, kernel.shape, stride, padding)
 
         return tf.nn.conv2d(inputs, kernel, stride, padding.upper()), gradient
 

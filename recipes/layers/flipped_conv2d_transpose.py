@@ -1,6 +1,6 @@
 import keras
 
-from recipes.layers.convolutions import as_tensor, doubled, is_plain
+from recipes.layers.convolutions import as_tensor, doubled, into_kernel, is_plain
 from recipes.processor import has_only_avx2
 
 
@@ -58,14 +58,8 @@ def _transposed(inputs, kernel):
     @tf.custom_gradient
     def convolution(inputs, kernel):
         def gradient(upstream):
-            into_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                input=upstream,
-                filter_sizes=kernel.shape,
-                out_backprop=inputs,
-                strides=[1, 2, 2, 1],
-                padding="SAME",
-            )
-            return tf.nn.conv2d(upstream, kernel, 2, "SAME"), into_kernel
+            back = tf.nn.conv2d(upstream, kernel, 2, "SAME")
+            return back, into_kernel(upstream, inputs, kernel.shape, stride=2)
 
         return doubled(inputs, kernel), gradient
 

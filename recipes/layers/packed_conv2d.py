@@ -1,6 +1,6 @@
 import keras
 
-from recipes.layers.convolutions import as_tensor
+from recipes.layers.convolutions import as_tensor, into_inputs, into_kernel
 from recipes.layers.flipped_conv2d import FlippedConv2D
 from recipes.processor import is_on_processor
 
@@ -69,23 +69,12 @@ def _convolution(inputs, kernel):
     """`conv2d` with stride 1 and padding "same", with a gradient of its own."""
     import tensorflow as tf
 
-    ones = [1, 1, 1, 1]
-
     @tf.custom_gradient
     def convolution(inputs, kernel):
         def gradient(upstream):
-            into_inputs = tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=tf.shape(inputs), filter=kernel, out_backprop=upstream, strides=ones, padding="SAME"
-            )
             gap = kernel.shape[1] // 2
-            into_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                input=_strips(inputs, gap),
-                filter_sizes=kernel.shape,
-                out_backprop=_strips(upstream, gap),
-                strides=ones,
-                padding="SAME",
-            )
-            return into_inputs, into_kernel
+            strips = _strips(inputs, gap), _strips(upstream, gap)
+            return into_inputs(inputs, kernel, upstream), into_kernel(*strips, kernel.shape)
 
         return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradient
 

@@ -1,6 +1,6 @@
 import keras
 
-from recipes.layers.convolutions import as_tensor, halves, in_blocks_of_two, is_plain
+from recipes.layers.convolutions import as_tensor, halves, in_blocks_of_two, into_inputs, into_kernel, is_plain
 from recipes.layers.flipped_conv2d import FlippedConv2D
 from recipes.processor import has_only_avx2
 
@@ -80,15 +80,12 @@ def _to_few(inputs, kernel):
     height, width, channels, _ = kernel.shape
     has_many = channels >= MANY * height * width
     outputs_of = _outputs_by_products if has_many else _outputs_by_channels
-    into_kernel = _into_kernel_at_once if has_many else _into_kernel_by_rows
+    into_kernel_of_few = _into_kernel_at_once if has_many else _into_kernel_by_rows
 
     @tf.custom_gradient
     def convolution(inputs, kernel):
         def gradient(upstream):
-            into_inputs = tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=tf.shape(inputs), filter=kernel, out_backprop=upstream, strides=[1, 1, 1, 1], padding="SAME"
-            )
-            return into_inputs, into_kernel(inputs, upstream, kernel.shape)
+            return into_inputs(inputs, kernel, upstream), into_kernel_of_few(inputs, upstream, kernel.shape)
 
         return outputs_of(inputs, kernel), gradient
 
@@ -169,17 +166,15 @@ def _from_few(inputs, kernel):
     @tf.custom_gradient
     def convolution(inputs, kernel):
         def gradient(upstream):
-            into_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                input=inputs, filter_sizes=kernel.shape, out_backprop=upstream, strides=[1, 2, 2, 1], padding="SAME"
-            )
-            return _into_inputs(upstream, kernel, inputs.shape), into_kernel
+            back = _into_few(upstream, kernel, inputs.shape)
+            return back, into_kernel(inputs, upstream, kernel.shape, stride=2)
 
         return tf.nn.conv2d(inputs, kernel, 2, "SAME"), gradient
 
     return convolution(inputs, kernel)
 
 
-def _into_inputs(upstream, kernel, shape):
+def _into_few(upstream, kernel, shape):
     """The gradient of inputs with a row and a column of zeros around them, in blocks of 2 x 2; then without these."""
     import tensorflow as tf
 
