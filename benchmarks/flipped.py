@@ -14,9 +14,10 @@ import keras
 import numpy as np
 
 from benchmarks.record import ratios, write
-from recipes import cifar10_cnn, cifar10_gan, processor
+from recipes import cifar10_cnn, cifar10_gan
 from recipes.commands.keras_session import start_keras
 from recipes.data import Images
+from recipes.layers import flipped_conv2d, flipped_conv2d_transpose
 from recipes.settings import resolve
 
 ROUNDS, STEPS = 7, 1
@@ -31,9 +32,13 @@ PLAIN, FLIPPED = "Conv2D", "FlippedConv2D"
 
 @contextlib.contextmanager
 def kernels(name):
-    """Traced in this context, layers have TensorFlow's own kernels, or the convolution with the flipped one."""
-    flags = {"avx2"} | ({"avx512f"} if name == PLAIN else set())
-    with mock.patch.object(processor, "processor_flags", return_value=flags):
+    """Traced in this context, both layers have TensorFlow's own gradients, or the convolution with the flipped kernel.
+
+    What `ThinConv2D` has besides is the same in both.
+    """
+    with contextlib.ExitStack() as stack:
+        for module in (flipped_conv2d, flipped_conv2d_transpose):
+            stack.enter_context(mock.patch.object(module, "has_only_avx2", return_value=name == FLIPPED))
         yield
 
 

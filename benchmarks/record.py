@@ -6,13 +6,16 @@ import pathlib
 import statistics
 
 from recipes.environment import machine, versions
+from recipes.processor import processor_flags
 
 DIRECTORY = pathlib.Path(__file__).parent / "results"
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # that convolutions are faster with
 
 
 def write(name, result):
     """Write results/NAME.json: the result, the day, the hardware and the versions."""
-    content = {"date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions(), **result}
+    here = {**machine(), "instructions": [each for each in INSTRUCTIONS if each in processor_flags()]}
+    content = {"date": datetime.date.today().isoformat(), "machine": here, "versions": versions(), **result}
     path = DIRECTORY / f"{name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n")
     print(f"\nWritten to {path.relative_to(DIRECTORY.parent.parent)}")

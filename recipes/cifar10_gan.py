@@ -5,7 +5,7 @@ On the embedded digits (8×8 scans enlarged to 32×32), conditional and not:
     python -m recipes train cifar10_gan --preset cpu5 --variant cgan_pd
     python -m recipes train cifar10_gan --preset cpu5
 
-On CIFAR-10, an hour on two cores:
+On CIFAR-10, about an hour on two cores with AMX:
 
     python -m recipes train cifar10_gan --preset cpu60 --data cifar10 --variant cgan_pd
 
@@ -96,6 +96,7 @@ PENALTIES = ("none", "gradient", "r1", "r2", "r1+r2")
 AUGMENTATIONS = ("color", "translation", "cutout")
 KEEP = ("best", "last")
 DTYPE = None
+DTYPES = ("float32", "bfloat16")  # nothing scales its losses for float16
 DTYPE_OF_VARIANT = dict.fromkeys(VARIANTS, "auto")
 SCORE = "distance"  # what several seeds are averaged by
 COMMANDS = ("evaluate", "generate")  # that take a finished run
@@ -166,15 +167,26 @@ class Settings:
         for name, most in _MOST.items():
             value = getattr(self, name)
             require(0 < value < most, f"--{name.replace('_', '-')} must lie in 1 to {most - 1}", value)
+        for name in ("width", "discriminator_width") if self.variant == "r3gan_small" else ():
+            text, value = f"--{name.replace('_', '-')} of r3gan_small must be a multiple of 8", getattr(self, name)
+            require(value % 8 == 0, text, value)
+        require(
+            self.penalty_every == 1 or self.penalty != "none",
+            "--penalty-every is without effect: give --penalty, such as r1",
+            self.penalty_every,
+        )
         require(self.train_images is None or self.train_images > 0, "--train-images must be > 0", self.train_images)
         require(0 <= self.seed < 2**32, "--seed must lie in 0 to 4294967295", self.seed)
         _policies(self.augment)
 
     def _check_optimizer(self, name):
+        option, text = f"--{name.replace('_', '-')}", getattr(self, name)
         try:
-            optimizers.parse_optimizer(getattr(self, name))
+            needs_full_batches = optimizers.needs_full_batches(text)
         except CommandError as error:
-            raise CommandError(str(error).replace("--optimizer", f"--{name.replace('_', '-')}")) from None
+            raise CommandError(str(error).replace("--optimizer", option)) from None
+        if needs_full_batches:
+            raise CommandError(f"{option} {text}: it needs full batches, and a GAN is trained in mini-batches")
 
     @property
     def classes(self):
@@ -192,7 +204,7 @@ def load(settings, data_dir=None, download=False):
     """The images of a run, as `recipes.data.load` gives them; the digits in one channel."""
     from recipes.data import load
 
-    _check_backend()
+    _check_devices()
     images = load(
         settings.data,
         validation_split=0.0,
@@ -201,6 +213,7 @@ def load(settings, data_dir=None, download=False):
         data_dir=data_dir,
         download=download,
     )
+    _real_images(settings, images)
     if settings.data != "digits":
         return images
     (x, y), (x_test, y_test) = images.train, images.test
@@ -223,7 +236,7 @@ def build_model(settings, images):
     from recipes.gan.backend import jit_options
 
     if keras.config.dtype_policy().name == "mixed_float16":
-        raise CommandError("--dtype float16: GANs train in float32 and bfloat16")
+        raise CommandError(f"GANs train in {' and '.join(DTYPES)}; the policy is mixed_float16")
     keras.utils.set_random_seed(settings.seed)
     shape, classes = images.train[0].shape[1:], len(images.classes) if settings.classes else 0
     gan = GAN(
@@ -301,7 +314,7 @@ def fit(settings, run, images, model=None, judge=None, until=None, callbacks=(),
         shuffle=False,
         epochs=settings.epochs if until is None else until,
         verbose=verbose,
-        callbacks=[StopAtNaN(str(run.directory)), *watching, *callbacks, *recording],
+        callbacks=[StopAtNaN(str(run.directory), run.epochs_done), *watching, *callbacks, *recording],
     )
     return model, {
         "outcome": FINISHED,
@@ -342,13 +355,14 @@ def summary(settings, result):
     )
 
 
-def _check_backend():
-    import keras
+def _check_devices():
+    from recipes.gan.backend import backend_module, check_devices
 
-    from recipes.gan.backend import BACKENDS
-
-    if keras.backend.backend() not in BACKENDS:
-        raise CommandError(f"cifar10_gan trains on TensorFlow and JAX; KERAS_BACKEND is {keras.backend.backend()}")
+    try:
+        backend_module()
+        check_devices()
+    except RuntimeError as error:
+        raise CommandError(f"cifar10_gan: {error}") from None
 
 
 def _networks(settings, shape, classes):
@@ -356,12 +370,9 @@ def _networks(settings, shape, classes):
     from recipes.gan.networks import dcgan, r3gan
 
     if settings.variant == "r3gan_small":
-        require(settings.width % 8 == 0, "--width of r3gan_small must be a multiple of 8", settings.width)
-        width = settings.discriminator_width
-        require(width % 8 == 0, "--discriminator-width of r3gan_small must be a multiple of 8", width)
         return (
             r3gan.generator(shape, settings.latent_size, settings.width, classes),
-            r3gan.discriminator(shape, width, classes),
+            r3gan.discriminator(shape, settings.discriminator_width, classes),
         )
     return (
         dcgan.generator(shape, settings.latent_size, settings.width, classes),

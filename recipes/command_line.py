@@ -134,7 +134,7 @@ def _add_recipe(recipes, name):
     run.add_argument(
         "--results", metavar="DIR", default="results", help="with --seeds: where the table of averages is (results)"
     )
-    _add_computing(run)
+    _add_computing(run, _recipe(name))
     run.add_argument("--dry-run", action="store_true", help="say what it would take, and train nothing")
     _add_data(parser)
     parser.add_argument("--download", action="store_true", help="allow the images to be downloaded if they are missing")
@@ -160,7 +160,7 @@ def _add_search(recipes, name):
     )
     search.add_argument("--study", metavar="NAME", help="name of the search in it; by default the recipe's")
     _add_run_dir(search)
-    _add_computing(search)
+    _add_computing(search, _recipe(name))
     _add_data(parser)
 
 
@@ -190,7 +190,7 @@ def _add_run_dir(group):
     )
 
 
-def _add_computing(group):
+def _add_computing(group, recipe):
     group.add_argument(
         "--strategy",
         metavar="NAME",
@@ -200,8 +200,15 @@ def _add_computing(group):
     group.add_argument(
         "--dtype",
         metavar="NAME",
-        help=f"precision: {', '.join(DTYPES)} (float32; auto for the variants fast and resnet9)",
+        help=f"precision: {', '.join(DTYPES)} ({_default_dtype(recipe)})",
     )
+
+
+def _default_dtype(recipe):
+    auto = getattr(recipe, "DTYPE_OF_VARIANT", {})
+    if recipe.DTYPE is not None or not auto:
+        return recipe.DTYPE or "float32"
+    return "auto" if set(auto) == set(recipe.VARIANTS) else f"float32; auto for the variants {' and '.join(auto)}"
 
 
 def _add_data(parser):
@@ -234,10 +241,12 @@ def _add_comparison(recipes, name):
     )
     group.add_argument("--seeds", metavar="N", type=int, default=3, help="trainings of each, from --seed + 1 up (3)")
     group.add_argument("--trials", metavar="N", type=int, default=8, help="trainings to find each learning rate (8)")
-    group.add_argument("--target", metavar="X", type=float, help="validation score whose cost is told")
+    group.add_argument(
+        "--target", metavar="X", type=float, help="validation score; the table says what it took to reach it"
+    )
     group.add_argument("--workers", metavar="N", type=int, default=1, help="trainings at a time (1)")
     _add_run_dir(group)
-    _add_computing(group)
+    _add_computing(group, _recipe(name))
     _add_data(parser)
 
 
@@ -245,8 +254,12 @@ def _add_evaluate(commands):
     evaluate = _add(commands, "evaluate", _evaluate, "judge a finished run once more on its test part")
     evaluate.add_argument("run_dir", metavar="RUN_DIR")
     _add_json(evaluate)
-    evaluate.add_argument("--inception", metavar="FILE", help="of a GAN: FID and KID too, by an InceptionV3")
-    evaluate.add_argument("--generated", metavar="N", type=int, default=10_000, help="images for these (10000)")
+    evaluate.add_argument(
+        "--inception", metavar="FILE", help="of a GAN: FID and KID too, by classify_image_graph_def.pb"
+    )
+    evaluate.add_argument(
+        "--generated", metavar="N", type=int, default=10_000, help="generated images for FID and KID (10000)"
+    )
     _add_data(evaluate)
 
 

@@ -10,7 +10,8 @@
 | processor with AMX or AVX-512 for bfloat16, on TensorFlow and torch | bfloat16 |
 | any other | float32 |
 
-`probe` trains a few batches in each and takes the fastest; float16 on GPUs only.
+`probe` trains a few batches in each and takes the fastest; float16 on GPUs only. A recipe that does not compute in all
+of them computes in float32 where the rule says another.
 """
 
 import contextlib
@@ -31,8 +32,21 @@ def check_dtype(text):
         raise CommandError(f"--dtype: {unknown('dtype', text, DTYPES)}")
 
 
-def chosen_by_rule(strategy):
-    """What `auto` stands for on the devices of a `recipes.strategies.Strategy`: `(dtype, reason)`."""
+def computed_by(recipe):
+    """The dtypes that a recipe computes in: all, unless it has `DTYPES`."""
+    return getattr(recipe, "DTYPES", COMPUTED)
+
+
+def chosen_by_rule(strategy, among=COMPUTED):
+    """What `auto` stands for on the devices of a `recipes.strategies.Strategy`: `(dtype, reason)`.
+
+    Where the hardware is best at a dtype that isn't `among` those of the recipe, it is float32.
+    """
+    dtype, reason = _by_rule(strategy)
+    return (dtype, reason) if dtype in among else ("float32", f"{reason}; the recipe does not compute in {dtype}")
+
+
+def _by_rule(strategy):
     import keras
 
     backend = keras.backend.backend()

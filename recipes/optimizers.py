@@ -188,16 +188,21 @@ def accumulated_steps(text, steps):
     return steps if steps == "epoch" else int(steps)
 
 
+def needs_full_batches(text):
+    """Whether an optimizer cannot make updates of less than a pass."""
+    chosen = parse_optimizer(text)
+    return "accelerated_gd" in (chosen.name, chosen.inner and chosen.inner.name)
+
+
 def check_steps(text, steps):
     """Raise a CommandError if an optimizer cannot make an update of so many batches."""
     option = f"--gradient-accumulation-steps {steps}"
     is_count = steps.isascii() and steps.isdigit() and 0 < int(steps) < 2**31
     if steps not in ("auto", "epoch") and not is_count:
         raise CommandError(f"{option}: write a number of batches >= 1, epoch or auto")
-    chosen = parse_optimizer(text)
-    if steps == "epoch" and not chosen.is_ours:
+    if steps == "epoch" and not parse_optimizer(text).is_ours:
         raise CommandError(f"{option}: {text} makes mini-batches; accumulate:{text} makes full batches")
-    if steps not in ("auto", "epoch") and "accelerated_gd" in (chosen.name, chosen.inner and chosen.inner.name):
+    if steps not in ("auto", "epoch") and needs_full_batches(text):
         raise CommandError(f"{option}: accelerated_gd needs full batches")
 
 

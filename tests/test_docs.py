@@ -144,11 +144,17 @@ def test_gans_on_the_digits():
     ahead = medians["keras.io"]["distance"] / first["distance"]
     assert f"The same convolutions, {ahead:.1f} times nearer" in text
     assert ahead > 3
+    own, *_, best = sorted(found["rates"].values(), reverse=True)
+    assert f"(keras.io's own 1e-4 gets to {own:.1f} in half of that time)" in text
+    assert best == found["rates"]["adam 1e-3, beta 0.5"]
     assert (first["distance_over_floor"] < 4, first["class_entropy"] > 0.985, first["confidence"] > 0.85) == (True,) * 3
     assert (classes["distance_over_floor"] < 3, classes["label_accuracy"] > 0.98) == (True, True)
     near = [row["nearest_training_image"] / row["nearest_training_image_of_test_images"] for row in of["cgan_pd"]]
     assert f"at least {min(near):.2f} times as far" in text
     assert min(near) > 0.95
+    pair = "{generated_images} generated images to {reference_images} of the training images"
+    told = "({generated_images} to {reference_images} with classes)"
+    assert f"{pair.format(**of['sndcgan'][0])} {told.format(**of['cgan_pd'][0])}" in text
     for row in (of["sndcgan"][0], of["cgan_pd"][0]):
         assert f"{row['distance_floor']:.2f} ± {row['distance_floor_deviation']:.2f}" in text
     assert len({row["classifier_hash"] for name in ("sndcgan", "cgan_pd") for row in of[name]}) == 1

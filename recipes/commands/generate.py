@@ -32,7 +32,7 @@ def generate(run, count, out, label=None, seed=0):
     from callbacks.write_whole import write_whole
     from recipes.report.grid import grid
 
-    if out.suffix.lower() not in Image.registered_extensions():
+    if Image.registered_extensions().get(out.suffix.lower()) not in Image.SAVE:  # some are only read
         raise CommandError(f"--out {out}: there is no picture format '{out.suffix}'; take .png")
     columns = len(run.data["classes"]) if run.settings.classes and label is None else None
     picture = grid(run.model().generate(count, labels, seed), columns)

@@ -16,7 +16,9 @@ GAIN = 0.95  # of the seconds of float32: what is not faster by more is not wort
 
 
 def probe(recipe, settings, data, devices):
-    """Train a few batches in each dtype, throw them away, and choose. Processors compute float16 too slowly to try.
+    """Train a few batches in each dtype of the recipe, throw them away, and choose.
+
+    Processors compute float16 too slowly to try.
 
     Args:
         devices: `recipes.strategies.Strategy`.
@@ -25,7 +27,7 @@ def probe(recipe, settings, data, devices):
         `(dtype, reason)`: the fastest, unless float32 is as fast within 5 %; what was measured, in words.
     """
     seconds = {}
-    for dtype in dtypes.COMPUTED:
+    for dtype in dtypes.computed_by(recipe):
         if dtype == "float16" and not dtypes.is_gpu(devices.devices[0]):
             continue
         with dtypes.policy(dtype):

@@ -65,6 +65,9 @@ def computing(recipe, settings, strategy, dtype):
         dtypes.check_dtype(dtype)
     if dtype == "probe" and strategies.is_one_of_several():
         raise CommandError("--dtype probe measures one process; several take auto, or a dtype")
+    computed = dtypes.computed_by(recipe)
+    if dtype in dtypes.COMPUTED and dtype not in computed:
+        raise CommandError(f"--dtype {dtype}: {recipe_name(recipe)} computes in {' and '.join(computed)}")
     if recipe.DTYPE is not None and dtype not in (None, recipe.DTYPE):
         raise CommandError(f"--dtype {dtype}: {recipe_name(recipe)} computes in {recipe.DTYPE}")
     own = recipe.DTYPE or getattr(recipe, "DTYPE_OF_VARIANT", {}).get(settings.variant)
@@ -94,7 +97,10 @@ def settled_dtype(recipe, settings, data, dtype, devices, recorded=None):
         return dtype
     if recorded in dtypes.COMPUTED:
         return recorded
-    found, reason = dtypes.chosen_by_rule(devices) if dtype == "auto" else probe(recipe, settings, data, devices)
+    if dtype == "auto":
+        found, reason = dtypes.chosen_by_rule(devices, dtypes.computed_by(recipe))
+    else:
+        found, reason = probe(recipe, settings, data, devices)
     print(f"--dtype {dtype}: {found} ({reason})")
     return found
 

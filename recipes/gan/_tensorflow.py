@@ -8,6 +8,11 @@ def train_step(gan, data):
     return gan.step(data)
 
 
+def check_multiple(number, divisor, message):
+    """What the graph raises an InvalidArgumentError by, if a number that is not known beforehand is no multiple."""
+    tf.debugging.assert_equal(number % divisor, 0, message)
+
+
 def pullback(function, values=(), variables=()):
     """Call `function(*values)`, which returns `(value, more)`, and find how gradients go back through it.
 

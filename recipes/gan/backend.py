@@ -4,6 +4,7 @@ import importlib
 import keras
 
 from recipes.processor import is_on_processor
+from recipes.strategies import replicas
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -19,6 +20,15 @@ def backend_module():
     if backend not in BACKENDS:
         raise RuntimeError(f"GAN trains on TensorFlow and JAX. KERAS_BACKEND is '{backend}'.")
     return importlib.import_module(f"recipes.gan._{backend}")
+
+
+def check_devices():
+    """Raise a RuntimeError if devices of TensorFlow share a batch: each would draw the same noise as the others."""
+    devices = replicas()
+    if keras.backend.backend() == "tensorflow" and devices > 1:
+        raise RuntimeError(
+            f"GAN trains on one device of TensorFlow, or on several with KERAS_BACKEND=jax; here are {devices}"
+        )
 
 
 def jit_options():

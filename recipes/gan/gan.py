@@ -3,7 +3,7 @@ import numpy as np
 from keras import ops
 
 from custom_optimizers.arguments import count, number_in
-from recipes.gan.backend import backend_module
+from recipes.gan.backend import backend_module, check_devices
 from recipes.gan.diff_augment import DiffAugment
 from recipes.gan.losses import Hinge
 from recipes.gan.players import Players
@@ -12,6 +12,9 @@ from recipes.gan.spectral_normalization import SpectralNormalization
 RAMP = 0.05  # half-life of the average, at most, as a share of the images seen
 LOGGED = ("discriminator_loss", "generator_loss", "penalty", "real_output", "fake_output")
 AT_ONCE = 256  # images generated at once
+NO_MULTIPLE = (
+    "GAN: a batch of `fit` must have a multiple of `discriminator_steps` images, the last one too; leave the rest out"
+)
 
 
 @keras.saving.register_keras_serializable(package="recipes")
@@ -52,8 +55,10 @@ class GAN(keras.Model):
         seed: int, of all noise.
 
     Raises:
-        ValueError: an argument is out of its range, or the networks do not go together.
-        RuntimeError: the backend is neither TensorFlow nor JAX.
+        ValueError: an argument is out of its range, the networks do not go together, or the images of a batch cannot
+            be shared among `discriminator_steps` evenly (on TensorFlow `tf.errors.InvalidArgumentError` where the size
+            of a batch is not known beforehand).
+        RuntimeError: the backend is neither TensorFlow nor JAX, or several devices of TensorFlow share a batch.
 
     References:
         Goodfellow et al., Generative adversarial nets, 2014, arXiv:1406.2661.
@@ -90,6 +95,7 @@ class GAN(keras.Model):
         **kwargs,
     ):
         self._backend = backend_module()
+        check_devices()
         super().__init__(**kwargs)
         self.generator, self.discriminator = generator, discriminator
         self.classes = count("GAN", "classes", classes, least=0)
@@ -156,7 +162,7 @@ class GAN(keras.Model):
         """
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         x, y = as_numbers(x), None if y is None else ops.cast(ops.reshape(y, (-1,)), "int32")
-        count = ops.shape(x)[0] // self.discriminator_steps
+        count = self._images_of_a_step(x)
         for step in range(self.discriminator_steps):
             part = slice(step * count, (step + 1) * count)
             real, labels = x[part], y[part] if self.classes else None
@@ -166,6 +172,15 @@ class GAN(keras.Model):
                 self._train_both(real, labels)
         self._average(ops.shape(x)[0])
         return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    def _images_of_a_step(self, x):
+        """Of a batch, which has the images of all steps of the discriminator."""
+        count, steps = ops.shape(x)[0], self.discriminator_steps
+        if isinstance(count, int) and count % steps:
+            raise ValueError(f"{NO_MULTIPLE}. Received: {count} images for {steps} steps.")
+        if not isinstance(count, int) and steps > 1:  # in a graph of TensorFlow
+            self._backend.check_multiple(count, steps, NO_MULTIPLE)
+        return count // steps
 
     def _train_discriminator(self, real, fake, labels):
         fake = ops.stop_gradient(fake)

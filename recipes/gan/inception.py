@@ -1,3 +1,4 @@
+import hashlib
 import pathlib
 
 import numpy as np
@@ -54,6 +55,7 @@ class Inception:
             raise
         except Exception as error:  # whatever TensorFlow and h5py make of a file that is damaged
             raise WorldError(f"--inception {path} is no such network, or damaged: {one_line(error)}") from error
+        self._hash = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
     def features(self, images):
         """Features of uint8 images `(n, height, width, 1 or 3)`: a float32 array `(n, 2048)`."""
@@ -86,6 +88,7 @@ class Inception:
 
     def _protocol(self, reference, made):
         network = "InceptionV3 of 2015, pool_3" if self.is_standard else "InceptionV3 of Keras, which makes it no FID"
+        network += f" (SHA-256 {self._hash}...)"
         few = f"; fewer than {FEWEST} images of a kind make it too high" if min(reference, made) < FEWEST else ""
         return (
             f"{reference} training images and {made} generated ones, 8 bits a channel, enlarged to {SIDE} x {SIDE} "

@@ -7,6 +7,7 @@ from recipes.gan.metrics import class_statistics, frechet_distance, kernel_dista
 SPLITS = 20  # that the floor is the mean of
 MOST = 5000  # images that are generated to be judged
 LOOKED_UP = 1000  # images, at most, whose nearest training image is looked for
+ALIKE = 1.1  # images of the largest class for one of the smallest, at most, where classes count as equally frequent
 SEED = 0
 
 
@@ -25,8 +26,8 @@ class Judge:
     Args:
         classifier: `recipes.gan.classifier.Classifier`.
         images: `recipes.data.Images`, whose training part the GAN has.
-        classes: bool, whether the GAN is told classes: then halves have the same share of each, and images are
-            generated for each class alike.
+        classes: bool, whether the GAN is told classes: then halves have the same share of each, and so have generated
+            images: alike where classes are (within 10 %), and otherwise that of the training images.
     """
 
     def __init__(self, classifier, images, classes):
@@ -37,6 +38,9 @@ class Judge:
         splits = [self._halves(SEED + 1 + number) for number in range(SPLITS)]
         floors = [frechet_distance(self._features[a], self._features[b]) for a, b in splits]
         self.floor, self.floor_deviation = float(np.mean(floors)), float(np.std(floors))
+        self._labels = labels_in_turn(images.train[1][rest], len(images.classes)) if classes else None
+        real = np.eye(len(images.classes))[images.train[1]]
+        self.class_entropy = _share_of_entropy(class_statistics(real), len(images.classes))
 
     def distances(self, gan):
         """What can be looked at during training: a dict of floats."""
@@ -66,17 +70,13 @@ class Judge:
         }
 
     def _distances(self, features, probabilities):
-        found = class_statistics(probabilities, self._labels() if self.classes else None)
-        entropy = found.pop("entropy") / math.log(probabilities.shape[1])
+        found = class_statistics(probabilities, self._labels)
+        entropy = _share_of_entropy(found, probabilities.shape[1])
         return {"distance": frechet_distance(self.reference, features), "class_entropy": entropy, **found}
 
     def _generated(self, gan):
-        images = gan.generate(self.samples, self._labels() if self.classes else None, seed=SEED)
+        images = gan.generate(self.samples, self._labels, seed=SEED)
         return *self.classifier.judged(images), images
-
-    def _labels(self):
-        """Each class in turn."""
-        return np.arange(self.samples) % len(self.images.classes)
 
     def _halves(self, seed):
         """Rows of a random half of the training images and of the other, 5,000 of it at most."""
@@ -85,6 +85,20 @@ class Judge:
             order = rng.permutation(len(y))
             return order[: len(y) // 2], order[len(y) // 2 :][:MOST]
         groups = [rng.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
-        most = -(-MOST // len(groups))
-        halves = ([g[: len(g) // 2] for g in groups], [g[len(g) // 2 :][:most] for g in groups])
-        return tuple(np.concatenate(half) for half in halves)
+        halves = [g[: len(g) // 2] for g in groups], [g[len(g) // 2 :] for g in groups]
+        share = min(1, MOST / sum(map(len, halves[1])))
+        return np.concatenate(halves[0]), np.concatenate([g[: math.ceil(share * len(g))] for g in halves[1]])
+
+
+def labels_in_turn(y, classes):
+    """As many labels as `y` has, each class in turn: alike if they are in `y`, and otherwise as often as there."""
+    counts = np.bincount(y, minlength=classes)
+    if counts.max() <= ALIKE * counts.min():
+        return np.arange(len(y)) % classes
+    rows = [(np.arange(count) + 0.5) / count for count in counts]  # where each image of a class stands among them
+    return np.repeat(np.arange(classes), counts)[np.argsort(np.concatenate(rows), kind="stable")]
+
+
+def _share_of_entropy(statistics, classes):
+    """Of all classes alike; taken out of what `class_statistics` gives."""
+    return statistics.pop("entropy") / math.log(classes)

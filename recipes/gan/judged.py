@@ -1,6 +1,6 @@
 import keras
 
-COLLAPSED = 0.5  # of the entropy that classes have which are all there alike
+COLLAPSED = 0.5  # of the entropy that the classes of the training images have
 
 
 class Judged(keras.callbacks.Callback):
@@ -27,7 +27,8 @@ class Judged(keras.callbacks.Callback):
         before = [row for row in self.history() if "distance" in row]
         if found["distance"] < min((row["distance"] for row in before), default=float("inf")):
             self.keep(self.model)
-        if found["class_entropy"] < COLLAPSED <= (before[-1]["class_entropy"] if before else 1.0):
+        least = COLLAPSED * self.judge.class_entropy
+        if found["class_entropy"] < least <= (before[-1]["class_entropy"] if before else 1.0):
             print(f"\nCollapse: after epoch {epoch + 1} the generator leaves out classes ({_words(found)}).")
         logs.update(found)
 

@@ -12,15 +12,16 @@ class StopAtNaN(keras.callbacks.Callback):
     Put it before what saves.
 
     Args:
-        kept: str, where the last state before is.
+        directory: str, of the run, for the message.
+        epochs_kept: function without arguments that gives how many epochs the run has saved.
 
     Raises:
-        WorldError: something is not finite; it names what and when.
+        WorldError: something is not finite; it names what and when, and what there is of the run.
     """
 
-    def __init__(self, kept):
+    def __init__(self, directory, epochs_kept):
         super().__init__()
-        self.kept = kept
+        self.directory, self.epochs_kept = directory, epochs_kept
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -36,9 +37,11 @@ class StopAtNaN(keras.callbacks.Callback):
                 self._stop(f"a weight of the {network.name}", self.params["steps"] - 1)
 
     def _stop(self, what, batch):
+        epochs = self.epochs_kept()
+        kept = f"{self.directory} keeps the state after epoch {epochs}" if epochs else "nothing was saved yet"
         raise WorldError(
-            f"{what} is not finite in step {batch + 1} of epoch {self._epoch + 1}; the state before that epoch is "
-            f"kept: {self.kept}"
+            f"{what} is not finite in step {batch + 1} of epoch {self._epoch + 1}: lower the learning rates or give "
+            f"--clipping, in another --run-dir; {kept}"
         )
 
 

@@ -1,8 +1,7 @@
 import keras
 
-from recipes.layers.convolutions import as_tensor, into_inputs, into_kernel
+from recipes.layers.convolutions import as_tensor, into_inputs, into_kernel, is_plain
 from recipes.layers.flipped_conv2d import FlippedConv2D
-from recipes.processor import is_on_processor
 
 LANES = 32  # bfloat16 numbers along the width that one tile instruction of the processor sums over
 FEWEST = 4  # images side by side that are worth moving: two of 16 columns took longer than each by itself
@@ -47,15 +46,12 @@ class PackedConv2D(FlippedConv2D):
     def _packs(self, inputs):
         height, width = self.kernel_size
         return (
-            keras.backend.backend() == "tensorflow"
-            and keras.backend.standardize_dtype(inputs.dtype) == "bfloat16"
-            and self.data_format == "channels_last"
+            is_plain(self, inputs, ("bfloat16",))
             and self.padding == "same"
-            and set(self.strides) == set(self.dilation_rate) == {1}
+            and set(self.strides) == {1}
             and height % 2 == width % 2 == self.groups == 1
             and inputs.shape[1] is not None
             and images_a_strip(inputs.shape[2], width // 2) > 1
-            and is_on_processor()
         )
 
 

@@ -21,6 +21,11 @@ SIDE, LATENT, BATCH, STEPS = 4, 3, 16, 4
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.integers(0, 256, (32, SIDE, SIDE, 1), dtype="uint8"), np.arange(32) % 2
 NOISE = RNG.normal(size=(BATCH, LATENT)).astype("float32")
+UNKNOWN_BEFORE = ()  # what is raised where the size of a batch is not known beforehand
+if keras.backend.backend() == "tensorflow":
+    from tensorflow.errors import InvalidArgumentError
+
+    UNKNOWN_BEFORE = (InvalidArgumentError,)
 GOLDEN = pathlib.Path(__file__).with_name("golden_gan.json")  # what test_as_on_tensorflow makes on TensorFlow
 
 
@@ -144,6 +149,27 @@ def test_as_on_tensorflow(same_noise, family):
     found += [row[-1] for row in history.values()]
     # 3e-3: TensorFlow's kernel keeps a running variance with n - 1, of 32 values and more here
     np.testing.assert_allclose(found, json.loads(GOLDEN.read_text())[family], rtol=3e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("half_life", [7.0, 1000.0])
+def test_the_average_is_that_of_the_rule(half_life):
+    """Of the weights and of running statistics; after 20 steps it is far from the generator only by the half-life."""
+    gan = made(with_everything(0), half_life=half_life)
+    expected = [w.copy() for w in gan.generator.get_weights()]
+    for step in range(1, 21):
+        gan.train_on_batch(IMAGES[:BATCH], LABELS[:BATCH])
+        kept = 0.5 ** (BATCH / min(half_life, 0.05 * BATCH * step))
+        expected = [kept * e + (1 - kept) * w for e, w in zip(expected, gan.generator.get_weights(), strict=True)]
+    for found, wanted in zip(gan.average.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    assert any("moving_variance" in w.path for w in gan.average.weights)
+
+
+@pytest.mark.parametrize("count", [BATCH + 1, 1])
+def test_steps_of_the_discriminator_share_a_batch_evenly(count):
+    gan = made(linear(), discriminator_steps=2)
+    with pytest.raises((ValueError, *UNKNOWN_BEFORE), match="must have a multiple of `discriminator_steps` images"):
+        gan.fit(IMAGES[:count], LABELS[:count], batch_size=BATCH, verbose=0)
 
 
 def state(gan):

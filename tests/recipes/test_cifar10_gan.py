@@ -2,14 +2,15 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from recipes import cifar10_gan
 from recipes.__main__ import main
-from recipes.errors import CommandError
-from recipes.gan import classifier
+from recipes.errors import CommandError, WorldError
+from recipes.gan import backend, classifier
 from recipes.gan.losses import Hinge, Wasserstein
 from recipes.gan.metrics import frechet_distance
 from recipes.gan.penalties import GradientPenalty, ZeroCentred
@@ -113,8 +114,12 @@ def test_the_schedule_counts_the_steps_of_each_player():
         ({"variant": "sngan"}, "did you mean sndcgan"),
         ({"augment": "colour"}, "did you mean color"),
         ({"generator_optimizer": "adm"}, "--generator-optimizer adm: "),
+        ({"discriminator_optimizer": "lookahead:accelerated_gd"}, "--discriminator-optimizer lookahead:.* needs full"),
         ({"penalty_weight": 3.0}, "give --penalty"),
         ({"width": 0}, "--width must lie in 1 to 4096; it is 0"),
+        ({"variant": "r3gan_small", "width": 12}, "--width of r3gan_small must be a multiple of 8; it is 12"),
+        ({"variant": "r3gan_small", "discriminator_width": 9}, "--discriminator-width of r3gan_small must be"),
+        ({"penalty_every": 8}, "--penalty-every is without effect: give --penalty"),
     ],
 )
 def test_settings_that_cannot_be(given, said):
@@ -122,10 +127,24 @@ def test_settings_that_cannot_be(given, said):
         settings(**given)
 
 
-def test_a_batch_that_is_larger_than_the_set():
-    chosen = settings(batch_size=64, discriminator_steps=2)
-    with pytest.raises(CommandError, match="at most the 120 training images; it is 128"):
-        cifar10_gan.build_model(chosen, cifar10_gan.load(chosen))
+def test_what_cannot_be_trained_is_said_before_anything_is(capsys, tmp_path):
+    """Neither is a classifier trained, nor is the directory taken."""
+    for options, words in (
+        (("--batch-size", "64", "--discriminator-steps", "2"), "at most the 120 training images; it is 128"),
+        (("--dtype", "float16"), "--dtype float16: cifar10_gan computes in float32 and bfloat16"),
+    ):
+        command = ("train", "cifar10_gan", "--preset", "smoke", *TINY, *options, "--run-dir", tmp_path / "run")
+        status, out, err = said(capsys, *command)
+        assert (status, err.count("\n")) == (2, 1)
+        assert words in err
+        assert "classifier" not in out
+        assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_several_devices_of_tensorflow(monkeypatch):
+    monkeypatch.setattr(backend, "replicas", lambda: 2)
+    with pytest.raises(CommandError, match="on one device of TensorFlow, or on several with KERAS_BACKEND=jax; here"):
+        cifar10_gan.load(settings())
 
 
 def test_what_a_run_leaves_behind(finished):
@@ -162,6 +181,34 @@ def test_a_run_in_two_parts_has_the_bits_of_one(tmp_path):
     assert rows == other
     assert len(rows.splitlines()) == 4
     assert all(np.array_equal(a, b) for a, b in zip(weights, same, strict=True))
+
+
+class Breaks(keras.callbacks.Callback):
+    """Makes a network's weights NaN in the third epoch, and keeps what was saved before."""
+
+    def __init__(self, network, state):
+        super().__init__()
+        self.network, self.state = network, state
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            self.before = self.state.read_bytes()
+            weights = getattr(self.model, self.network).weights
+            weights[0].assign(np.nan * weights[0])
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_a_network_that_is_not_finite_ends_training_and_is_not_saved(tmp_path, network):
+    chosen = settings(width=8, discriminator_width=8, batch_size=16, epochs=4)
+    images = cifar10_gan.load(chosen)
+    breaks = Breaks(network, tmp_path / "state.npz")
+    with Run("cifar10_gan", chosen, tmp_path) as run:
+        run.begin(images.about())
+        with pytest.raises(WorldError, match="in step 1 of epoch 3: lower ") as raised:
+            cifar10_gan.fit(chosen, run, images, verbose=0, callbacks=[breaks])
+        assert str(raised.value).endswith(f"{tmp_path} keeps the state after epoch {run.epochs_done()}")
+        assert 1 <= run.epochs_done() <= 2  # saved once a second
+    assert (tmp_path / "state.npz").read_bytes() == breaks.before
 
 
 def test_a_run_leaves_a_page_with_its_samples(finished):
@@ -208,6 +255,7 @@ def test_generated_images_are_of_the_label_the_seed_and_the_number(finished, cap
     [
         ("generate", ("--out", "g.png", "--label", "eight"), "no class 'eight'"),
         ("generate", ("--out", "g.txt"), "take .png"),
+        ("generate", ("--out", "g.psd"), "take .png"),
         ("generate", ("--out", "g.png", "--n", "0"), "--n must lie in 1 to 100000; it is 0"),
         ("predict", ("a.png",), "a run of cifar10_gan takes evaluate, generate"),
         ("export", (), "a run of cifar10_gan takes evaluate, generate"),

@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from recipes import dtypes
+from recipes import cifar10_cnn, cifar10_gan, dtypes
 from recipes.errors import CommandError
 from recipes.strategies import Strategy
 
@@ -30,6 +30,13 @@ def test_the_rule(monkeypatch, devices, backend, flags, capability, expected):
     dtype, reason = dtypes.chosen_by_rule(devices)
     assert dtype == expected
     assert reason
+
+
+def test_a_recipe_computes_in_its_own_dtypes_whatever_the_rule_says(monkeypatch):
+    monkeypatch.setattr(dtypes, "_compute_capability", lambda backend: (7, 5))
+    assert dtypes.computed_by(cifar10_cnn) == dtypes.COMPUTED
+    dtype, reason = dtypes.chosen_by_rule(GPU, dtypes.computed_by(cifar10_gan))
+    assert (dtype, reason) == ("float32", "GPU of compute capability 7.5; the recipe does not compute in float16")
 
 
 def test_the_processor_s_flags_are_words():

@@ -1,6 +1,6 @@
 import numpy as np
 
-ROWS = 256  # images at once: distances to 50,000 are 50 MB then
+ROWS, OTHERS = 256, 4096  # images at once, and those of the training set: 100 MB of pixels for 32 x 32 x 3
 
 
 def nearest_distances(images, training):
@@ -34,11 +34,18 @@ def nearest_distances(images, training):
         raise ValueError(
             f"nearest_distances: images must be of one shape. Received: {images.shape[1:]} and {training.shape[1:]}"
         )
-    # whole numbers below 2**53, so that a copy is at 0 exactly
-    flat, others = (np.reshape(part, (len(part), -1)).astype(np.float64) for part in (images, training))
-    squares, found = np.square(others).sum(axis=1), []
-    for start in range(0, len(flat), ROWS):
-        rows = flat[start : start + ROWS]
-        distances = np.square(rows).sum(axis=1)[:, None] - 2 * rows @ others.T + squares
-        found.append(np.sqrt(distances.min(axis=1)) / 255)
-    return np.concatenate(found)
+    found = np.full(len(images), np.inf)
+    for first in range(0, len(training), OTHERS):
+        others = _flat(training[first : first + OTHERS])
+        squares = np.square(others).sum(axis=1)
+        for start in range(0, len(images), ROWS):
+            part = slice(start, start + ROWS)
+            rows = _flat(images[part])
+            distances = np.square(rows).sum(axis=1)[:, None] - 2 * rows @ others.T + squares
+            found[part] = np.minimum(found[part], distances.min(axis=1))
+    return np.sqrt(found) / 255
+
+
+def _flat(images):
+    """Whole numbers below 2**53, so that a copy is at 0 exactly."""
+    return np.reshape(images, (len(images), -1)).astype(np.float64)

@@ -112,18 +112,6 @@ def test_steps_of_the_discriminator_see_images_of_their_own(monkeypatch):
     np.testing.assert_array_equal(judged[-1], fake[-1])
 
 
-def test_the_average_is_that_of_the_rule():
-    gan = made(half_life=100.0)
-    expected = [w.copy() for w in gan.generator.get_weights()]
-    for step in range(1, 6):
-        gan.train_on_batch(IMAGES[:16], LABELS[:16])
-        kept = 0.5 ** (16 / min(100.0, 0.05 * 16 * step))
-        expected = [kept * e + (1 - kept) * w for e, w in zip(expected, gan.generator.get_weights(), strict=True)]
-        for found, wanted in zip(gan.average.get_weights(), expected, strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
-    assert any("moving_variance" in w.path for w in gan.average.weights)
-
-
 def test_without_a_half_life_the_average_is_the_generator():
     gan = made(half_life=0.0)
     fitted(gan)

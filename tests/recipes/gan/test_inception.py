@@ -48,7 +48,7 @@ def test_distances_are_of_all_training_images_and_say_how_they_were_taken(files)
     assert found["fid"] == pytest.approx(frechet_distance(a, b), rel=1e-4)
     assert found["kid"] == pytest.approx(kernel_distance(a, b)[0], rel=1e-4)
     assert found["protocol"].startswith("30 training images and 40 generated ones, 8 bits a channel, enlarged to 299")
-    assert "InceptionV3 of 2015" in found["protocol"]
+    assert "InceptionV3 of 2015, pool_3 (SHA-256 " in found["protocol"]
     assert "make it too high" in found["protocol"]
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from recipes.errors import WorldError
+from recipes.gan.judge import labels_in_turn
 from recipes.gan.judged import Judged
 from recipes.gan.stop_at_nan import StopAtNaN
 from recipes.report.grid import grid
@@ -13,19 +14,20 @@ from recipes.report.grid import grid
 class Verdicts:
     """A judge that says what it is told to, one after the other."""
 
-    def __init__(self, *verdicts):
-        self.verdicts = iter(verdicts)
+    def __init__(self, *verdicts, class_entropy=1.0):
+        self.verdicts, self.class_entropy = iter(verdicts), class_entropy
 
     def distances(self, gan):
         distance, entropy = next(self.verdicts)
         return {"distance": distance, "class_entropy": entropy}
 
 
-def judged(verdicts, every=1, history=()):
+def judged(verdicts, every=1, history=(), class_entropy=1.0):
     """`(epochs after which the model was kept, logs)` of as many epochs."""
     kept, rows = [], list(history)
     epochs = every * len(verdicts)
-    callback = Judged(Verdicts(*verdicts), every, lambda: rows, lambda model: kept.append(len(rows)))
+    judge = Verdicts(*verdicts, class_entropy=class_entropy)
+    callback = Judged(judge, every, lambda: rows, lambda model: kept.append(len(rows)))
     callback.set_params({"epochs": epochs})
     for epoch in range(epochs):
         logs = {"generator_loss": 0.0}
@@ -49,6 +51,13 @@ def test_a_collapse_is_told_once(capsys):
     assert "after epoch 5" in told[1]
 
 
+def test_classes_that_are_rare_in_the_training_images_are_no_collapse(capsys):
+    judged([(3.0, 0.3), (4.0, 0.1)], class_entropy=0.29)
+    assert [line.split(" the ")[0] for line in capsys.readouterr().out.split("\n") if line] == [
+        "Collapse: after epoch 2"
+    ]
+
+
 class Players(keras.Model):
     """Stands for a GAN whose networks have a weight each."""
 
@@ -62,7 +71,7 @@ class Players(keras.Model):
 
 
 def watched(model):
-    callback = StopAtNaN("runs/here")
+    callback = StopAtNaN("runs/here", lambda: 1)
     callback.set_model(model)
     callback.set_params({"epochs": 2, "steps": 5})
     callback.on_epoch_begin(1)
@@ -89,7 +98,10 @@ def test_a_loss_that_is_not_finite(name, words, value):
 @pytest.mark.parametrize("network", ["generator", "discriminator", "average"])
 def test_a_weight_that_is_not_finite(network):
     watched(Players()).on_epoch_end(1)
-    with pytest.raises(WorldError, match=f"a weight of the {network} is not finite in step 5 of epoch 2.*runs/here"):
+    with pytest.raises(
+        WorldError,
+        match=f"a weight of the {network} is not finite in step 5 of epoch 2.*runs/here keeps the state after epoch 1$",
+    ):
         watched(Players(network)).on_epoch_end(1)
 
 
@@ -103,3 +115,16 @@ def test_a_grid_has_every_image_in_its_place(channels, mode):
     assert (pixels[6:, 16:] == 64).all()
     assert (pixels[4:6] == 64).all()
     assert grid(images).size == (48, 24)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([3, 3], [0, 1, 0, 1, 0, 1]),
+        ([10, 11], [k % 2 for k in range(21)]),  # nearly alike
+        ([1, 3], [1, 0, 1, 1]),
+        ([0, 2], [1, 1]),
+    ],
+)
+def test_labels_are_alike_or_as_often_as_in_the_images(counts, expected):
+    assert labels_in_turn(np.repeat(range(len(counts)), counts), len(counts)).tolist() == expected
