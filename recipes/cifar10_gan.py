@@ -21,7 +21,7 @@ All but the last have the DCGAN's convolutions. The figure is a Fréchet classif
 as the half of the training images that they are not compared with (5,000 at most), on the features of this package's
 own classifier. It is no FID, and to be read beside its floor, the distance of two halves of the real images.
 docs/gan.md has what was measured: `cgan_pd` gets to 0.13 on the digits (cpu5; three seeds, 0.13 to 0.14; floor 0.14),
-and to 0.33 on CIFAR-10 (cpu60; two seeds, 0.32 and 0.34; floor 0.026).
+and to 0.33 on CIFAR-10 (cpu60; two seeds, 0.32 and 0.34, on a GPU; floor 0.026).
 """
 
 import dataclasses

@@ -124,6 +124,23 @@ def test_gans_on_cifar10():
     assert f"`dcgan` had {at(beside, 20):.2f} after 20" in text
 
 
+def test_an_hour_by_the_clock():
+    found = json.loads((ROOT / "benchmarks" / "results" / "gan_clock.json").read_text())
+    text = " ".join(page("gan").split())
+    ours, theirs = found["rows"]
+    near = [min(ours["curve"], key=lambda point: abs(point["seconds"] / 60 - minutes)) for minutes in (5, 15, 30, 60)]
+    cells = [f"{point['distance']:.2f} ({point['seconds'] / 60:.1f})" for point in near]
+    assert (
+        f"| `cgan_pd`, told the classes | {' | '.join(cells)} | {ours['distance']:.2f} | {ours['epochs']:.1f} |" in text
+    )
+    cells = [f"{found['distances'][1][f'{minutes} min']:.2f}" for minutes in (5, 15, 30, 60)]
+    cells += [f"{theirs['distance']:.2f}", f"{theirs['epochs']:.1f}"]
+    assert f"| DCGAN after keras.io, Adam 1e-4 | {' | '.join(cells)} |" in text
+    assert (ours["dtype"], theirs["dtype"]) == ("float32", "float32")
+    assert 0.9 < ours["seconds"] / 3600 < theirs["seconds"] / 3600 < 1.01
+    assert f"{ours['label_accuracy']:.0%}".replace("%", " %") + " of the labels of the best" in text
+
+
 def at(rows, epochs):
     """The mean over the seeds of the last judgement by then."""
     curves = [[point["distance"] for point in row["curve"] if point["epoch"] <= epochs] for row in rows]
