@@ -199,6 +199,15 @@ def times(contenders, name):
     return f"{contenders[name]['times_as_fast_as_keras']['median']:.2f} x" if name in contenders else "-"
 
 
+def test_flipped_kernels():
+    found = json.loads((ROOT / "benchmarks" / "results" / "flipped.json").read_text())
+    assert found["machine"]["instructions"] == ["avx2"]
+    for name, of in found["contenders"].items():
+        times = "{median:.2f} x ({min:.2f} to {max:.2f})".format(**of["times_as_fast"])
+        assert f"| `{name}` | {of['batch']} | {times} |" in page("gan")
+        assert of["times_as_fast"]["median"] > 1
+
+
 def test_optimizers_for_gans():
     found = json.loads((ROOT / "benchmarks" / "results" / "gan_optimizers.json").read_text())
     text, medians = page("gan"), found["medians"]
