@@ -95,6 +95,7 @@ def whole(row, n):
 
     arguments, reduction = ROWS[row]
     model = compiled(optimizer(keras.optimizers.SGD, arguments), reduction)
+    model.run_eagerly = True  # nothing is asked of its graph
     before = flat(model)
     model.fit(*samples(n), batch_size=n, epochs=EPOCHS, shuffle=False, verbose=0)
     after = flat(model)
@@ -115,15 +116,15 @@ def ours(row, n, batch_size):
     return flat(model)
 
 
-def of_keras(batch_size):
+def of_keras(n, batch_size):
     """What Keras's accumulation makes of uneven micro-batches, or the name of its error."""
     import keras
 
     arguments, reduction = ROWS["clipping by global norm"]
-    steps = -(-UNEVEN // batch_size)
+    steps = -(-n // batch_size)
     model = compiled(optimizer(keras.optimizers.SGD, arguments, gradient_accumulation_steps=steps), reduction)
     try:
-        model.fit(*samples(UNEVEN), batch_size=batch_size, epochs=EPOCHS, shuffle=False, verbose=0)
+        model.fit(*samples(n), batch_size=batch_size, epochs=EPOCHS, shuffle=False, verbose=0)
     except Exception as error:  # whatever it is
         return type(error).__name__
     return flat(model)
@@ -136,7 +137,10 @@ def relative(a, b):
 
 
 def measure(strategy, sizes=(WHOLE, UNEVEN), batches=BATCHES):
-    """The largest relative difference of each row, over numbers of samples and batch sizes; a dict."""
+    """The largest relative difference of each row, over numbers of samples and batch sizes; a dict.
+
+    Keras's own accumulation is that of the last number of samples, in batches of the first size.
+    """
     from recipes import strategies
 
     devices = strategies.resolve(strategy)
@@ -146,8 +150,8 @@ def measure(strategy, sizes=(WHOLE, UNEVEN), batches=BATCHES):
             row: max(relative(ours(row, n, batch), reference[row, n]) for n in sizes for batch in batches)
             for row in ROWS
         }
-        theirs = of_keras(BATCHES[0])
-    of = reference["clipping by global norm", UNEVEN]
+        theirs = of_keras(sizes[-1], batches[0])
+    of = reference["clipping by global norm", sizes[-1]]
     return {**found, KERAS_ROW: theirs if isinstance(theirs, str) else relative(theirs, of)}
 
 

@@ -1,34 +1,65 @@
 import gc
 import os
 import pathlib
+import tempfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
-import keras
 import pytest
 
-BACKEND = keras.backend.backend()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+ROOT = pathlib.Path(__file__).parents[1]
 
-if BACKEND == "tensorflow":
+
+def pytest_configure(config):
+    """Start the backend, for two processes on two cores; with the slow tests it compiles as it does for users."""
+    if config.option.markexpr == "not slow":
+        _compile_cheaply()
+    if BACKEND == "tensorflow":
+        _start_tensorflow(config.option.markexpr == "not slow")
+    elif BACKEND == "jax":
+        _keep_what_jax_compiles(config)
+
+
+def _compile_cheaply():
+    """Have XLA, of JAX or TensorFlow, leave out LLVM's optimizations: they are most of what compiling takes."""
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
+
+
+def _start_tensorflow(cheaply):
     import tensorflow as tf
 
     # Two logical devices on the one processor, for what tf.distribute does; set before anything runs.
-    tf.config.set_logical_device_configuration(
-        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-    )
+    processor = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+    if cheaply:  # graphs that run a few times are not worth a fifth of their test
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
-ROOT = pathlib.Path(__file__).parents[1]
-SLOW = frozenset((ROOT / "tests" / "slow.txt").read_text().splitlines())
+def _keep_what_jax_compiles(config):
+    """Compile a program once for all tests of this process."""
+    import jax
+
+    directory = tempfile.TemporaryDirectory(prefix="keras-descent-jax-")
+    config.add_cleanup(directory.cleanup)
+    jax.config.update("jax_compilation_cache_dir", directory.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Those of slow.txt are left out unless `-m` says otherwise."""
-    for item in items:
-        if item.nodeid in SLOW:
-            item.add_marker("slow")
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector, name, obj):
+    """Mark the cases that `slow_cases` names; one that is not there, on TensorFlow, which has all, is an error."""
+    made = yield
+    if not isinstance(made, list):
+        return made
+    for marker in [marker for item in made[:1] for marker in item.iter_markers("slow_cases")]:
+        cases = {item.callspec.id: item for item in made}
+        for case in marker.args:
+            if case in cases:
+                cases[case].add_marker("slow")
+            elif BACKEND == "tensorflow":
+                raise collector.CollectError(f"{collector.nodeid}::{name} has no case {case!r}, which slow_cases names")
+    return made
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -45,9 +76,23 @@ def few_collections():
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def warm_searches():
+    """Searches need not import TensorFlow each time."""
+    if BACKEND != "tensorflow":
+        yield
+        return
+    from tests import warm
+
+    with warm.starts():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def fresh_keras():
     """Each test starts from the same seed, dtype policy and names."""
+    import keras
+
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     policy = keras.config.dtype_policy()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from custom_optimizers import (
     AcceleratedGD,
@@ -279,17 +279,43 @@ def model_of(case, rate=0.02, compiling=None, **options):
     return model
 
 
-def trained(case, updates, samples_of=50, **arguments):
-    """What some updates change of the weights, each on all samples at once."""
-    model = model_of(case, **arguments)
-    before = flat(model)
-    model.fit(*samples(samples_of), batch_size=samples_of, epochs=updates, shuffle=False, verbose=0)
-    return flat(model) - before
+def at_once(model, updates, seed=0):
+    """Make some updates of a model, each on all samples at once, as `fit` does without compiling anything."""
+    model.run_eagerly = True
+    for _ in range(updates):
+        model.train_on_batch(*samples(50, seed))
+    model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def after_20_updates():
-    """What they change of the weights, by the names of the cases; enough for rounding of the weights not to show."""
+    """What compiled updates change of the weights, by name of the case; enough for rounding of them not to show."""
     return {str(case): trained(case, 20, rate=0.05) for case in FAMILY}
+
+
+def trained(case, updates, **arguments):
+    """What some updates of `fit` change of the weights, each on all samples at once."""
+    model = model_of(case, **arguments)
+    before = flat(model)
+    model.fit(*samples(50), batch_size=50, epochs=updates, shuffle=False, verbose=0)
+    return flat(model) - before
+
+
+def path_of(optimizer, gradients, compiled=lambda function: function):
+    """The values of START after each of several updates, `(updates, 3, 2)`.
+
+    Args:
+        optimizer: that makes an update of each gradient.
+        gradients: arrays of the shape of START.
+        compiled: makes a function of tensors another one that does the same.
+    """
+    w = keras.Variable(START.astype("float32"), name="kernel")
+    optimizer.build([w])
+    update = compiled(lambda gradient: optimizer.apply([gradient], [w]))
+    path = []
+    for gradient in gradients:
+        update(ops.array(gradient, "float32"))
+        path.append(ops.convert_to_numpy(w))
+    return np.stack(path)
 
 
 def golden():

@@ -14,14 +14,14 @@ def samples(n, seed=0):
     return x, (x.reshape(n, 2, 32).mean(axis=2) > 0) @ np.array([2, 1])
 
 
-def network(regularizer=None, dtype=None):
+def network(regularizer=None, dtype=None, normalized=False):
     """A small convolutional classifier with the same weights at each call."""
     keras.utils.set_random_seed(7)
     return keras.Sequential(
         [
             keras.Input((8, 8, 1)),
             layers.Conv2D(4, 3, activation="relu", kernel_regularizer=regularizer, dtype=dtype),
-            layers.GroupNormalization(groups=2, dtype=dtype),
+            *([layers.GroupNormalization(groups=2, dtype=dtype)] if normalized else []),
             layers.Flatten(),
             layers.Dense(4, dtype=dtype),
         ]
@@ -32,9 +32,9 @@ def loss(reduction="sum_over_batch_size"):
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
 
 
-def compiled(optimizer, reduction="sum_over_batch_size", regularizer=None, **options):
+def compiled(optimizer, reduction="sum_over_batch_size", regularizer=None, normalized=False, **options):
     """`network` compiled with what `optimizer()` returns."""
-    model = network(regularizer)
+    model = network(regularizer, normalized=normalized)
     model.compile(optimizer=optimizer(), loss=loss(reduction), **options)
     return model
 

@@ -96,6 +96,7 @@ def test_commands_of_the_readme(world, monkeypatch, capfd, tmp_path):
     run_in_their_order(commands_of(PAGES[0]), monkeypatch, capfd)
 
 
+@pytest.mark.slow
 def test_commands_of_all_pages(world, monkeypatch, capfd):
     monkeypatch.chdir(world)
     run_in_their_order([command for page in PAGES for command in commands_of(page)], monkeypatch, capfd)
@@ -124,6 +125,7 @@ def test_commands_are_there(page):
             assert command_line.parse(words[3:]), command
 
 
+@pytest.mark.slow_cases("tune")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if "```python" in page.read_text()], ids=lambda page: page.stem
 )

@@ -138,6 +138,7 @@ WITH_DRAWS = {
 }
 
 
+@pytest.mark.slow_cases("conditional", "zero-sum")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_as_on_tensorflow(same_noise, family):
     """Batch normalisation, spectral normalisation, lazy penalties, the average: sums of all that changes."""
@@ -176,6 +177,7 @@ def state(gan):
     return [np.array(v) for v in [*gan.variables, *gan.optimizer.variables]]
 
 
+@pytest.mark.slow_cases("gradient penalty", "simultaneous")
 @pytest.mark.parametrize("family", WITH_DRAWS)
 def test_a_fit_in_two_parts_is_one(tmp_path, family):
     """With exact resume, and from a file."""

@@ -49,6 +49,7 @@ def pairs_of_tens(i):
     return X[rows], Y[rows]
 
 
+@pytest.mark.slow
 def test_rates_and_losses_of_batches_with_a_smaller_last_one():
     finder = find(compiled(lambda: keras.optimizers.SGD(0.5, momentum=0.9)), 16, epochs=4)
     np.testing.assert_array_equal(finder.rates, RATES)
@@ -113,6 +114,16 @@ OPTIMIZERS = {
 
 
 # a model that is not built yet is built by the same code of Keras on all backends
+@pytest.mark.slow_cases(
+    "Adam, float-True",
+    "BatchGD, schedule-False",
+    "BatchGD, schedule-True",
+    "SGD, schedule-True",
+    "SGD, windows-False",
+    "SGD, windows-True",
+    "loss scaling-False",
+    "loss scaling-True",
+)
 @pytest.mark.parametrize("trained_before", [False, True] if keras.backend.backend() == "tensorflow" else [True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_training_after_it_has_the_bits_of_training_without_it(name, trained_before):
@@ -136,6 +147,7 @@ def test_training_after_it_has_the_bits_of_training_without_it(name, trained_bef
     assert_same(trained(with_test=True), trained(with_test=False))
 
 
+@pytest.mark.slow
 def test_full_batches_after_it_have_the_bits_of_those_without_it():
     def trained(with_test):
         model = model_with_state(lambda: BatchGD(0.05, momentum=0.9))
@@ -153,6 +165,7 @@ class Accident(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_hand", [False, True])
 @pytest.mark.parametrize("full", [False, True])
 def test_training_after_an_interrupted_test_begins_where_the_test_began(full, by_hand):

@@ -68,6 +68,7 @@ def test_tensorflow_is_not_there():
     assert importlib.util.find_spec("tensorflow") is None
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_has_the_same_numbers(undisturbed, tmp_path):
     for epochs in ("2", "4"):
         options = [*SMALL, "--epochs", epochs, "--schedule", "constant"]
@@ -76,6 +77,7 @@ def test_a_run_that_goes_on_has_the_same_numbers(undisturbed, tmp_path):
     assert rows(tmp_path / "run") == rows(undisturbed)
 
 
+@pytest.mark.slow_cases("mae", "mini_batch")
 @pytest.mark.parametrize("preset", ["batch", "mini_batch", "mae"])
 def test_linear_regression(tmp_path, preset):
     directory = tmp_path / "run"
@@ -87,6 +89,7 @@ def test_linear_regression(tmp_path, preset):
     assert result["distance"] < bounds[preset]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
 def test_a_finished_run_is_used(undisturbed, tmp_path, command):
     extra = []
@@ -108,6 +111,7 @@ def test_a_finished_run_is_used(undisturbed, tmp_path, command):
         assert float(found["test_accuracy"]) == pytest.approx(result["test_accuracy"], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "auto"])
 def test_precisions(tmp_path, dtype):
     directory = tmp_path / "run"
@@ -120,6 +124,7 @@ def test_precisions(tmp_path, dtype):
     assert {weight.dtype for weight in model.weights} == {"float32"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="recipes train on one device with torch")
 @pytest.mark.parametrize("optimizer", ["batch_gd", "sgd"])
 def test_two_devices_equal_one(tmp_path, optimizer):
@@ -137,6 +142,7 @@ def test_two_devices_equal_one(tmp_path, optimizer):
     assert json.loads((tmp_path / "mirrored:2" / "config.json").read_text())["strategy"] == "mirrored:2"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "jax", reason="several processes train on JAX")
 def test_two_processes_equal_one(undisturbed, tmp_path):
     """Also in two goes: both go on from what the first process has saved."""
@@ -154,6 +160,7 @@ def test_two_processes_equal_one(undisturbed, tmp_path):
     assert {path.name for path in (tmp_path / "run").iterdir()} >= FILES
 
 
+@pytest.mark.slow_cases("learning rate", "data", "strategy")
 @pytest.mark.skipif(BACKEND != "jax", reason="several processes train on JAX")
 @pytest.mark.parametrize(
     ("of_both", "of_the_second", "said"),
@@ -163,6 +170,7 @@ def test_two_processes_equal_one(undisturbed, tmp_path):
         ([], ["--data", "folder:nowhere"], "--data"),
         ([], ["--strategy", "cpu"], "--strategy"),
     ],
+    ids=["seed", "learning rate", "data", "strategy"],
 )
 def test_two_processes_end_together(undisturbed, tmp_path, of_both, of_the_second, said):
     directory = undisturbed if of_both else tmp_path / "run"
@@ -189,6 +197,7 @@ def _together(directory, *options, of_the_second=()):
     return [finish(process) for process in processes]
 
 
+@pytest.mark.slow_cases("gpu", "mirrored", "mirrored:3")
 @pytest.mark.parametrize(
     ("strategy", "said"),
     [
@@ -197,6 +206,7 @@ def _together(directory, *options, of_the_second=()):
         ("tpu", {"torch": "one device", "jax": "JAX has cpu:0"}.get(BACKEND, "reaches no TPU")),
         ("mirrored:3", {"torch": "one device"}.get(BACKEND, "--batch-size 32: 3 devices")),
     ],
+    ids=["gpu", "mirrored", "tpu", "mirrored:3"],
 )
 def test_devices_that_are_not_there(tmp_path, strategy, said):
     status, _, err = finish(train(tmp_path / "run", *SMALL, "--strategy", strategy))

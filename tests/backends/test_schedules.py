@@ -40,6 +40,7 @@ def test_an_optimizer_takes_the_rate_of_each_update(case):
     np.testing.assert_allclose(fallen[1::2], expected, rtol=1e-5)
 
 
+@pytest.mark.slow_cases("nested", "one_cycle")
 @pytest.mark.parametrize("name", ["nested", "one_cycle", "cosine_restarts_growing"])
 def test_a_fit_under_a_schedule(name):
     """Against Keras's SGD on the whole at once, whose rate a callback sets from the closed form."""

@@ -19,6 +19,7 @@ def scores(directory, strategy):
     return {t.hyperparameters.get("momentum"): t.score for t in oracle.trials.values()}
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_one_device(tmp_path):
     found = [scores(tmp_path, strategy) for strategy in STRATEGIES[keras.backend.backend()]]
     assert set(found[0]) == {0.0, 0.5}

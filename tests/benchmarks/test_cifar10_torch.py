@@ -405,6 +405,7 @@ class TestTraining:
         assert losses[0] == pytest.approx(math.log(10), abs=0.1)
         assert smallest < losses[5] < losses[0] - 0.1
 
+    @pytest.mark.slow
     def test_learns_what_is_easy(self):
         trainer, lines = trained(epochs=12, n=256, batch_size=64)
         first, last = (float(line.rpartition(" ")[2]) for line in (lines[0], lines[-1]))
@@ -431,6 +432,7 @@ class TestTraining:
         assert first == again
         assert first != other
 
+    @pytest.mark.slow
     def test_a_warm_up_leaves_no_trace(self):
         trainer = Trainer(Network(SMALL))
         before = bits(trainer.network)

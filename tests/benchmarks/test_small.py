@@ -109,6 +109,18 @@ def test_all_that_pages_name_are_here():
     assert named == set(SMALL)
 
 
+@pytest.mark.slow_cases(
+    "autotune",
+    "exploding",
+    "full_batch",
+    "full_batch_cost",
+    "gan",
+    "gan_models",
+    "gan_optimizers",
+    "gan_speed",
+    "gan_step",
+    "kills",
+)
 @pytest.mark.parametrize("name", SMALL)
 def test_it_runs(name, tmp_path):
     arguments, smaller, keys = SMALL[name]

@@ -70,6 +70,7 @@ def test_going_on_costs_what_was_trained():
     assert trace[-1].cost == 5 * 2 + 30
 
 
+@pytest.mark.slow
 def test_what_going_on_saves_is_a_share_of_what_the_search_trains():
     """All are alike, so that eight are trained for 32 epochs, whatever their order."""
     table = table_of(lambda c, budget: 0.5, rank, trained={2: 2, 8: 6, 32: 24}.get)

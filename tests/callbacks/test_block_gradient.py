@@ -117,6 +117,7 @@ def optimizer():
     return BatchGD(rate, momentum=0.9, nesterov=True, velocity="torch", clipping=ByGlobalNorm(0.25))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "callback",
     [BlockGradient, lambda size: GradientRegularizer(block_size=size), lambda size: SharpnessAware(block_size=size)],
@@ -131,6 +132,7 @@ def test_blocks_are_of_the_model_and_not_of_the_batches(callback, batch_size):
         np.testing.assert_allclose(values, other[0][name], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_batch_normalisation_any_micro_batch_gives_the_same_run():
     one, other = (fitted(normalised(False), [FullBatch(), BlockGradient()], size, 5, optimizer()) for size in (7, N))
     for a, b in zip(one[1], other[1], strict=True):
@@ -164,6 +166,7 @@ def test_the_rate_of_the_penalty_is_that_of_the_update():
     assert all((a == b).all() for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.slow
 def test_under_xla_and_with_dropout_it_is_the_same_mask_twice():
     """With rho next to 0 the second gradient is the first, if the masks are the same."""
 
@@ -180,6 +183,7 @@ def test_under_xla_and_with_dropout_it_is_the_same_mask_twice():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_on_two_devices_each_takes_its_blocks():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
     with strategy.scope():

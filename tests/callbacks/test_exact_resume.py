@@ -92,6 +92,7 @@ def same(first, second):
     assert [row["epoch"] for row in first[1]] == list(range(len(first[1])))
 
 
+@pytest.mark.slow_cases("batch_gd", "loss scaling", "sgd")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_fit_killed_three_times_has_the_bits_of_one_that_was_not(tmp_path, optimizer):
     undisturbed = train(tmp_path / "undisturbed.npz", optimizer)
@@ -100,6 +101,7 @@ def test_a_fit_killed_three_times_has_the_bits_of_one_that_was_not(tmp_path, opt
     same(train(tmp_path / "state.npz", optimizer), undisturbed)
 
 
+@pytest.mark.slow
 def test_it_is_the_restart_that_is_exact_and_not_the_training_that_is_simple(tmp_path):
     """Without the order of data following the epoch, the same comparison fails."""
     undisturbed = train(tmp_path / "undisturbed.npz", "sgd")
@@ -118,16 +120,19 @@ def test_it_is_the_restart_that_is_exact_and_not_the_training_that_is_simple(tmp
     assert not np.array_equal(model.get_weights()[0], undisturbed[0][0])
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_where_the_last_ended(tmp_path):
     train(tmp_path / "state.npz", "sgd", epochs=3)
     same(train(tmp_path / "state.npz", "sgd", epochs=6), train(tmp_path / "once.npz", "sgd", epochs=6))
 
 
+@pytest.mark.slow
 def test_a_finished_fit_trains_no_more(tmp_path):
     first = train(tmp_path / "state.npz", "adam with a moving average")
     same(train(tmp_path / "state.npz", "adam with a moving average"), first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [1, 2, 100])
 def test_early_stopping_and_the_rate_on_plateaus_go_on_too(tmp_path, patience):
     def carried():
@@ -144,6 +149,7 @@ def test_early_stopping_and_the_rate_on_plateaus_go_on_too(tmp_path, patience):
         assert len(undisturbed[1]) < 12
 
 
+@pytest.mark.slow
 def test_bfloat16_and_random_states_keep_their_bits(tmp_path):
     undisturbed = train(tmp_path / "undisturbed.npz", "sgd", policy="bfloat16")
     assert "bfloat16" in {str(array.dtype) for array in undisturbed[0]}
@@ -261,6 +267,7 @@ def test_what_is_carried_is_that_of_the_same_callbacks_and_whole(tmp_path):
         train(path, "sgd", carry=stopping())
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_state(tmp_path, monkeypatch):
     path = tmp_path / "state.npz"
     undisturbed = train(tmp_path / "undisturbed.npz", "sgd")

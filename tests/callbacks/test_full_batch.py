@@ -39,6 +39,7 @@ def test_samples_without_weight_leave_a_weighted_mean_finite():
     assert relative(change(parts), change(whole)) < 1e-5
 
 
+@pytest.mark.slow_cases("2-mean_with_sample_weight", "2-sum", "2-sum_over_batch_size")
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum"])
 @pytest.mark.parametrize("devices", [1, 2])
 def test_full_batches_with_weights_of_ones_own(reduction, devices):
@@ -117,6 +118,7 @@ def test_a_dictionary_of_inputs():
     assert relative(flat(by_parts(build, data, y)), flat(at_once(build, data, y))) < 1e-6
 
 
+@pytest.mark.slow
 def test_clips_what_has_been_reduced_over_devices():
     """Replicas with gradients at right angles: the norm of their sum is what is bounded."""
     x = np.float32([[1, 0], [0, 1]])
@@ -153,6 +155,7 @@ def test_the_sum_of_a_replica_is_its_own():
         np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow_cases("2-mixed_bfloat16", "2-mixed_float16")
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("devices", [1, 2])
 def test_mixed_precision_accumulates_in_float32(policy, devices):

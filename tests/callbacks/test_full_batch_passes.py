@@ -23,6 +23,7 @@ def batches(x, y, size):
     return tf.data.Dataset.from_generator(generate, output_signature=signature)
 
 
+@pytest.mark.slow_cases("2-False", "2-True")
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras learns the number of batches by that
 @pytest.mark.parametrize("validation", [False, True])
 @pytest.mark.parametrize("devices", [1, 2])
@@ -167,7 +168,7 @@ def test_steps_per_epoch_is_the_pass():
 def test_a_train_step_of_ones_own():
     class Doubled(keras.Sequential):
         def train_step(self, data):
-            x, y = data
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
             with tf.GradientTape() as tape:
                 total = 2 * self.compute_loss(x, y, self(x, training=True))
             gradients = tape.gradient(total, self.trainable_variables)
@@ -183,6 +184,7 @@ def test_a_train_step_of_ones_own():
     assert relative(flat(by_parts(build, x, y)), flat(at_once(build, x, y))) < 1e-6
 
 
+@pytest.mark.slow_cases("2")
 @pytest.mark.parametrize("devices", [1, 2])
 def test_five_bad_full_batches_in_a_row_stop_fit_with_one_line(devices, capsys):
     x, y = samples(40)
@@ -200,6 +202,7 @@ def test_five_bad_full_batches_in_a_row_stop_fit_with_one_line(devices, capsys):
     assert model.optimizer.read_diagnostics()["skipped_updates"] == 5
 
 
+@pytest.mark.slow
 def test_bad_full_batches_are_skipped_under_xla():
     x, y = samples(40)
     model = compiled(lambda: BatchGD(0.05, clipping=ByGlobalNorm(1.0)), jit_compile=True)
@@ -332,6 +335,7 @@ def test_weights_that_are_all_0_leave_the_model_as_it_is():
     np.testing.assert_array_equal(flat(model), start)
 
 
+@pytest.mark.slow_cases("2-2", "None-2", "epoch-1", "epoch-2")
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras learns the number of batches by that
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("steps", [None, 2, "epoch"])

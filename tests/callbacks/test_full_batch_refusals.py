@@ -170,7 +170,7 @@ def test_an_overridden_loss_is_refused_unless_declared():
 def test_a_train_step_without_compute_loss_is_refused_unless_declared():
     class Own(keras.Sequential):
         def train_step(self, data):
-            x, y = data
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
             with tf.GradientTape() as tape:
                 total = loss()(y, self(x, training=True))
             self.optimizer.apply(tape.gradient(total, self.trainable_variables), self.trainable_variables)
@@ -263,7 +263,7 @@ def test_a_compute_loss_without_training():
 def test_refuses_two_updates_in_one_step():
     class Twice(keras.Sequential):
         def train_step(self, data):
-            x, y = data
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
             with tf.GradientTape() as tape:
                 total = self.compute_loss(x, y, self(x, training=True))
             first, *rest = tape.gradient(total, self.trainable_variables)

@@ -31,6 +31,7 @@ def find(model, x, y, epochs=100, callbacks=(), **arguments):
     return finder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curvature", [0.02, 1.0, 50.0])
 def test_a_loss_of_one_curvature_rises_beyond_two_over_it(curvature):
     """An update multiplies the error by 1 - rate * curvature: from the first rate above 2 / curvature it grows."""
@@ -43,6 +44,7 @@ def test_a_loss_of_one_curvature_rises_beyond_two_over_it(curvature):
     np.testing.assert_allclose(finder.losses, closed, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", [10, 1000])
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_the_suggestion_for_least_squares_is_below_two_over_the_largest_eigenvalue(condition, noise):
@@ -68,6 +70,7 @@ def test_the_suggestion_for_least_squares_is_below_two_over_the_largest_eigenval
     assert good[-1] - best < 0.2 * (too_low[-1] - best)
 
 
+@pytest.mark.slow
 def test_the_suggestion_for_the_digits_beats_rates_a_hundredth_and_a_hundredfold():
     images = load("digits", shape=(32, 32, 3))
     (x, y), test = ((part[0][:, ::4, ::4, :1].astype("float32") / 255, part[1]) for part in (images.train, images.test))
@@ -112,6 +115,7 @@ def test_full_batches_of_an_unknown_number_of_micro_batches(finder_first):
     np.testing.assert_allclose(finder.losses, whole.losses, rtol=1e-5)
 
 
+@pytest.mark.slow
 @ON_NOISE
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_batches_of_an_unknown_number():
@@ -137,6 +141,7 @@ def test_a_window_that_began_before_the_test_is_left_out():
     assert model.optimizer._iterations.numpy() == 3
 
 
+@pytest.mark.slow
 @ON_NOISE
 @pytest.mark.parametrize(("optimizer", "devices"), [(keras.optimizers.Adam, 1), (BatchGD, 1), (BatchGD, 2)])
 def test_under_xla_and_on_two_devices(optimizer, devices):
@@ -232,6 +237,7 @@ def test_a_fit_that_is_too_short_says_so():
     np.testing.assert_array_equal(finder.rates, np.geomspace(1e-6, 10.0, 50).astype("float32")[:12])
 
 
+@pytest.mark.slow
 @ON_NOISE
 def test_a_finder_can_be_used_again():
     finder = LearningRateFinder(1e-4, 1e-2, 10)
@@ -341,6 +347,7 @@ def test_train_steps_whose_loss_or_update_is_not_known(updates, message):
         model.fit(np.ones((4, 1)), np.ones((4, 1)), callbacks=[LearningRateFinder()], verbose=0)
 
 
+@pytest.mark.slow
 def test_draw(tmp_path):
     x = np.array([[1.0], [-1.0]], "float32")
     finder = LearningRateFinder(1e-3, 1e3)
@@ -354,6 +361,7 @@ def test_draw(tmp_path):
     assert np.ptp(picture[..., :3], axis=-1).max() > 0.3  # coloured lines, and not an empty page
 
 
+@pytest.mark.slow
 @ON_NOISE
 def test_draw_without_a_suggestion(tmp_path):
     finder = find(compiled(keras.optimizers.SGD), X, Y, lowest=1e-9, highest=1e-8, updates=10, epochs=10)

@@ -16,6 +16,7 @@ def fit(stop, optimizer=None, epochs=60, **options):
     return model.fit(X, 2 * X, epochs=epochs, batch_size=1, verbose=0, callbacks=callbacks, **options).history["loss"]
 
 
+@pytest.mark.slow_cases("arguments6-60")
 @pytest.mark.parametrize(
     ("arguments", "epochs"),
     [
@@ -43,6 +44,7 @@ def test_a_loss_bound_works_with_any_optimizer():
     assert len(fit(StopOnConvergence(loss=1.0), keras.optimizers.SGD(0.25))) < 60
 
 
+@pytest.mark.slow
 def test_a_second_fit_begins_anew():
     stop = StopOnConvergence(loss=1.0)
     assert len(fit(stop)) == 2

@@ -13,6 +13,7 @@ def test_fit_without_full_batch_is_refused():
         compiled(AcceleratedGD).fit(*samples(20), verbose=0)
 
 
+@pytest.mark.slow
 def test_many_short_fits_are_one_long_one():
     x, y = samples(20)
     fit = {"batch_size": 20, "shuffle": False, "verbose": 0}

@@ -11,6 +11,7 @@ from tests.small import change, compiled, relative, samples, scope
 FIT = {"epochs": 4, "shuffle": False, "verbose": 0}
 
 
+@pytest.mark.slow_cases("Adam-2", "Lion-2", "Nadam-2", "RMSprop-2")
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("name", ["Adam", "Nadam", "RMSprop", "Lion"])
 def test_micro_batches_of_an_optimizer_of_keras_equal_the_whole(name, devices):

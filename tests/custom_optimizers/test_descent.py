@@ -172,6 +172,7 @@ def test_float8_is_left_to_updates_of_one_batch():
         model(2).fit(x, y, verbose=0)
 
 
+@pytest.mark.slow
 def test_other_backends_are_refused_in_one_line():
     code = "from custom_optimizers import BatchGD; BatchGD()"
     environment = {**os.environ, "KERAS_BACKEND": "numpy"}
@@ -182,6 +183,7 @@ def test_other_backends_are_refused_in_one_line():
     )
 
 
+@pytest.mark.slow
 def test_several_workers_of_tensorflow_are_refused_with_the_way_that_works():
     code = (
         "import tensorflow as tf; from custom_optimizers import BatchGD; "

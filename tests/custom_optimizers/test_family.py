@@ -1,5 +1,6 @@
 """Every optimizer and clipper of `tests.family`, with what only TensorFlow has, and against JAX."""
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -7,11 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from callbacks import FullBatch
-from recipes.data import full_batches
-from tests.family import FAMILY, after_20_updates, model_of, trained
-from tests.small import flat, relative, samples, scope
+from custom_optimizers._tensorflow import replica
+from tests.family import FAMILY, GRADIENTS, START, after_20_updates, path_of
+from tests.small import mirrored, relative
 
 ROOT = pathlib.Path(__file__).parents[2]
 each = pytest.mark.parametrize("case", FAMILY, ids=str)
@@ -19,23 +20,29 @@ each = pytest.mark.parametrize("case", FAMILY, ids=str)
 
 @each
 def test_jit_on_and_off(case):
-    on, off = (trained(case, 4, compiling={"jit_compile": jit}) for jit in (True, False))
+    under_xla = functools.partial(tf.function, jit_compile=True)
+    on, off = (path_of(case.optimizer(), GRADIENTS, compiled) - START for compiled in (under_xla, tf.function))
     assert relative(on, off) < case.tolerance
 
 
 @each
 def test_two_devices_equal_one(case):
-    changes = []
-    for devices in (1, 2):
-        with scope(devices):
-            model = model_of(case, gradient_accumulation_steps="epoch")
-            batches = full_batches(*samples(50), 16)
-        before = flat(model)
-        model.fit(batches, epochs=3, shuffle=False, verbose=0, callbacks=[FullBatch()])
-        changes.append(flat(model) - before)
-    assert relative(*changes) < case.tolerance
+    """Each gets a part of its own of what the gradient is on average."""
+    strategy, apart = mirrored(), np.linspace(-1, 1, START.size).reshape(START.shape)
+
+    def on_each(function):
+        @tf.function
+        def on_all(gradient):
+            strategy.run(lambda: function((gradient + apart * (-1.0) ** replica()) / 2))
+
+        return on_all
+
+    with strategy.scope():
+        two = path_of(case.optimizer(), GRADIENTS, on_each)
+    assert relative(two - START, path_of(case.optimizer(), GRADIENTS) - START) < case.tolerance
 
 
+@pytest.mark.slow
 def test_tensorflow_equals_jax_after_20_updates(tmp_path):
     command = [sys.executable, "-m", "tests.family", str(tmp_path / "jax.npz")]
     environment = {**os.environ, "KERAS_BACKEND": "jax"}

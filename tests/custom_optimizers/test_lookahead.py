@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 from custom_optimizers import BatchGD, Lookahead
@@ -10,6 +11,7 @@ def slow_of(model):
     return np.concatenate([ops.convert_to_numpy(v).ravel() for v in model.optimizer.slow])
 
 
+@pytest.mark.slow
 def test_the_end_of_fit_ends_a_period():
     """3 updates: 2 are a period, and half of the third is taken."""
     x, y = samples(20)

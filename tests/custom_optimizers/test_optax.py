@@ -91,6 +91,7 @@ def ours(optimizer):
     return [ops.convert_to_numpy(v) for v in variables]
 
 
+@pytest.mark.slow_cases("adam, every 5", "momentum, every 5")
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 def test_equals_optax(pair):
     make, reference = pair

@@ -22,6 +22,7 @@ def fit(model, start, stop, **more):
     model.fit(X[start:stop], Y[start:stop], batch_size=10, shuffle=False, verbose=0, **more)
 
 
+@pytest.mark.slow
 def test_in_the_middle_of_a_window(tmp_path):
     straight, halved = compiled(windowed), compiled(windowed)
     fit(straight, 0, 60)
@@ -36,6 +37,7 @@ def test_in_the_middle_of_a_window(tmp_path):
         np.testing.assert_array_equal(mine.numpy(), other.numpy())
 
 
+@pytest.mark.slow
 def test_in_the_middle_of_a_window_on_two_devices(tmp_path):
     def build():
         with scope(devices=2):
@@ -68,6 +70,7 @@ def test_what_callbacks_added_loads_in_any_order(tmp_path, monitor_first):
         np.testing.assert_array_equal(mine.numpy(), other.numpy())
 
 
+@pytest.mark.slow
 def test_checkpoints_of_tensorflow(tmp_path):
     straight, halved, loaded = (compiled(windowed) for _ in range(3))
     fit(straight, 0, 60)

@@ -48,6 +48,7 @@ def test_momentum_is_exact_in_float64(make):
     np.testing.assert_allclose(w, [expected], rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_saved_model_loads_where_only_the_package_was_imported(tmp_path):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(BatchGD(OneCycle(0.1, 10)), "mse")

@@ -50,6 +50,9 @@ def test_there_are_six():
     assert [path.name[:2] for path in NOTEBOOKS] == ["1_", "2_", "3_", "4_", "5_", "6_"]
 
 
+@pytest.mark.slow_cases(
+    "2_cifar10_cnn", "3_momentum_and_clipping", "4_gan", "5_searching_schedules", "6_several_devices"
+)
 @each
 def test_runs(path, tmp_path, monkeypatch):
     for name in ("HOME", "TMPDIR", "KERAS_HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):

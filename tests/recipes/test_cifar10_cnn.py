@@ -50,6 +50,7 @@ def test_the_learning_rate_rises_and_falls_over_all_updates(optimizer, updates):
     assert rates[-1] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow_cases("cross_entropy-penalty0-full_batch", "mae-penalty2-full_batch", "mse-penalty1-full_batch")
 @pytest.mark.parametrize("variant", cifar10_cnn.VARIANTS)
 @pytest.mark.parametrize(("loss", "penalty"), [("cross_entropy", {}), ("mse", {"l2": 0.01}), ("mae", {"l1": 0.002})])
 def test_every_loss_and_penalty_is_its_formula(variant, loss, penalty):

@@ -208,6 +208,7 @@ def test_a_world_that_does_not_listen(script, status, said):
     assert done.stderr.count("\n") == (1 if said else 0)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_ends_in_one_line(tmp_path):
     """Files of more than 2 KiB cannot be written: the metrics of the run outgrow that."""
     run = f"$PYTHON -m recipes train cifar10_cnn --epochs 12 --run-dir {tmp_path}/run"
@@ -247,6 +248,7 @@ def test_help_names_every_option(capsys):
     assert "--run-dir" in out
 
 
+@pytest.mark.slow_cases("sgd")
 @pytest.mark.parametrize("optimizer", ["batch_gd", "sgd"])
 def test_train(capsys, tmp_path, pages, optimizer):
     directory = tmp_path / "run"
@@ -280,6 +282,7 @@ def test_train(capsys, tmp_path, pages, optimizer):
     assert model.optimizer.iterations.numpy() == result["updates"]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_ends_in_one_line_and_status_1(capsys, tmp_path):
     arguments = ["--learning-rate", "1e37", "--clipping", "none", "--epochs", "40", "--momentum", "0"]
     status, out, err = said(capsys, "train", "cifar10_cnn", *arguments, "--run-dir", str(tmp_path / "run"))

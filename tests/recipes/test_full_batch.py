@@ -73,6 +73,7 @@ def test_any_multiple_of_the_block_gives_the_same_run(tmp_path, images):
     the_same(one, other)
 
 
+@pytest.mark.slow
 def test_twenty_regularised_updates_are_the_same_in_batches_of_32_64_and_512(tmp_path):
     """Three blocks of 32; 512 is more images than there are. Higher rates make more of float32's rounding."""
     images = load("digits", train_images=96, validation_split=0.0, seed=0)
@@ -93,6 +94,7 @@ def the_same(one, other):
             assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("remainder", "sizes"), [("drop", [16] * 4), ("smaller", [16] * 4 + [6])])
 def test_the_rest_behind_the_last_block_is_a_smaller_one_if_asked_for(tmp_path, images, remainder, sizes):
     """The first loss is the mean over images, each block normalised by its own statistics."""
@@ -114,6 +116,7 @@ def test_mini_batches_of_the_paper_leave_out_the_rest():
     assert cifar10_cnn.updates(settings, fifty_thousand) == 117_000
 
 
+@pytest.mark.slow
 def test_group_normalisation_needs_no_blocks(tmp_path, images):
     given = {"normalization": "group", "block_size": None, "gradient_regularizer": 0.0}
     (one, weights), (_, same) = (trained(tmp_path / str(size), images, batch_size=size, **given) for size in (23, 70))

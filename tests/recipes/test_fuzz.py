@@ -542,6 +542,7 @@ def check_kept(reader, status, before, after):
     assert changed <= ({reader.writes} if status == 0 else set()), (reader, changed)
 
 
+@pytest.mark.slow
 @cases("files")
 @given(st.data())
 def test_files(world, runs, answered, little_computes, data):

@@ -71,6 +71,7 @@ def undisturbed(request, tmp_path_factory):
     return RUNS[request.param], bits(directory)
 
 
+@pytest.mark.slow
 def test_three_kills_leave_no_trace(undisturbed, tmp_path):
     options, expected = undisturbed
     directory = tmp_path / "run"
@@ -82,6 +83,7 @@ def test_three_kills_leave_no_trace(undisturbed, tmp_path):
     assert bits(directory) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
@@ -107,6 +109,7 @@ def test_no_signal_is_lost_while_a_command_starts(tmp_path, seconds):
     assert "Exception ignored" not in output
 
 
+@pytest.mark.slow
 def test_a_kill_during_the_first_write_does_not_spoil_the_directory(tmp_path):
     directory = tmp_path / "run"
     directory.mkdir()
@@ -116,6 +119,7 @@ def test_a_kill_during_the_first_write_does_not_spoil_the_directory(tmp_path):
     assert not list(directory.glob(".part*"))
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_while_the_first_runs(tmp_path):
     directory = tmp_path / "run"
     first = start(directory)

@@ -17,6 +17,7 @@ def trained(tmp_path, given, preset=None):
         return samples, linear_regression.train(settings, run, samples)
 
 
+@pytest.mark.slow_cases("mini_batch-10-0.01-0", "mini_batch-10-0.01-1", "stochastic-1-0.01-0", "stochastic-1-0.01-1")
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(
     ("preset", "batch_size", "within"), [("batch", 100, 1e-6), ("mini_batch", 10, 1e-2), ("stochastic", 1, 1e-2)]
@@ -30,6 +31,7 @@ def test_descent_reaches_the_normal_equations(tmp_path, preset, batch_size, with
     assert result["distance"] < within
 
 
+@pytest.mark.slow
 def test_mae_reaches_the_linear_programme(tmp_path):
     samples, result = trained(tmp_path, {"epochs": 3000}, "mae")
     reference = QuantileRegressor(quantile=0.5, alpha=0).fit(samples.x, samples.y[:, 0])

@@ -34,6 +34,7 @@ def in_a_small_disk(script, tmp_path, size="330k"):
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare here")
 def test_a_full_and_a_read_only_disk(tmp_path):
     script = """
@@ -56,6 +57,7 @@ def test_a_full_and_a_read_only_disk(tmp_path):
     assert done.stdout.endswith((tmp_path / "undisturbed" / "metrics.csv").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare here")
 @pytest.mark.parametrize("size", ["4k", "12k", "16k"])
 def test_a_disk_too_small_for_anything(tmp_path, size):
@@ -73,6 +75,7 @@ def test_a_directory_in_a_file(capsys, tmp_path):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["groupnorm", "basic"])
 def test_grey_images_of_another_size_train_without_special_care(capsys, tmp_path, variant):
     prepare(tmp_path / "data", "greys", sizes={"train": 400, "test": 40})
@@ -81,6 +84,7 @@ def test_grey_images_of_another_size_train_without_special_care(capsys, tmp_path
     assert "on 40 images of tfds:greys" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_folder_of_mixed_images_trains_without_special_care(capsys, tmp_path):
     generator = np.random.default_rng(0)
     for label in ("cat", "dog", "emu"):

@@ -77,6 +77,7 @@ def clip_all(clipper, sequence):
     return clipped
 
 
+@pytest.mark.slow_cases("AGC-largest_ratio")
 @pytest.mark.parametrize(("cls", "bounded"), BOUNDED)
 @settings(max_examples=40, deadline=None)
 @given(arrays=gradients, limit=limits)
@@ -90,6 +91,7 @@ def test_bound_is_kept_and_nothing_below_it_changes(cls, bounded, arrays, limit)
     assert norm(clipped) <= norm(arrays) * (1 + 1e-6)
 
 
+@pytest.mark.slow_cases("ByBlockRMS-largest_rms", "ByNorm-largest_norm")
 @pytest.mark.parametrize(("cls", "bounded"), BOUNDED)
 @settings(max_examples=20, deadline=None)
 @given(arrays=gradients, limit=limits)
@@ -99,6 +101,7 @@ def test_twice_is_once(cls, bounded, arrays, limit):
         np.testing.assert_allclose(first, second, rtol=1e-6)
 
 
+@pytest.mark.slow_cases("ByNorm")
 @pytest.mark.parametrize("case", CLIPPERS, ids=str)
 @settings(max_examples=15, deadline=None)
 @given(

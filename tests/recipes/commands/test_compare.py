@@ -45,6 +45,7 @@ def distance_after(rate, momentum, seed):
     return np.abs(w - best).max()
 
 
+@pytest.mark.slow
 def test_descent_and_momentum_on_a_quadratic(tmp_path, capsys, pages):
     """Descent, twice, and momentum. One test, since the comparison takes longer than all that is asked of it."""
     directory = tmp_path / "line"
@@ -103,6 +104,7 @@ def it_is_told_again_at_once(directory, options, capsys):
     assert "one: two" in out
 
 
+@pytest.mark.slow
 def test_a_search_of_other_rates_is_told_in_one_line_and_left_as_it_is(tmp_path, capsys):
     options = ["--optimizers", "one:=batch_gd", "--trials", "1", "--budget", "epochs=1", "--seeds", "1"]
     assert compared(capsys, tmp_path, *options)[0] == 0
@@ -116,6 +118,7 @@ def test_a_search_of_other_rates_is_told_in_one_line_and_left_as_it_is(tmp_path,
     assert [trial.state.name for trial in study.get_trials()] == ["COMPLETE"]
 
 
+@pytest.mark.slow
 def test_images_in_mini_batches_and_full_batches_within_so_many_updates(tmp_path, capsys):
     """A net on the digits: budgets by updates, clipping counted, cost to a target, the picture."""
     recipe = ("cifar10_cnn", "--data", "digits", "--train-images", "96", "--batch-size", "32", "--strategy", "cpu")

@@ -3,6 +3,7 @@ import re
 import pytest
 
 
+@pytest.mark.slow_cases("cifar10_cnn")
 @pytest.mark.parametrize("recipe", ["cifar10_cnn", "linear_regression"])
 def test_it_says_what_a_run_would_be_and_leaves_nothing(said, tmp_path, monkeypatch, recipe):
     monkeypatch.chdir(tmp_path)

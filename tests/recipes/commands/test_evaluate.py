@@ -91,6 +91,7 @@ def test_a_run_that_was_raised_and_is_not_done_has_no_model_yet(said, finished, 
     assert "is not done" in err
 
 
+@pytest.mark.slow
 def test_images_are_looked_for_where_they_were(said, tmp_path, monkeypatch):
     prepare(tmp_path / "data", "greys", sizes={"train": 80, "test": 20})
     monkeypatch.chdir(tmp_path)

@@ -17,6 +17,7 @@ def copy(finished, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_both_formats_compute_what_keras_does(said, copy):
     status, out, err = said("export", copy)
     assert (status, err) == (0, "")
@@ -38,6 +39,7 @@ def test_both_formats_compute_what_keras_does(said, copy):
     assert "of another model; remove it first" in said("export", copy)[2]
 
 
+@pytest.mark.slow
 def test_a_model_trained_in_bfloat16_is_written_in_float32(said, tmp_path):
     small = "--preset", "smoke", "--train-images", "40", "--batch-size", "20", "--dtype", "bfloat16"
     assert said("train", "cifar10_cnn", "--variant", "fast", *small, "--run-dir", tmp_path / "run")[0] == 0

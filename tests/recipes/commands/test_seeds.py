@@ -19,6 +19,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_each_seed_is_the_run_it_would_be_alone(said, tmp_path, pages):
     status, out, err = said(
         *TRAIN, "--seeds", 3, "--seed", 7, "--run-dir", tmp_path / "run", "--results", tmp_path / "r"

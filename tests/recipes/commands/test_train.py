@@ -60,6 +60,7 @@ def test_a_changed_data_set_is_named_before_it_is_looked_for(said, copy):
     assert "--data: " in err
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on(said, copy):
     first = (copy / "metrics.csv").read_text().splitlines()
     status, out, _ = said(*TRAIN, "--epochs", 6, "--run-dir", copy)
@@ -74,6 +75,7 @@ def test_more_epochs_go_on(said, copy):
     assert json.loads((copy / "config.json").read_text())["epochs"] == 6
 
 
+@pytest.mark.slow
 def test_more_epochs_of_a_schedule_without_an_end_are_those_of_a_longer_run(said, tmp_path):
     options = ["--schedule", "inverse_time:0.1"]
     for epochs in (2, 4):
@@ -96,6 +98,7 @@ def test_tables(finished):
     assert {p.parent.name for p in events} == {"train", "validation"}
 
 
+@pytest.mark.slow
 def test_the_test_part_is_looked_at_once_and_after_training(monkeypatch, tmp_path):
     import keras
 
@@ -114,6 +117,7 @@ def test_the_test_part_is_looked_at_once_and_after_training(monkeypatch, tmp_pat
     assert judged == [(len(images.validation[1]), update) for update in (1, 2, 3)] + [(len(images.test[1]), 3)]
 
 
+@pytest.mark.slow
 def test_early_stopping_and_the_best_weights(said, tmp_path):
     options = ["--epochs", 40, "--early-stopping", 2, "--keep", "best", "--schedule", "constant", "--clipping", "none"]
     directory = tmp_path / "run"
@@ -129,6 +133,7 @@ def test_early_stopping_and_the_best_weights(said, tmp_path):
     assert said(*TRAIN, *options, "--learning-rate", 0.5, "--run-dir", directory)[0] == 0  # done already
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_disk_that_is_full_at_a_write(said, tmp_path, monkeypatch, name):
     """One line, nothing half-written, and with room again the same command ends as if nothing had been."""
@@ -165,6 +170,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.slow_cases('environment.json-{"starts": [{}]}')
 @pytest.mark.parametrize(("name", "content"), DAMAGES)
 def test_a_damaged_file_is_one_line_or_mended(said, copy, name, content):
     if name == "tensorboard":

@@ -50,6 +50,7 @@ def rows(directory):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["random", "tpe", "hyperband", "grid", "bayesian"])
 def test_each_tuner_ends_with_a_table_pictures_and_a_command(tmp_path, capsys, pages, name):
     status, out, err = tuned(capsys, tmp_path / "search", "--tuner", name, "--trials", "5")
@@ -108,6 +109,7 @@ def settings_by(command):
     return resolve(cifar10_cnn, given, asked.preset)
 
 
+@pytest.mark.slow
 def test_a_combination_that_cannot_be_fails_and_the_others_are_trained(tmp_path, capsys):
     recipe = (*DIGITS[:-3], "1", "--space", "flip=none|random,gradient_accumulation_steps=1|epoch")
     recipe = (*recipe[:5], "--optimizer", "batch_gd", *recipe[7:])
@@ -120,6 +122,7 @@ def test_a_combination_that_cannot_be_fails_and_the_others_are_trained(tmp_path,
     assert "failed: --flip: full batches" in out
 
 
+@pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_and_ends_as_if_nothing_had_been(tmp_path, capsys):
     """In the middle of its second trial, which then goes on from the epoch that it had saved."""
     options = ("--tuner", "random", "--trials", "2")
@@ -149,6 +152,7 @@ def begun(directory, *options):
     return subprocess.Popen([*command, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_with_the_search(tmp_path, capsys):
     assert tuned(capsys, tmp_path, "--tuner", "random", "--trials", "2")[0] == 0
     first = {row["trial"]: row["score"] for row in rows(tmp_path)}
@@ -220,6 +224,7 @@ def test_a_recipe_that_raises_ends_the_search_in_one_line(tmp_path, capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_divergence_is_a_result_and_the_others_are_trained(tmp_path, capsys):
     """More in a row diverge than a search of trials that crash would live through."""
     recipe = (*LINE[:3], "--space", "learning_rate=1.2|1.3|1.4|1.5|0.5", "--max-epochs", "300")
@@ -249,6 +254,7 @@ def test_the_usual_space_leaves_out_a_momentum_that_there_is_not():
     assert "momentum" not in usual_space(resolve(cifar10_cnn, {"optimizer": "adamw"}))
 
 
+@pytest.mark.slow
 def test_bounds_of_rates_come_from_a_range_test_that_is_made_once(tmp_path, capsys):
     recipe = ("linear_regression", "--max-epochs", "8")  # whose space is then the usual one, as far as it has it
     status, out, error = tuned(capsys, tmp_path, "--tuner", "random", "--trials", "3", recipe=recipe)

@@ -64,6 +64,7 @@ FAMILIES = [
 ]
 
 
+@pytest.mark.slow_cases("options1", "options2", "options3", "options4")
 @pytest.mark.parametrize("options", FAMILIES)
 def test_a_saved_model_goes_on_with_the_same_bits(tmp_path, options):
     """Both optimizers, the average, the noise and the vectors of the spectral norms are in the file."""
@@ -78,6 +79,7 @@ def test_a_saved_model_goes_on_with_the_same_bits(tmp_path, options):
         fitted(gan), fitted(again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", FAMILIES[:2])
 def test_a_fit_in_two_parts_is_one(tmp_path, options):
     whole = made(**options)
@@ -91,6 +93,7 @@ def test_a_fit_in_two_parts_is_one(tmp_path, options):
     assert [row["generator_loss"] for row in resume.history] == whole_history["generator_loss"]
 
 
+@pytest.mark.slow
 def test_each_player_is_updated_as_often_as_it_should():
     gan = made(discriminator_steps=2)
     fitted(gan, epochs=3)
@@ -138,6 +141,7 @@ def test_a_penalty_now_and_then_is_taken_times_its_distance(monkeypatch):
     assert [value > 0 for value in taken] == [True, False, False, False] * 2
 
 
+@pytest.mark.slow
 def test_it_learns_what_is_easy():
     """Images of one brightness: the average makes that brightness."""
     keras.utils.set_random_seed(0)
@@ -187,6 +191,7 @@ class Linear:
         return -ops.mean(fake)
 
 
+@pytest.mark.slow_cases("False")
 @pytest.mark.parametrize("simultaneous", [False, True])
 def test_a_loss_of_one_s_own_says_no_more_than_it_has_to(simultaneous):
     own, ours = (made(loss=loss, simultaneous=simultaneous) for loss in (Linear(), Wasserstein()))

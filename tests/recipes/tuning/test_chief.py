@@ -44,6 +44,7 @@ def role(tmp_path):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_a_worker_trains_what_the_chief_gives_it(role, tmp_path):
     chief = role("chief")
     worker = role("tuner1")

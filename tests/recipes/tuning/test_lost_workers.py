@@ -66,6 +66,7 @@ def directory(tmp_path):
     return made
 
 
+@pytest.mark.slow
 def test_two_workers_at_once_never_train_the_same(processes, storage, directory):
     for number in range(2):
         begin(processes, number, storage, directory, 24, pause=0.0)
@@ -84,6 +85,7 @@ def test_a_worker_killed_between_claim_and_start_loses_nothing(processes, storag
     check_all_done(storage, directory, 4, repeated=0)
 
 
+@pytest.mark.slow
 def test_twenty_random_kills_of_two_workers_leave_every_trial_completed_once(processes, storage, directory):
     """Some kills end both, some in mid-trial, some in a transaction; each costs one trial's work at most."""
     generator, number = random.Random(0), 2
@@ -106,6 +108,7 @@ def test_twenty_random_kills_of_two_workers_leave_every_trial_completed_once(pro
     check_all_done(storage, directory, 60, repeated=24)
 
 
+@pytest.mark.slow
 def test_a_database_that_stops_is_waited_for(processes, postgresql, directory):
     seconds = float(os.environ.get("KERAS_DESCENT_OUTAGE", 4))
     storage = postgresql.new(f"outage_{os.getpid()}")

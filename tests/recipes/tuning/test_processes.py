@@ -9,6 +9,13 @@ import pytest
 
 from recipes.errors import CommandError, WorldError
 from recipes.tuning.processes import Processes, cores_of, gpus_of
+from tests import warm
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _as_users_start_them():
+    with warm.cold():
+        yield
 
 
 def results(processes, works, log, cores=(0,), seconds=60):
@@ -109,6 +116,7 @@ def test_one_can_be_killed(processes, tmp_path):
     assert [(each.number, each.error) for each in found] == [(0, "its process ended with signal 9")]
 
 
+@pytest.mark.slow
 def test_all_end_with_the_search(tmp_path):
     def note(shared):
         (tmp_path / "pid").write_text(str(os.getpid()))

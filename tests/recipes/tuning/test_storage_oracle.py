@@ -39,6 +39,7 @@ def test_only_what_is_active_is_drawn_and_the_study_shows_it(storage):
     assert study.best_value == oracle.get_best_trials()[0].score == max(t.score for t in oracle.trials.values())
 
 
+@pytest.mark.slow
 def test_samplers_that_learn_find_more_than_chance(tmp_path):
     """Mean over two seeds of the score of what is tried after the first ten."""
     found = {"random": [], "tpe": [], "bayesian": []}

@@ -36,6 +36,7 @@ def variables(directory):
     return read_state(directory / "state.npz")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", SHARED)
 def test_what_is_common_is_trained_once_and_the_bits_are_those_of_a_run_from_scratch(tmp_path, schedule):
     settings = dataclasses.replace(SETTINGS, schedule=schedule)
@@ -57,6 +58,7 @@ def test_a_trial_that_is_done_gives_its_result_again(tmp_path):
     assert train_trial(cifar10_cnn, SETTINGS, tmp_path, Place("cpu")) == first
 
 
+@pytest.mark.slow
 def test_the_score_is_that_of_the_last_epoch_after_averaging(tmp_path):
     plain = train_trial(cifar10_cnn, SETTINGS, tmp_path / "plain", Place("cpu"))
     rows = read_state(tmp_path / "plain" / "state.npz")[0]["history"]

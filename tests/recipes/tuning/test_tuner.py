@@ -27,6 +27,7 @@ def found(tuner):
     return {trial.trial_id: (dict(trial.hyperparameters.values), trial.score) for trial in tuner.oracle.trials.values()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["RandomSearchOracle", "GridSearchOracle", "BayesianOptimizationOracle"])
 def test_kerastuners_oracles_search_and_the_best_is_the_best(tmp_path, name):
     tuner = tuner_of(tmp_path, getattr(keras_tuner.oracles, name))
@@ -41,6 +42,7 @@ def test_kerastuners_oracles_search_and_the_best_is_the_best(tmp_path, name):
     assert judged["distance"] == pytest.approx(best.score, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_kerastuners_hyperband_gets_schedules_that_end_with_each_budget(tmp_path):
     settings = linear_regression.Settings(epochs=3, schedule="linear")  # the oracle says how many there are
     hypermodel = RecipeHyperModel(linear_regression, SPACE, settings)
@@ -55,6 +57,7 @@ def test_kerastuners_hyperband_gets_schedules_that_end_with_each_budget(tmp_path
         assert config["epochs"] == trial.hyperparameters.values["tuner/epochs"] == int(last[0]) + 1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_trials_and_scores_with_one_worker_or_two(tmp_path):
     one, two = (tuner_of(tmp_path / str(workers), workers=workers) for workers in (1, 2))
     for tuner in (one, two):
@@ -62,6 +65,7 @@ def test_the_same_seed_gives_the_same_trials_and_scores_with_one_worker_or_two(t
     assert found(one) == found(two)
 
 
+@pytest.mark.slow
 def test_what_was_searched_is_not_searched_again(tmp_path):
     tuner_of(tmp_path).search()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
@@ -84,6 +88,7 @@ class Users(keras_tuner.HyperModel):
         return model
 
 
+@pytest.mark.slow
 def test_any_hypermodel_is_searched_by_its_last_epoch(tmp_path):
     x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
     tuner = tuner_of(tmp_path, hypermodel=Users(), oracle_options={"max_trials": 4})
@@ -111,6 +116,7 @@ class Fails(Users):
         return {"infinite": {"val_loss": -np.inf}, "nan": {"val_loss": np.nan}, "unknown": {"val_lost": 1.0}}[self.how]
 
 
+@pytest.mark.slow_cases("raises", "infinite", "nan", "unknown")
 @pytest.mark.parametrize(
     ("how", "message"),
     [
@@ -120,6 +126,7 @@ class Fails(Users):
         ("nan", "val_loss is nan"),
         ("unknown", "no metric 'val_loss'; there are: val_lost"),
     ],
+    ids=["raises", "crashes", "infinite", "nan", "unknown"],
 )
 def test_a_trial_that_fails_never_wins_and_three_in_a_row_end_the_search_in_one_line(tmp_path, how, message):
     tuner = tuner_of(tmp_path, hypermodel=Fails(how))
@@ -136,6 +143,7 @@ def test_a_metric_that_no_recipe_has_is_refused():
         RecipeHyperModel(linear_regression, SPACE).objective("distanz")
 
 
+@pytest.mark.slow
 def test_kerastuners_own_tuner_takes_a_recipe_too(tmp_path):
     hypermodel = RecipeHyperModel(linear_regression, SPACE, SETTINGS)
     tuner = keras_tuner.RandomSearch(
@@ -150,6 +158,7 @@ def test_kerastuners_own_tuner_takes_a_recipe_too(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_crash_is_tried_again_and_then_fails(tmp_path):
     objective = keras_tuner.Objective("val_loss", "min")
     oracle = StorageOracle(f"sqlite:///{tmp_path / 'db'}", objective, 1, max_consecutive_failed_trials=2)
@@ -171,6 +180,7 @@ class Impatient:
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_notebook_leaves_the_trial_to_whoever_goes_on(tmp_path):
     storage, objective = f"sqlite:///{tmp_path / 'db'}", keras_tuner.Objective("distance", "min")
     hypermodel = RecipeHyperModel(linear_regression, SPACE, SETTINGS)
@@ -186,6 +196,7 @@ def test_ctrl_c_in_a_notebook_leaves_the_trial_to_whoever_goes_on(tmp_path):
         each.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [{"ema_momentum": 0.9}, {"keep": "best", "learning_rate": 0.5}])
 def test_the_model_of_a_trial_is_what_was_scored(tmp_path, given):
     settings = cifar10_cnn.Settings(
@@ -207,6 +218,7 @@ def test_the_model_of_a_trial_is_what_was_scored(tmp_path, given):
     tuner.oracle.close()
 
 
+@pytest.mark.slow
 def test_a_recipe_that_holds_nothing_out_cannot_be_searched(tmp_path):
     hypermodel = RecipeHyperModel(cifar10_cnn, "label_smoothing=0.0|0.1", cifar10_cnn.Settings(validation_split=0.0))
     with pytest.raises(CommandError, match=r"--validation-split 0.0 of digits: .* holds none out"):
@@ -224,6 +236,7 @@ class NeedsRoom(Users):
         return super().fit(hp, model, *args, **kwargs)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_trial_is_trained_when_there_is_room(tmp_path):
     full, x = tmp_path / "full", np.ones((8, 3), "float32")
     full.touch()
