@@ -18,6 +18,10 @@ def pytest_configure(config):
         _start_tensorflow(config.option.markexpr == "not slow")
     elif BACKEND == "jax":
         _keep_what_jax_compiles(config)
+    else:
+        import torch
+
+        torch.set_num_threads(1)
 
 
 def _compile_cheaply():
@@ -26,6 +30,9 @@ def _compile_cheaply():
 
 
 def _start_tensorflow(cheaply):
+    from recipes.quiet import load_backend
+
+    load_backend("tensorflow", touch=False)
     import tensorflow as tf
 
     # Two logical devices on the one processor, for what tf.distribute does; set before anything runs.
@@ -84,7 +91,7 @@ def warm_searches():
         return
     from tests import warm
 
-    with warm.starts():
+    with warm.searches():
         yield
 
 

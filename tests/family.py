@@ -279,11 +279,11 @@ def model_of(case, rate=0.02, compiling=None, **options):
     return model
 
 
-def at_once(model, updates, seed=0):
+def at_once(model, updates, n=50, seed=0):
     """Make some updates of a model, each on all samples at once, as `fit` does without compiling anything."""
     model.run_eagerly = True
     for _ in range(updates):
-        model.train_on_batch(*samples(50, seed))
+        model.train_on_batch(*samples(n, seed))
     model.optimizer.finalize_variable_values(model.trainable_variables)
 
 

@@ -1,17 +1,20 @@
-"""The processes of searches without their start: forks of one that has imported Keras, for all tests of a worker.
+"""Processes without their start: forks of one that has imported TensorFlow and Keras, for all tests of a worker.
 
 `recipes.tuning.processes` starts a process that imports what trains, which takes seconds, for each search. Where that
-start is not what is tested, `Popen` stands in for that of `subprocess` there.
+start is not what is tested, these forks stand in for it, and `run` for programs that need a process of their own.
 """
 
 import contextlib
 import json
+import multiprocessing.connection
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import traceback
 import types
 from unittest import mock
 
@@ -20,17 +23,42 @@ from tests.conftest import ROOT
 
 
 @contextlib.contextmanager
-def starts():
+def searches():
     """Context in which searches start their processes as forks."""
-    server = _Server()
-    instead = types.SimpleNamespace(Popen=server.fork, DEVNULL=subprocess.DEVNULL)
-    with contextlib.closing(server), mock.patch.object(processes, "subprocess", instead):
+
+    def start(command, *, env, pass_fds, **options):
+        return SERVER.fork(pass_fds[0], 2, {"environment": env})
+
+    with mock.patch.object(processes, "subprocess", types.SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)):
         yield
+    SERVER.close()
 
 
 def cold():
     """Context in which they start them as users do."""
     return mock.patch.object(processes, "subprocess", subprocess)
+
+
+def run(code, directory, environment):
+    """Run a program.
+
+    Args:
+        code: str, Python.
+        directory: str or path in which it runs.
+        environment: dict, its variables.
+
+    Returns:
+        What it has written to standard error; None if all went well.
+    """
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    with tempfile.TemporaryFile("w+") as errors:
+        with theirs:
+            request = {"environment": environment, "code": code, "directory": str(directory)}
+            SERVER.fork(theirs.fileno(), errors.fileno(), request)
+        with ours, contextlib.suppress(EOFError):  # which comes with its end
+            return ours.recv()
+        errors.seek(0)
+        return errors.read()
 
 
 class _Fork:
@@ -53,13 +81,14 @@ class _Server:
     def __init__(self):
         self._socket = self._process = None
 
-    def fork(self, command, *, env, pass_fds, **options):
+    def fork(self, connection, errors, request):
+        """A fork of it that has two files of this process."""
         if self._process is None:
             self._begin()
-        with os.fdopen(os.memfd_create("environment"), "w") as file:  # too long for a message
-            json.dump(env, file)
+        with tempfile.TemporaryFile("w") as file:  # too long for a message
+            json.dump(request, file)
             file.flush()
-            socket.send_fds(self._socket, [b"fork"], [*pass_fds, file.fileno(), 2])
+            socket.send_fds(self._socket, [b"fork"], [connection, errors, file.fileno()])
             return _Fork(int(self._socket.recv(64)))
 
     def _begin(self):
@@ -73,13 +102,16 @@ class _Server:
         if self._process is not None:
             self._socket.close()  # upon which it ends
             self._process.wait()
+            self._process = None
+
+
+SERVER = _Server()
 
 
 def _serve(descriptor):
     from recipes.commands.keras_session import start_keras
 
     start_keras(touch=False)
-    from recipes.tuning import fork_server
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # what has ended leaves nothing behind
     with socket.socket(fileno=descriptor) as asked:
@@ -90,24 +122,37 @@ def _serve(descriptor):
             process = os.fork()
             if not process:
                 asked.close()
-                search, environment, errors = descriptors
-                _become(environment, errors)
-                fork_server.main(search)
+                _become(*descriptors)
             for each in descriptors:
                 os.close(each)
             asked.send(str(process).encode())
 
 
-def _become(environment, errors):
-    """Make a fork what a process that was started would be."""
+def _become(connection, errors, file):
+    """Make a fork what a process that was started would be, and do what it is for."""
+    from recipes.tuning import fork_server
+
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.dup2(errors, 2)
-    os.close(errors)
-    with os.fdopen(environment) as file:
-        file.seek(0)
-        os.environ.clear()
-        os.environ.update(json.load(file))
+    with os.fdopen(file) as requested:
+        requested.seek(0)
+        request = json.load(requested)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    if "code" not in request:
+        fork_server.main(connection)
+    status = 1
+    try:
+        os.chdir(request["directory"])
+        exec(request["code"], {"__name__": "__main__"})
+        multiprocessing.connection.Connection(connection).send(None)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
 
 
 if __name__ == "__main__":

@@ -83,14 +83,15 @@ def test_learning_rates_that_cannot_be(case, rate):
 
 
 @each
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_skipped_update_changes_nothing(case, bad):
+def test_a_skipped_update_changes_nothing(case):
     optimizer, w = case.optimizer(diagnostics=True), keras.Variable(START.astype("float32"), name="kernel")
     counters = ("norm", "skipped", "variable_norms")
-    for gradient in [*GRADIENTS, np.where(FIRST == 0.6, bad, FIRST)]:
-        state = [(v.name, ops.convert_to_numpy(v).copy()) for v in (w, *optimizer.variables)]
+    for gradient in GRADIENTS:
         optimizer.apply([ops.array(gradient, "float32")], [w])
-    assert optimizer.read_diagnostics()["skipped_updates"] == 1
+    state = [(v.name, ops.convert_to_numpy(v).copy()) for v in (w, *optimizer.variables)]
+    for bad in (np.nan, np.inf):
+        optimizer.apply([ops.array(np.where(FIRST == 0.6, bad, FIRST), "float32")], [w])
+    assert optimizer.read_diagnostics()["skipped_updates"] == 2
     for (name, before), variable in zip(state, (w, *optimizer.variables), strict=True):
         if not any(word in name for word in counters):
             np.testing.assert_array_equal(ops.convert_to_numpy(variable), before, err_msg=name)
@@ -136,8 +137,8 @@ def test_saved_loaded_and_trained_on(case, tmp_path):
 @each
 def test_micro_batches_equal_the_whole(case):
     whole, before = model_of(case), flat(model_of(case))
-    at_once(whole, 3)
+    at_once(whole, 3, n=48)
     options = {"gradient_accumulation_steps": "epoch"} if case.cls is AcceleratedGD else {}
     model = model_of(case, **options)
-    model.fit(*samples(50), batch_size=16, epochs=3, shuffle=False, verbose=0, callbacks=[FullBatch()])
+    model.fit(*samples(48), batch_size=16, epochs=3, shuffle=False, verbose=0, callbacks=[FullBatch()])
     assert relative(flat(model) - before, flat(whole) - before) < case.tolerance

@@ -8,11 +8,11 @@ import json
 import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import keras
 import pytest
+
+from tests import warm
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -95,6 +95,9 @@ if {in_turn}:
             with mock.patch.object(sys, "argv", [module, *words]):
                 runpy.run_module(module, run_name="__main__")
 
+    import recipes.command_line
+
+    recipes.command_line._write_page = lambda *_, **__: None
     recipes.gan.classifier.UPDATES = recipes.gan.classifier.FEWEST = 2
     subprocess.run, concurrent.futures.ThreadPoolExecutor = here, OneAfterTheOther
 benchmark.main()
@@ -134,10 +137,8 @@ def test_it_runs(name, tmp_path):
 
         prepare(tmp_path / "tfds", "cifar10", (32, 32, 3), {"train": 400, "test": 40})
     code = RUN.format(name=name, smaller=smaller, arguments=arguments, in_turn=name in IN_TURN)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr[-3000:]
+    error = warm.run(code, tmp_path, {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"})
+    assert error is None, error[-3000:]
     found = json.loads((results / f"{WRITTEN.get(name, name)}.json").read_text())
     assert all(found[key] or key == "unfinished" for key in keys)
     assert found["machine"]["cores"] >= 1

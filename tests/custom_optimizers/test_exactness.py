@@ -57,8 +57,7 @@ def test_one_device(whole, n, batch_size, source):
     assert model.optimizer.iterations.numpy() == EPOCHS
 
 
-@pytest.mark.parametrize("n", [120, 117])
-@pytest.mark.parametrize("batch_size", [32, 12])
+@pytest.mark.parametrize(("n", "batch_size"), [(120, 32), (117, 12)])
 def test_two_devices(whole, n, batch_size):
     with scope(devices=2):
         model = compiled(batch_gd)

@@ -1,5 +1,7 @@
 """Each notebook runs, and what is stored in it is what a whole run leaves."""
 
+import copy
+import functools
 import os
 import pathlib
 
@@ -18,6 +20,7 @@ OF_A_MACHINE = ("/work", "/tmp", "/home", "/root", "/Users")
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
+@functools.cache
 def read(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
@@ -62,7 +65,7 @@ def test_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.delenv("MPLBACKEND", raising=False)  # set to files by the commands that other tests run
-    notebook = read(path)
+    notebook = copy.deepcopy(read(path))
     place = {"metadata": {"path": str(tmp_path)}}
     kernel = {"kernel_name": "python3", "kernel_manager_class": KernelOfTheseTests}
     NotebookClient(notebook, timeout=SECONDS, resources=place, **kernel).execute()
