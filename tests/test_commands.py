@@ -56,6 +56,7 @@ def smaller(words):
     found = [SMALLER.get(before, word) for before, word in zip(["", *words], words, strict=False)]
     found += ["--preset", "smoke"] * (found[0] in ("train", "tune", "compare") and "--preset" not in found)
     found += ["--max-epochs", "2"] * (found[0] == "tune")
+    found += ["--train-images", "64"] * (found[:2] in (["tune", "cifar10_cnn"], ["compare", "cifar10_cnn"]))
     found += ["--trials", "2"] * (found[0] in ("tune", "compare") and "--trials" not in found)
     found += ["--width", "8", "--train-images", "128", "--epochs", "1"] * ("full_batch" in found)
     return found + ["--data-dir", "tfds"] * ("cifar10" in found)

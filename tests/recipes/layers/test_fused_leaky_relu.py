@@ -51,7 +51,7 @@ def test_a_convolution_its_bias_and_it_are_one_kernel():
 def kernels(activation):
     """Names of what TensorFlow computes for outputs and gradient, once it has rewritten the graph."""
     options, metadata = tf.compat.v1.RunOptions(output_partition_graphs=True), tf.compat.v1.RunMetadata()
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    with tf.Graph().as_default(), tf.compat.v1.Session(config=tf.compat.v1.ConfigProto()) as session:
         x, kernel, bias = (tf.random.normal(shape) for shape in ((2, 8, 8, 4), (3, 3, 4, 4), (4,)))
         outputs = activation.call(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias))
         wanted = [tf.reduce_sum(outputs), *tf.gradients(outputs, [x, kernel, bias])]
