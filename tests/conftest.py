@@ -38,6 +38,8 @@ def _start_tensorflow(cheaply):
     # Two logical devices on the one processor, for what tf.distribute does; set before anything runs.
     processor = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+    tf.config.threading.set_intra_op_parallelism_threads(1)  # as many processes as cores run tests
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     if cheaply:  # graphs that run a few times are not worth a fifth of their test
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 

@@ -45,8 +45,7 @@ def test_the_reference_moves_far_enough(whole):
     assert all(relative(result, start) > 0.01 for result in whole.values())
 
 
-@pytest.mark.parametrize("n", [120, 117])
-@pytest.mark.parametrize("batch_size", [120, 32, 12, 7])
+@pytest.mark.parametrize(("n", "batch_size"), [(120, 120), (120, 32), (117, 32), (117, 12), (117, 7)])
 @pytest.mark.parametrize("source", ["arrays", "full_batches"])
 def test_one_device(whole, n, batch_size, source):
     x, y = samples(n)

@@ -453,18 +453,28 @@ class Here:
         return found
 
 
-@pytest.fixture(scope="module")
-def runs(world):
-    """What each kind of reader reads, made once."""
-    made = world.inside / "whole"
-    commands = {"line": TRAIN, "cnn": CNN, "gan": GAN, "search": TUNE, "compare": COMPARE, "seeds": SEEDS}
+def make(directory, command):
+    """What a command leaves in a directory that is not there yet."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "Processes", Here)
         patch.setattr(classifier, "_fit", lambda *given: None)  # an untrained one judges as well
-        for name, command in commands.items():
-            directory = str(made / name)
-            given_words = [word.replace("RUN", directory) for word in f"{command} --run-dir RUN".split()]
-            assert main(given_words) == 0, name
+        words = [word.replace("RUN", str(directory)) for word in f"{command} --run-dir RUN".split()]
+        assert main(words) == 0, words
+
+
+@pytest.fixture(scope="module")
+def classifies(world):
+    """The run that images are given to."""
+    make(world.inside / "whole" / "cnn", CNN)
+    return world.inside / "whole" / "cnn"
+
+
+@pytest.fixture(scope="module")
+def runs(world, classifies):
+    """What each kind of reader reads, made once."""
+    made = classifies.parent
+    for name, command in {"line": TRAIN, "gan": GAN, "search": TUNE, "compare": COMPARE, "seeds": SEEDS}.items():
+        make(made / name, command)
     graph(made / "gan" / "inception.pb")
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]).save_weights(made / "gan" / "inception.weights.h5")
     (made / "gan" / "inception.weights.h5").rename(made / "gan" / "inception.h5")
@@ -619,7 +629,7 @@ READ = ("train", "cifar10_cnn", "--preset", "smoke", "--train-images", "4", "--d
 
 @cases("images")
 @given(st.data())
-def test_images(world, runs, answered, nothing_trains, data):
+def test_images(world, classifies, answered, nothing_trains, data):
     """One of eight photos is damaged, or is something else; all of them are trained on, or that one is named."""
     photos = world.inside / "photos"
     shutil.rmtree(photos, ignore_errors=True)
@@ -633,7 +643,7 @@ def test_images(world, runs, answered, nothing_trains, data):
     if data.draw(st.booleans()):
         answered(*READ, "--data", f"folder:{photos}")
     else:
-        answered("predict", runs / "cnn", photos / "cat" / "0.png")
+        answered("predict", classifies, photos / "cat" / "0.png")
 
 
 @pytest.fixture(scope="module")
