@@ -12,6 +12,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 def pytest_configure(config):
     """Start the backend, for two processes on two cores; with the slow tests it compiles as it does for users."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # it hands out tests to others
     if config.option.markexpr == "not slow":
         _compile_cheaply()
     if BACKEND == "tensorflow":

@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import json
 import os
 import pathlib
 
@@ -23,7 +22,7 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 @functools.cache
 def read(path):
-    return nbformat.from_dict(json.loads(path.read_text()))
+    return nbformat.v4.reads(path.read_text())
 
 
 def code_of(notebook):
