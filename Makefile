@@ -8,24 +8,39 @@ OTHERS = .venv-others
 MINI = @gradient_accumulation_steps=1
 OPTIMIZERS = momentum:=momentum$(MINI),nesterov:=nesterov$(MINI),adagrad,rmsprop,adam,muon:=muon$(MINI),sign_momentum:=sign_momentum$(MINI)
 
-.PHONY: run test test-all lint bench bench-cifar bench-search compare exactness docs notebooks fuzz
+.PHONY: run test test-all coverage lint bench bench-cifar bench-search compare exactness docs notebooks fuzz
 
 run: $(VENV)/ready  ## train a CNN on the whole training set behind every update
 	$(BIN)/python -m recipes train cifar10_cnn --data digits
 
-# tests on each backend, those that `-m` takes
-PYTEST = -m pytest -n 2 --dist worksteal
+# tests on each backend, those that `-m` takes; with FILE=tests/... of one file, on BACKEND or else TensorFlow
+PYTEST = $(COVER) -m pytest -n 2 --dist worksteal
+ifdef FILE
+define tests
+KERAS_BACKEND=$(or $(BACKEND),tensorflow) $(if $(filter jax torch,$(BACKEND)),$(OTHERS),$(VENV))/bin/python $(PYTEST) $(1) $(FILE)
+endef
+else
 define tests
 KERAS_BACKEND=jax $(OTHERS)/bin/python $(PYTEST) $(1) tests/backends
 KERAS_BACKEND=torch $(OTHERS)/bin/python $(PYTEST) $(1) tests/backends tests/benchmarks
 $(BIN)/python $(PYTEST) $(1)
 endef
+endif
+# else each process would compile the project's modules, and rewrite the assertions of all tests, anew
+unexport PYTHONDONTWRITEBYTECODE
 
-test: $(VENV)/ready-test $(OTHERS)/ready  ## all tests but the slow ones, those of the backends on each
+test: $(VENV)/ready-test $(OTHERS)/ready  ## all tests but the slow ones, those of the backends on each; or of FILE=tests/...
 	$(call tests)
 
-test-all: $(VENV)/ready-test $(OTHERS)/ready  ## the slow ones of tests/slow.txt too; over an hour on old cores
+test-all: $(VENV)/ready-test $(OTHERS)/ready  ## the slow ones too, compiled as users compile; over an hour on old cores
 	$(call tests,-m "")
+
+coverage: COVER = -m coverage run
+coverage: export COVERAGE_FILE = $(CURDIR)/.coverage
+coverage: $(VENV)/ready-test $(OTHERS)/ready  ## lines and branches that `make test` runs, those of subprocesses and forks too
+	$(call tests)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered
 
 lint: $(VENV)/ready-test  ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
