@@ -53,7 +53,7 @@ def stop_after(process, directory, epochs, how):
         assert process.poll() is None, process.stdout.read()[-2000:]
         time.sleep(0.02)
     process.send_signal(how)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     return process.returncode, output
 
 
@@ -105,7 +105,7 @@ def test_no_signal_is_lost_while_a_command_starts(tmp_path):
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
     for process in processes:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode in (143, 130, -signal.SIGTERM, -signal.SIGINT)  # the last two before Python runs
         assert "Exception ignored" not in output
 
@@ -127,7 +127,7 @@ def test_a_second_process_is_refused_while_the_first_runs(tmp_path):
     while not epochs_done(directory):
         time.sleep(0.02)
     second = start(directory)
-    output, _ = second.communicate(timeout=60)
+    output, _ = second.communicate(timeout=300)
     assert (second.returncode, output) == (1, f"recipes: another process is at work in {directory}\n")
     first.kill()
     first.communicate()
