@@ -147,6 +147,13 @@ def test_normalize_gives_length_1_and_soft_stays_below_its_limit():
     assert clip(Normalize(), [np.zeros(2, "float32")])[0].tolist() == [0, 0]
 
 
+def test_agc_lets_weights_leave_zero():
+    """The norm of a unit counts as `eps` at least: a gradient of length 5 becomes one of 0.1 * 0.02."""
+    variable = keras.Variable(np.zeros((2, 1)), name="kernel")
+    (clipped,), _ = AGC(0.1, eps=0.02).clip([keras.ops.array([[3.0], [4.0]])], [variable], ())
+    np.testing.assert_allclose(clipped, [[0.0012], [0.0016]], rtol=1e-6)
+
+
 def test_agc_leaves_alone_what_is_excluded():
     variables = [keras.Variable(np.ones((2, 2)), name=name) for name in ("stem_kernel", "head_kernel")]
     optimizer = BatchGD(1.0, clipping=AGC(0.1, exclude=["head"]))
