@@ -15,11 +15,14 @@ run: $(VENV)/ready  ## train a CNN on the whole training set behind every update
 
 # tests on each backend, those that `-m` takes; with FILE=tests/... of one file, on BACKEND or else TensorFlow
 PYTEST = $(COVER) -m pytest -n 2 --dist worksteal
-ifdef FILE
+ifeq ($(origin FILE),command line)
 define tests
 KERAS_BACKEND=$(or $(BACKEND),tensorflow) $(if $(filter jax torch,$(BACKEND)),$(OTHERS),$(VENV))/bin/python $(PYTEST) $(1) $(FILE)
 endef
 else
+ifdef BACKEND
+$(error BACKEND is of one file: make test FILE=tests/backends/... BACKEND=$(BACKEND))
+endif
 define tests
 KERAS_BACKEND=jax $(OTHERS)/bin/python $(PYTEST) $(1) tests/backends
 KERAS_BACKEND=torch $(OTHERS)/bin/python $(PYTEST) $(1) tests/backends tests/benchmarks
@@ -38,6 +41,7 @@ test-all: $(VENV)/ready-test $(OTHERS)/ready  ## the slow ones too, compiled as 
 coverage: COVER = -m coverage run
 coverage: export COVERAGE_FILE = $(CURDIR)/.coverage
 coverage: $(VENV)/ready-test $(OTHERS)/ready  ## lines and branches that `make test` runs, those of subprocesses and forks too
+	$(BIN)/python -m coverage erase
 	$(call tests)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered

@@ -64,7 +64,7 @@ def pytest_pycollect_makeitem(collector, name, obj):
     if not isinstance(made, list):
         return made
     for marker in [marker for item in made[:1] for marker in item.iter_markers("slow_cases")]:
-        cases = {item.callspec.id: item for item in made}
+        cases = {item.callspec.id: item for item in made if hasattr(item, "callspec")}
         for case in marker.args:
             if case in cases:
                 cases[case].add_marker("slow")
@@ -90,12 +90,12 @@ def few_collections():
 @pytest.fixture(autouse=True, scope="session")
 def warm_searches():
     """Searches need not import TensorFlow each time."""
-    if BACKEND != "tensorflow":
-        yield
-        return
-    from tests import warm
+    if BACKEND == "tensorflow":
+        from tests import warm
 
-    with warm.searches():
+        with warm.searches():
+            yield
+    else:
         yield
 
 

@@ -5,21 +5,25 @@ start is not what is tested, these forks stand in for it, and `run` for programs
 """
 
 import contextlib
+import ctypes
 import json
 import multiprocessing.connection
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 import types
 from unittest import mock
 
 from recipes.tuning import processes
 from tests.conftest import ROOT
+
+ENVIRONMENT = dict(os.environ)  # not that of the test which is the first to need a fork
+LONGEST = 400  # seconds of a program
 
 
 @contextlib.contextmanager
@@ -30,8 +34,10 @@ def searches():
         return SERVER.fork(pass_fds[0], 2, {"environment": env})
 
     with mock.patch.object(processes, "subprocess", types.SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)):
-        yield
-    SERVER.close()
+        try:
+            yield
+        finally:
+            SERVER.close()
 
 
 def cold():
@@ -48,31 +54,39 @@ def run(code, directory, environment):
         environment: dict, its variables.
 
     Returns:
-        What it has written to standard error; None if all went well.
+        What it has written to standard error, and how it ended; None if all went well.
     """
     ours, theirs = multiprocessing.Pipe(duplex=False)
     with tempfile.TemporaryFile("w+") as errors:
         with theirs:
             request = {"environment": environment, "code": code, "directory": str(directory)}
-            SERVER.fork(theirs.fileno(), errors.fileno(), request)
+            fork = SERVER.fork(theirs.fileno(), errors.fileno(), request)
         with ours, contextlib.suppress(EOFError):  # which comes with its end
-            return ours.recv()
+            if ours.poll(LONGEST):
+                return ours.recv()
+        fork.kill()
         errors.seek(0)
-        return errors.read()
+        return f"{errors.read()}\nIt has not come to its end, or took more than {LONGEST} s."
 
 
 class _Fork:
-    """What `recipes.tuning.processes` needs of a `Popen`."""
+    """What `recipes.tuning.processes` needs of a `Popen`, by a descriptor of the process, which is none of ours."""
 
     def __init__(self, pid):
-        self.pid = pid
+        self.pid, self._descriptor = pid, None
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            self._descriptor = os.pidfd_open(pid)
 
     def kill(self):
-        os.kill(self.pid, signal.SIGKILL)
+        if self._descriptor is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
 
     def wait(self):
-        while os.path.exists(f"/proc/{self.pid}"):  # it is a child of the server, which leaves none behind
-            time.sleep(0.002)
+        if self._descriptor is not None:
+            select.select([self._descriptor], [], [])
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 class _Server:
@@ -89,19 +103,22 @@ class _Server:
             json.dump(request, file)
             file.flush()
             socket.send_fds(self._socket, [b"fork"], [connection, errors, file.fileno()])
-            return _Fork(int(self._socket.recv(64)))
+            said = self._socket.recv(64)
+            assert said, "the process that imports TensorFlow for the tests has ended"
+            return _Fork(int(said))
 
     def _begin(self):
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = [sys.executable, "-m", "tests.warm", str(theirs.fileno())]
             nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-            self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], **nothing)
+            own = {"cwd": ROOT, "env": ENVIRONMENT, "pass_fds": [theirs.fileno()]}
+            self._process = subprocess.Popen(command, **own, **nothing)
 
     def close(self):
         if self._process is not None:
             self._socket.close()  # upon which it ends
-            self._process.wait()
+            self._process.wait(60)
             self._process = None
 
 
@@ -132,18 +149,20 @@ def _become(connection, errors, file):
     """Make a fork what a process that was started would be, and do what it is for."""
     from recipes.tuning import fork_server
 
-    os.setsid()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.dup2(errors, 2)
-    with os.fdopen(file) as requested:
-        requested.seek(0)
-        request = json.load(requested)
-    os.environ.clear()
-    os.environ.update(request["environment"])
-    if "code" not in request:
-        fork_server.main(connection)
     status = 1
     try:
+        os.setsid()
+        ctypes.CDLL(None).prctl(fork_server.DIE_WITH_PARENT, signal.SIGKILL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(errors, 2)
+        with os.fdopen(file) as requested:
+            requested.seek(0)
+            request = json.load(requested)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        if "code" not in request:
+            fork_server.main(connection)
+            os._exit(0)
         os.chdir(request["directory"])
         exec(request["code"], {"__name__": "__main__"})
         multiprocessing.connection.Connection(connection).send(None)

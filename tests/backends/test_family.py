@@ -136,9 +136,10 @@ def test_saved_loaded_and_trained_on(case, tmp_path):
 
 @each
 def test_micro_batches_equal_the_whole(case):
+    n = 48 if keras.backend.backend() == "jax" else 50  # JAX compiles each size of batch
     whole, before = model_of(case), flat(model_of(case))
-    at_once(whole, 3, n=48)
+    at_once(whole, 3, n)
     options = {"gradient_accumulation_steps": "epoch"} if case.cls is AcceleratedGD else {}
     model = model_of(case, **options)
-    model.fit(*samples(48), batch_size=16, epochs=3, shuffle=False, verbose=0, callbacks=[FullBatch()])
+    model.fit(*samples(n), batch_size=16, epochs=3, shuffle=False, verbose=0, callbacks=[FullBatch()])
     assert relative(flat(model) - before, flat(whole) - before) < case.tolerance

@@ -8,6 +8,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
 import keras
 import pytest
@@ -52,15 +53,15 @@ def rows(directory):
 
 
 @pytest.fixture
-def said(capsys, monkeypatch):
-    """A function that carries out `train` in this process: `(status, error)`."""
-    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))  # which several devices of JAX change
+def said(capsys):
+    """A function that carries out `train` in this process, whose environment is put back: `(status, error)`."""
 
     def carried_out(*arguments):
         status = main(["train", *map(str, arguments)])
         return status, capsys.readouterr().err
 
-    return carried_out
+    with mock.patch.dict(os.environ):
+        yield carried_out
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +99,12 @@ def test_a_run_that_goes_on_has_the_same_numbers(undisturbed, tmp_path):
 def test_linear_regression(said, tmp_path, preset):
     directory = tmp_path / "run"
     with contextlib.ExitStack() as stack:
-        if BACKEND == "jax":
-            stack.enter_context(jax.enable_x64(True))  # as the recipe has it where JAX begins with it
+        if BACKEND == "jax":  # which has begun without what the command sets for it
+            os.environ.pop("JAX_ENABLE_X64", None)
+            stack.enter_context(jax.enable_x64(True))
         status, err = said("linear_regression", "--preset", preset, "--run-dir", directory)
     assert status == 0, err
+    assert BACKEND != "jax" or os.environ["JAX_ENABLE_X64"] == "1"
     result = json.loads((directory / "result.json").read_text())
     # Keras 3.15 multiplies float64 matrices in float32 on torch.
     bounds = {"batch": 1e-6 if BACKEND == "torch" else 1e-9, "mini_batch": 1e-2, "mae": 1e-3}

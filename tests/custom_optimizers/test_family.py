@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from custom_optimizers import AcceleratedGD
 from custom_optimizers._tensorflow import replica
 from tests.family import FAMILY, GRADIENTS, START, after_20_updates, path_of
 from tests.small import mirrored, relative
@@ -27,18 +28,22 @@ def test_jit_on_and_off(case):
 
 @each
 def test_two_devices_equal_one(case):
-    """Each gets a part of its own of what the gradient is on average."""
+    """In each of two micro-batches, each gets a part of its own of what the gradient is on average."""
     strategy, apart = mirrored(), np.linspace(-1, 1, START.size).reshape(START.shape)
+    steps = 1 if case.cls is AcceleratedGD else 2
 
     def on_each(function):
         @tf.function
         def on_all(gradient):
-            strategy.run(lambda: function((gradient + apart * (-1.0) ** replica()) / 2))
+            for step in range(steps):
+                later = (step - (steps - 1) / 2) * apart.T.reshape(START.shape)
+                strategy.run(lambda later=later: function((gradient + later + apart * (-1.0) ** replica()) / 2))
 
         return on_all
 
     with strategy.scope():
-        two = path_of(case.optimizer(), GRADIENTS, on_each)
+        options = {"gradient_accumulation_steps": steps} if steps > 1 else {}
+        two = path_of(case.optimizer(**options), GRADIENTS, on_each)
     assert relative(two - START, path_of(case.optimizer(), GRADIENTS) - START) < case.tolerance
 
 

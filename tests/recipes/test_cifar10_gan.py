@@ -204,14 +204,15 @@ class Breaks(keras.callbacks.Callback):
             weights[0].assign(np.nan * weights[0])
 
 
-@pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_a_network_that_is_not_finite_ends_training_and_is_not_saved(tmp_path, network):
+@pytest.mark.parametrize(("network", "step"), [("generator", "[1-7]"), ("discriminator", "1")])
+def test_a_network_that_is_not_finite_ends_training_and_is_not_saved(tmp_path, network, step):
+    """On processors that take 0 for the larger of 0 and NaN, the loss of NaN images is finite: weights tell last."""
     chosen = settings(width=8, discriminator_width=8, batch_size=16, epochs=4)
     images = cifar10_gan.load(chosen)
     breaks = Breaks(network, tmp_path / "state.npz")
     with Run("cifar10_gan", chosen, tmp_path) as run:
         run.begin(images.about())
-        with pytest.raises(WorldError, match=r"in step \d of epoch 3: lower ") as raised:
+        with pytest.raises(WorldError, match=f"in step {step} of epoch 3: lower ") as raised:
             cifar10_gan.fit(chosen, run, images, verbose=0, callbacks=[breaks])
         assert str(raised.value).endswith(f"{tmp_path} keeps the state after epoch {run.epochs_done()}")
         assert 1 <= run.epochs_done() <= 2  # saved once a second
