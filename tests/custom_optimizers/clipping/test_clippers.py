@@ -23,6 +23,7 @@ from custom_optimizers.clipping import (
     Soft,
     ZClip,
 )
+from custom_optimizers.clipping.norms import global_norm
 from tests import references
 from tests.family import CLIPPERS
 
@@ -254,6 +255,14 @@ def test_norms_beyond_the_square_root_of_float32(cls, size):
     arrays = [np.float32([size, size / 2])]
     clipped = clip(cls(size / 10), arrays)
     assert norm(clipped) == pytest.approx(size / 10, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_norms_of_short_floats_are_float32(dtype):
+    """A sum of 4099 is none of these types."""
+    norm = global_norm([keras.ops.ones((4099,), dtype)])
+    assert norm.dtype == "float32"
+    assert float(norm) == pytest.approx(4099**0.5, rel=1e-6)
 
 
 @pytest.mark.parametrize("cls", [ByNorm, ByGlobalNorm])
