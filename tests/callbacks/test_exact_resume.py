@@ -132,7 +132,7 @@ def test_a_finished_fit_trains_no_more(tmp_path):
     same(train(tmp_path / "state.npz", "adam with a moving average"), first)
 
 
-@pytest.mark.slow
+@pytest.mark.slow_cases("1", "100")
 @pytest.mark.parametrize("patience", [1, 2, 100])
 def test_early_stopping_and_the_rate_on_plateaus_go_on_too(tmp_path, patience):
     def carried():

@@ -21,7 +21,7 @@ each = pytest.mark.parametrize("case", FAMILY, ids=str)
 
 @each
 def test_jit_on_and_off(case):
-    under_xla = functools.partial(tf.function, jit_compile=True)
+    under_xla = functools.partial(tf.function, jit_compile=True, autograph=False)
     on, off = (path_of(case.optimizer(), GRADIENTS, *compiled) - START for compiled in ([under_xla], []))
     assert relative(on, off) < case.tolerance
 
@@ -33,7 +33,7 @@ def test_two_devices_equal_one(case):
     steps = 1 if case.cls is AcceleratedGD else 2
 
     def on_each(function):
-        @tf.function
+        @tf.function(autograph=False)
         def on_all(gradient):
             for step in range(steps):
                 later = (step - (steps - 1) / 2) * apart.T.reshape(START.shape)

@@ -88,7 +88,7 @@ def gradients():
 def ours(optimizer):
     variables = [keras.Variable(np.ones(shape, "float32"), name="kernel") for shape in SHAPES]
     optimizer.build(variables)
-    update = tf.function(lambda gradients: optimizer.apply(gradients, variables))
+    update = tf.function(lambda gradients: optimizer.apply(gradients, variables), autograph=False)
     for each in gradients():
         update([ops.array(g) for g in each])
     return [ops.convert_to_numpy(v) for v in variables]

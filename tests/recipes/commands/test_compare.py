@@ -104,7 +104,6 @@ def it_is_told_again_at_once(directory, options, capsys):
     assert "one: two" in out
 
 
-@pytest.mark.slow
 def test_a_search_of_other_rates_is_told_in_one_line_and_left_as_it_is(tmp_path, capsys):
     options = ["--optimizers", "one:=batch_gd", "--trials", "1", "--budget", "epochs=1", "--seeds", "1"]
     assert compared(capsys, tmp_path, *options)[0] == 0

@@ -19,6 +19,26 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+def test_seeds_of_a_line_are_runs_and_a_row(said, tmp_path):
+    options = ["train", "linear_regression", "--preset", "smoke"]
+    places = ["--run-dir", tmp_path / "run", "--results", tmp_path / "r"]
+    status, out, err = said(*options, "--seeds", 2, "--seed", 4, *places)
+    assert (status, err) == (0, "")
+    assert said(*options, "--seed", 5, "--run-dir", tmp_path / "alone")[0] == 0
+    (_, arrays), (_, others) = (read_state(tmp_path / d / "state.npz") for d in ("run/seed-5", "alone"))
+    assert {n: a.tobytes() for n, a in arrays.items()} == {n: a.tobytes() for n, a in others.items()}
+    distances = [json.loads((tmp_path / f"run/seed-{k}/result.json").read_text())["distance"] for k in (4, 5)]
+    (row,) = rows(tmp_path / "r" / "linear_regression.csv")
+    assert float(row["mean"]) == pytest.approx(sum(distances) / 2, rel=1e-5)
+    assert [row["seed"] for row in rows(tmp_path / "run" / "seeds.csv")] == ["4", "5"]
+    assert "2 seeds" in out
+    shutil.rmtree(tmp_path / "run" / "seed-5")
+    (tmp_path / "run" / "result.json").unlink()
+    goes_on = said(*options, "--seeds", 2, "--seed", 4, *places)
+    assert (goes_on[0], goes_on[1].count("is done already")) == (0, 1)
+    assert json.loads((tmp_path / "run/seed-5/result.json").read_text())["distance"] == distances[1]
+
+
 @pytest.mark.slow
 def test_each_seed_is_the_run_it_would_be_alone(said, tmp_path, pages):
     status, out, err = said(
