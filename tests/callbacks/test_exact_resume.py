@@ -132,7 +132,22 @@ def test_a_finished_fit_trains_no_more(tmp_path):
     same(train(tmp_path / "state.npz", "adam with a moving average"), first)
 
 
-@pytest.mark.slow_cases("1", "100")
+def test_patience_goes_on_where_it_was(tmp_path):
+    """A loss that stays as it is for three epochs ends `fit`, in one process or in two."""
+
+    def epochs_of(most):
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.0), "mse")
+        stopping = keras.callbacks.EarlyStopping("val_loss", patience=3)
+        resume = ExactResume(tmp_path / "state.npz", carry=[stopping])
+        fit = {"shuffle": False, "validation_data": (X, Y), "verbose": 0}
+        model.fit(X, Y, epochs=most, callbacks=[stopping, resume], **fit)
+        return len(resume.history)
+
+    assert [epochs_of(2), epochs_of(100)] == [2, 4]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [1, 2, 100])
 def test_early_stopping_and_the_rate_on_plateaus_go_on_too(tmp_path, patience):
     def carried():
