@@ -81,7 +81,7 @@ notebooks: $(VENV)/ready-notebooks  ## run all notebooks, and store what they sh
 	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
 fuzz: $(VENV)/ready-test  ## 10,000 command lines and files that are wrong
-	FUZZ_CASES=10000 $(BIN)/python -m pytest -n 2 --dist worksteal tests/recipes/test_fuzz.py
+	FUZZ_CASES=10000 $(BIN)/python -m pytest -n 2 --dist worksteal -m "" tests/recipes/test_fuzz.py
 
 $(VENV)/ready: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -265,7 +265,7 @@ CLIPPERS = [
 FAMILY = OPTIMIZERS + CLIPPERS
 
 
-def model_of(case, rate=0.02, compiling=None, **options):
+def model_of(case, rate=0.02, **options):
     """A small network, with weights that are the same on every backend, compiled with a case's optimizer.
 
     It has no convolutions, which take XLA seconds to compile; those of Muon, AGC and Centralize have their own tests.
@@ -275,7 +275,7 @@ def model_of(case, rate=0.02, compiling=None, **options):
     shapes = [w.shape for w in model.get_weights()]
     scale = [np.prod(shape[:-1]) ** -0.5 if len(shape) > 1 else 0.3 for shape in shapes]
     model.set_weights([rng.normal(scale=s, size=shape) for s, shape in zip(scale, shapes, strict=True)])
-    model.compile(optimizer=case.optimizer(rate, **options), loss=loss(), **(compiling or {}))
+    model.compile(optimizer=case.optimizer(rate, **options), loss=loss())
     return model
 
 

@@ -19,7 +19,7 @@ HERE = [
 def rows_of(name):
     """Those of a cell of the table, of few samples; several devices or processes need processes of their own."""
     if CELLS[name][1:] == ALONE:
-        return measure("cpu", [117], [32])
+        return measure("cpu", [117], [32])  # the one device that "auto" has here, whatever tests have made of it
     return cell(sys.executable, *CELLS[name], "997", "256")
 
 
