@@ -1,20 +1,22 @@
-import functools
-
 import keras
 from keras import ops
 
+from callbacks.batch_loss import BatchLoss, others_of, replicas_of, values_in
+from callbacks.batch_size import number_of_samples
+from callbacks.full_batch import FullBatch
+from callbacks.loss_reduction import LossReduction
 from callbacks.step_of_fit import StepOfFit
+from custom_optimizers.arguments import count as count_of
 from custom_optimizers.backend import backend_module
-
-MEANS = ("mean", "sum_over_batch_size")
+from custom_optimizers.dtypes import wide_dtype
 
 
 class BlockGradient(StepOfFit):
     """Takes the gradient of each batch block by block: the model sees the samples of one block at a time.
 
     ```python
-    L_b = mean(loss over block b)                   # by sample weights
-    g = sum(weight_b * gradient(L_b)) / blocks      # weight_b: mean sample weight of the block
+    L_b = loss that Keras's training step takes of block b          # with weights, regularisers and add_loss
+    g = mean(gradient(L_b) for each block b of the batch)
     ```
 
     Without layers that couple samples that is the gradient that Keras takes. With batch normalisation each block is
@@ -22,17 +24,21 @@ class BlockGradient(StepOfFit):
     batches of any multiple of it give the same gradients and the same running statistics. A block whose samples all
     have weight 0 is not counted in the statistics.
 
-    A subclass overrides `block_gradient` to make something else of each block's gradient.
+    A subclass overrides `block_gradient` to make something else of each block's gradient. It gets gradients of the loss
+    as it is, also where the optimizer scales it (mixed_float16, `loss_scale_factor`).
 
-    Put it behind `FullBatch` in `callbacks`. Works with any optimizer of Keras, on TensorFlow, JAX and torch.
+    Works with any optimizer of Keras, on TensorFlow, JAX and torch, before or behind `FullBatch` in `callbacks`. One
+    such callback makes the step of a `fit`.
 
     Args:
         block_size: int >= 1, samples in a block; batches have to be multiples of it, or one smaller than it. None: a
             batch is a block.
+        reduction: None or "mean". With a `block_size` the loss has to be a mean over the batch, and what cannot be seen
+            to be one is refused as `FullBatch` does; "mean" takes your word for it.
 
     Raises:
-        ValueError: `block_size` is none, the batch is no multiple of it, the loss is no mean over the batch, or the
-            model has a `train_step` of its own or a loss scale (mixed_float16).
+        ValueError: `block_size` is none, the batch is no multiple of it, the loss is no mean over the batch, the model
+            has a `train_step` of its own, or another callback makes the step.
 
     Example:
 
@@ -47,18 +53,20 @@ class BlockGradient(StepOfFit):
     >>> history = model.fit(x, x.sum(axis=1), batch_size=64, epochs=3, callbacks=callbacks, verbose=0)
     """
 
-    def __init__(self, block_size=None):
+    makes_step = True
+
+    def __init__(self, block_size=None, reduction=None):
         super().__init__()
-        is_int = isinstance(block_size, int) and not isinstance(block_size, bool)
-        if block_size is not None and (not is_int or block_size < 1):
-            raise ValueError(f"{self._name}: `block_size` must be None or an int >= 1. Received: {block_size!r}")
-        self.block_size = block_size
+        self.block_size = None if block_size is None else count_of(self._name, "block_size", block_size)
+        self.reduction = reduction
+        self._loss_reduction = LossReduction(self._name, reduction, ("mean",))
+        self._is_looking = False  # whether the loss that is being computed has to be checked here
 
     def block_gradient(self, loss, weights, gradients, learning_rate):
         """What counts as the gradient of a block.
 
         Args:
-            loss: `Loss` of the block.
+            loss: `BatchLoss` of the block.
             weights: list of tensors, the values of the trainable variables.
             gradients: list of tensors, the gradient of the loss at `weights`.
             learning_rate: scalar tensor, of the update that is under way.
@@ -71,14 +79,36 @@ class BlockGradient(StepOfFit):
     def prepare(self, model):
         if type(model).train_step is not keras.Model.train_step:
             raise ValueError(f"{self._name}: {type(model).__name__} has a `train_step` of its own.")
-        if hasattr(model.optimizer, "inner_optimizer") and hasattr(model.optimizer, "dynamic_scale"):
-            raise ValueError(f"{self._name}: mixed_float16 scales the loss; use mixed_bfloat16.")
-        for loss in keras.tree.flatten(model.loss):
-            if getattr(loss, "reduction", "mean") not in MEANS:
-                raise ValueError(
-                    f"{self._name}: the loss '{loss.name}' must be a mean over the batch (sum_over_batch_size). "
-                    f"Received: reduction={loss.reduction!r}"
-                )
+        if hasattr(model.optimizer, "optimizers"):
+            raise ValueError(f"{self._name}: {type(model.optimizer).__name__} has several learning rates; give it one.")
+
+    def agree(self, model, others):
+        """Find out what the loss is over the batch; `FullBatch` knows where it is there, and then checks it too."""
+        full_batch = next((each for each in others if isinstance(each, FullBatch)), None)
+        self._is_looking = False
+        if self.block_size is None:
+            return
+        if full_batch is None:
+            self._loss_reduction.read(model)
+        elif full_batch.loss_reduction.kind != "mean":
+            raise ValueError(
+                f"{self._name}: with a `block_size` the loss must be a mean over the batch (sum_over_batch_size). "
+                f"Received: reduction={full_batch.loss_reduction.kind!r}"
+            )
+        self._is_looking = full_batch is None
+
+    def around_loss(self, model, compute_loss):
+        def watched_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            def compute(*data):
+                return compute_loss(*data, training=training) if takes_training else compute_loss(*data)
+
+            data = x, y, y_pred, sample_weight
+            if self._is_looking and training:
+                return self._loss_reduction.checked(model, compute, *data)
+            return compute(*data)
+
+        takes_training = model._compute_loss_has_training_arg
+        return watched_loss
 
     def around_step(self, model, step, *arguments):
         if not self._in_fit:
@@ -96,10 +126,10 @@ class BlockGradient(StepOfFit):
         others = others_of(model)
         rate = ops.copy(model.optimizer.learning_rate)
         weights, values = ([ops.copy(v) for v in variables] for variables in (model.trainable_variables, others))
-        gradients, values = self._descended(model, weights, values, rate, data)
+        gradients, values = self._descended(model, weights, values, rate, _loss_scale(model.optimizer), data)
         for variable, value in zip(others, values, strict=True):
             variable.assign(value)
-        gradients = [gradient / _replicas(model) for gradient in gradients]  # which are summed
+        gradients = [gradient / replicas_of(model) for gradient in gradients]  # which are summed
         model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return model.get_metrics_result()
 
@@ -108,103 +138,81 @@ class BlockGradient(StepOfFit):
         others = others_of(model)
         with keras.StatelessScope(list(zip(model.optimizer.variables, optimizer_values, strict=True))):
             rate = ops.convert_to_tensor(model.optimizer.learning_rate)
-        gradients, values = self._descended(model, weights, [*non_trainable, *metrics], rate, data)
+            scale = _loss_scale(model.optimizer)
+        gradients, values = self._descended(model, weights, [*non_trainable, *metrics], rate, scale, data)
         weights, optimizer_values = model.optimizer.stateless_apply(optimizer_values, gradients, weights)
         with keras.StatelessScope(list(zip(others, values, strict=True))):
             logs = model.get_metrics_result()
         count = len(non_trainable)
         return logs, (weights, values[:count], optimizer_values, values[count:])
 
-    def _descended(self, model, weights, others, rate, data):
-        """The gradient of a batch, and the values of all other variables after it."""
-        blocks, count, share = self._blocks(data)
-        sums = [ops.zeros_like(weight) for weight in weights]
+    def _descended(self, model, weights, others, rate, scale, data):
+        """The gradient of a batch, times the scale of its loss, and the values of all other variables after it."""
+        blocks, count, size = self._blocks(data)
 
         def take_in(index, carried):
             sums, others = carried
             block = _each(lambda leaf: leaf[index], blocks)
-            gradients, others = self._of_block(model, weights, others, rate, block, share)
-            return [s + g for s, g in zip(sums, gradients, strict=True)], others
+            gradients, others = self._of_block(model, weights, others, rate, scale, block, size)
+            return [s + ops.cast(g, s.dtype) for s, g in zip(sums, gradients, strict=True)], others
 
         if isinstance(count, int) and count == 1:
-            sums, others = take_in(0, (sums, others))
+            gradients, others = self._of_block(model, weights, others, rate, scale, blocks, size)
         else:
+            sums = [ops.zeros(weight.shape, wide_dtype(weight)) for weight in weights]
             sums, others = ops.fori_loop(0, count, take_in, (sums, others))
-        return [s / ops.cast(count, s.dtype) for s in sums], others
+            gradients = [s / ops.cast(count, s.dtype) for s in sums]
+        return [g if scale is None else g * ops.cast(scale, g.dtype) for g in gradients], others
 
     def _blocks(self, data):
-        """`(x, y, sample_weight)` with an axis for blocks first, and how many there are."""
+        """`(x, y, sample_weight)` with an axis for blocks first, how many there are, and of how many samples.
+
+        One block is the batch as it is, without that axis: it may have leaves that are not of samples.
+        """
         parts = keras.utils.unpack_x_y_sample_weight(data)
-        n = ops.shape(next(leaf for leaf in keras.tree.flatten(parts[0]) if leaf is not None))[0]
-        size = n if self.block_size is None else self.block_size
-        if isinstance(n, int):
-            size = min(size, n)
-            if n % size:
-                nearest = (2 * n + size) // (2 * size) * size  # n > size
-                raise ValueError(f"{self._name}: batches of {n} are no multiple of block_size={size}; take {nearest}.")
-        elif self.block_size is not None:
-            size = ops.minimum(size, n)
-        count = n // size
+        n = number_of_samples(self._name, *parts[:2])
+        if self.block_size is None or (isinstance(n, int) and n <= self.block_size):
+            return parts, 1, n
+        size = min(n, self.block_size) if isinstance(n, int) else ops.minimum(n, self.block_size)
+        if isinstance(n, int) and n % size:
+            nearest = (2 * n + size) // (2 * size) * size  # n > size
+            raise ValueError(f"{self._name}: batches of {n} are no multiple of block_size={size}; take {nearest}.")
+        for leaf in keras.tree.flatten(parts):
+            if leaf is not None and isinstance(n, int) and leaf.shape[:1] != (n,):
+                raise ValueError(
+                    f"{self._name}: a batch of {n} samples has a part of shape {tuple(leaf.shape)}, which cannot be "
+                    "cut into blocks. Use block_size=None."
+                )
+        n = self._checked_multiple(n, size)
+        count = n // ops.maximum(size, 1) if not isinstance(n, int) else n // size
+        count = count if isinstance(n, int) else ops.maximum(count, 1)  # a device may have no samples: an empty block
+        size = n // count
         return _each(lambda leaf: ops.reshape(leaf, (count, size, *leaf.shape[1:])), parts), count, size
 
-    def _of_block(self, model, weights, others, rate, block, size):
-        """A block's share of the gradient, and the values of all other variables after it."""
+    def _checked_multiple(self, n, size):
+        """The number of samples, which a step of TensorFlow may know only when it runs."""
+        if isinstance(n, int):
+            return n
+        fits = ops.equal(n % ops.maximum(size, 1), 0)
+        message = f"{self._name}: the batch is no multiple of block_size={self.block_size}; take another batch_size."
+        return backend_module().checked(n, [fits], message)
+
+    def _of_block(self, model, weights, others, rate, scale, block, size):
+        """What counts as a block's gradient, and the values of all other variables after it."""
         x, y, sample_weight = block
-        share, normalised = _shares(self._name, sample_weight)
-        loss = Loss(model, others, x, y, normalised)
-        (value, (y_pred, after)), gradients = loss.and_gradients(weights)
+        loss = BatchLoss(model, others, x, y, sample_weight, scale)
+        (value, y_pred, after), gradients = loss.and_gradients(weights)
         gradients = self.block_gradient(loss, weights, gradients, rate)
-        if sample_weight is not None:  # nothing of a block that only fills the batch
-            after = [ops.where(share > 0, new, old) for new, old in zip(after, others, strict=True)]
-            gradients = [gradient * ops.cast(share, gradient.dtype) for gradient in gradients]
-            value = value * ops.cast(share, value.dtype)
+        count = len(model.non_trainable_variables)
+        used = _has_weight(sample_weight)
+        if used is not None:  # nothing is kept of a block that only fills the batch
+            kept = [ops.where(used, new, old) for new, old in zip(after[:count], others[:count], strict=True)]
+            after = [*kept, *after[count:]]
         variables = others_of(model)
         with keras.StatelessScope(list(zip(variables, after, strict=True))) as scope:
             model._loss_tracker.update_state(value, sample_weight=size)
             model.compute_metrics(x, y, y_pred, sample_weight)
-        return gradients, _values_in(scope, variables, after)
-
-
-class Loss:
-    """The loss of a block as a function of the weights.
-
-    Args:
-        model: compiled `keras.Model`.
-        others: list of tensors, the values of what is not trained, metrics last.
-        x, y, sample_weight: of the block.
-    """
-
-    def __init__(self, model, others, x, y, sample_weight):
-        self._model, self._others, self._data = model, others, (x, y, sample_weight)
-        self._backend = backend_module()
-
-    def __call__(self, weights):
-        """`(loss, (y_pred, values of what is not trained after it))` at some weights."""
-        model, variables = self._model, others_of(self._model)
-        x, y, sample_weight = self._data
-        known = [*zip(model.trainable_variables, weights, strict=True), *zip(variables, self._others, strict=True)]
-        with keras.StatelessScope(known) as scope:
-            y_pred = model(x, training=True) if model._call_has_training_arg else model(x)
-            loss = model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
-        loss = loss * _replicas(model)  # by which Keras has divided it
-        return loss, (y_pred, _values_in(scope, variables, self._others))
-
-    def and_gradients(self, weights):
-        """`(what the call returns, gradient)` at some weights."""
-        return self._backend.value_and_gradients(self, list(weights))
-
-    def gradients(self, weights):
-        """The gradient at some weights; nothing is changed by it, such as running statistics."""
-        return self.and_gradients(weights)[1]
-
-    def hessian_product(self, weights, vectors):
-        """The product of the Hessian at some weights with vectors."""
-        return self._backend.hessian_product(self, list(weights), list(vectors))
-
-
-def norm_of(tensors):
-    """The Euclidean norm of a list of tensors taken together."""
-    return ops.sqrt(functools.reduce(ops.add, [ops.sum(ops.square(tensor)) for tensor in tensors]))
+        return gradients, values_in(scope, variables, after)
 
 
 def _each(function, structure):
@@ -212,27 +220,16 @@ def _each(function, structure):
     return keras.tree.map_structure(lambda leaf: None if leaf is None else function(leaf), structure)
 
 
-def _replicas(model):
-    """How many devices of TensorFlow share each batch."""
-    return getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
-
-
-def others_of(model):
-    """All variables of a model that are not trained, those of metrics last."""
-    return [*model.non_trainable_variables, *model.metrics_variables]
-
-
-def _values_in(scope, variables, before):
-    found = (scope.get_current_value(variable) for variable in variables)
-    return [old if new is None else ops.cast(new, old.dtype) for new, old in zip(found, before, strict=True)]
-
-
-def _shares(owner, sample_weight):
-    """The mean weight of a block's samples, and their weights divided by it."""
+def _has_weight(sample_weight):
+    """Whether some sample of a block has weight, a scalar bool tensor; None where there are no weights."""
     given = [leaf for leaf in keras.tree.flatten(sample_weight) if leaf is not None]
     if not given:
-        return None, sample_weight
-    if len(given) > 1:
-        raise ValueError(f"{owner}: outputs with sample weights of their own are not supported; give one for all.")
-    share = ops.mean(ops.cast(given[0], keras.config.floatx()))
-    return share, given[0] / ops.cast(ops.where(share > 0, share, 1), given[0].dtype)
+        return None
+    return ops.any(ops.stack([ops.any(ops.not_equal(leaf, 0)) for leaf in given]))
+
+
+def _loss_scale(optimizer):
+    """What an optimizer multiplies losses by, a scalar tensor; None for nothing."""
+    if optimizer.loss_scale_factor is None and not hasattr(optimizer, "dynamic_scale"):
+        return None
+    return optimizer.scale_loss(ops.ones((), "float32"))

@@ -1,12 +1,15 @@
 import functools
+import inspect
 import warnings
 
 import keras
 from keras import ops
 
-from callbacks.loss_reduction import LossReduction
+from callbacks.batch_size import number_of_samples
+from callbacks.loss_reduction import LossReduction, repeated
 from callbacks.step_of_fit import StepOfFit
 from callbacks.watched import descent_of, stop_if_diverged
+from custom_optimizers.dtypes import wide_floatx
 
 
 class FullBatch(StepOfFit):
@@ -66,13 +69,13 @@ class FullBatch(StepOfFit):
     def __init__(self, reduction=None):
         super().__init__()
         self.reduction = reduction
-        self._loss_reduction = LossReduction(reduction)
+        self.loss_reduction = LossReduction("FullBatch", reduction)
         self._optimizer = None
         self._voided = False  # whether loss scaling voided the last pass
 
     def prepare(self, model):
         self._optimizer = descent_of(model.optimizer, "FullBatch")
-        self._loss_reduction.read(model)
+        self.loss_reduction.read(model)
         if self._optimizer.gradient_accumulation_steps is None:
             self._optimizer.accumulate_over_epoch()
         if self._optimizer is not model.optimizer:  # loss scaling may drop micro-batches
@@ -99,7 +102,9 @@ class FullBatch(StepOfFit):
         stop_if_diverged(self.model, self._optimizer, voided=self._voided)
 
     def step_ended(self):
+        super().step_ended()
         self._optimizer.is_watched = False
+        self._optimizer.accumulate_as_given()
 
     @property
     def _one_update_a_pass(self):
@@ -115,7 +120,19 @@ class FullBatch(StepOfFit):
             self._voided = outcome == "voided"
 
     def around_loss(self, model, compute_loss):
-        return self._loss_reduction.watching(model, compute_loss, self._optimizer)
+        takes_training = "training" in inspect.signature(compute_loss).parameters
+
+        def watched_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            options = {"training": training} if takes_training else {}
+            compute = functools.partial(compute_loss, **options)
+            if not self._optimizer.micro_batches.told:  # validation, or a step of someone else's
+                return compute(x, y, y_pred, sample_weight)
+            total = self.loss_reduction.checked(model, compute, x, y, y_pred, sample_weight)
+            if self.loss_reduction.kind == "sum":  # regularisers count once an update
+                total = total - repeated(model, self._optimizer.is_first_micro_batch(), total.dtype)
+            return total
+
+        return watched_loss
 
     def around_step(self, model, step, *arguments):
         # `self.model` would end the step under way: on JAX, it brings the variables up to date.
@@ -127,20 +144,19 @@ class FullBatch(StepOfFit):
         counting, arguments = self._optimizer.micro_batch_in(model.optimizer, arguments, counts)
         with counting:
             logs = step(*arguments)
-        self._loss_reduction.check_was_computed(model)
+        self.loss_reduction.check_was_computed(model)
         return logs
 
     def _counts_for(self, data, is_first):
-        """`(weight, divisor)` of a micro-batch, as `Descent.micro_batch` takes them."""
-        x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        """`(weight, divisor)` of a micro-batch, as `Windowed.micro_batch` takes them."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         weights = [] if sample_weight is None else keras.tree.flatten(sample_weight)
-        self._loss_reduction.check_weights(weights)
-        if self._loss_reduction.kind == "sum":
-            return 1.0, ops.cast(is_first, keras.config.floatx())
-        if self._loss_reduction.kind == "mean_with_sample_weight" and weights:
-            weight = ops.sum(ops.cast(weights[0], keras.config.floatx()))
+        self.loss_reduction.check_weights(weights)
+        if self.loss_reduction.kind == "sum":
+            return 1.0, ops.cast(is_first, wide_floatx())
+        if self.loss_reduction.kind == "mean_with_sample_weight" and weights:
+            weight = ops.sum(ops.cast(weights[0], wide_floatx()))
         else:
-            first = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None)
-            weight = ops.shape(first)[0]
-            weight = float(weight) if isinstance(weight, int) else ops.cast(weight, keras.config.floatx())
+            weight = number_of_samples("FullBatch", x, y)
+            weight = float(weight) if isinstance(weight, int) else ops.cast(weight, wide_floatx())
         return weight, weight

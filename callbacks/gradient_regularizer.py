@@ -1,7 +1,8 @@
 from keras import ops
 
-from callbacks.block_gradient import BlockGradient, norm_of
+from callbacks.block_gradient import BlockGradient
 from custom_optimizers.arguments import number_in, one_of
+from custom_optimizers.clipping.norms import global_norm
 
 METHODS = ("differences", "hessian")
 
@@ -46,8 +47,8 @@ class GradientRegularizer(BlockGradient):
     >>> history = model.fit(x, x.sum(axis=1), batch_size=64, epochs=3, callbacks=callbacks, verbose=0)
     """
 
-    def __init__(self, strength=0.5, method="differences", epsilon=0.01, block_size=None):
-        super().__init__(block_size)
+    def __init__(self, strength=0.5, method="differences", epsilon=0.01, block_size=None, reduction=None):
+        super().__init__(block_size, reduction)
         self.strength = number_in("GradientRegularizer", "strength", strength, least=0)
         self.method = one_of("GradientRegularizer", "method", method, METHODS)
         self.epsilon = number_in("GradientRegularizer", "epsilon", epsilon, above=0)
@@ -61,7 +62,7 @@ class GradientRegularizer(BlockGradient):
         return [g + ops.cast(learning_rate / 4, g.dtype) * p for g, p in zip(gradients, products, strict=True)]
 
     def _differences(self, loss, weights, gradients, vectors):
-        norm = norm_of(vectors)
+        norm = global_norm(vectors)
         step = ops.where(norm > 0, self.epsilon / ops.where(norm > 0, norm, 1), 1)
         there = loss.gradients([w + ops.cast(step, w.dtype) * v for w, v in zip(weights, vectors, strict=True)])
         return [(g - here) / ops.cast(step, g.dtype) for g, here in zip(there, gradients, strict=True)]

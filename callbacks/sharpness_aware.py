@@ -1,7 +1,8 @@
 from keras import ops
 
-from callbacks.block_gradient import BlockGradient, norm_of
+from callbacks.block_gradient import BlockGradient
 from custom_optimizers.arguments import number_in
+from custom_optimizers.clipping.norms import global_norm
 
 
 class SharpnessAware(BlockGradient):
@@ -34,10 +35,10 @@ class SharpnessAware(BlockGradient):
     >>> history = model.fit(x, x.sum(axis=1), epochs=3, callbacks=[SharpnessAware(rho=0.05)], verbose=0)
     """
 
-    def __init__(self, rho=0.05, block_size=None):
-        super().__init__(block_size)
+    def __init__(self, rho=0.05, block_size=None, reduction=None):
+        super().__init__(block_size, reduction)
         self.rho = number_in("SharpnessAware", "rho", rho, above=0)
 
     def block_gradient(self, loss, weights, gradients, learning_rate):
-        step = self.rho / (norm_of(gradients) + 1e-12)
+        step = self.rho / (global_norm(gradients) + 1e-12)
         return loss.gradients([w + ops.cast(step, w.dtype) * g for w, g in zip(weights, gradients, strict=True)])

@@ -3,20 +3,25 @@ import weakref
 
 import keras
 
-_changed = weakref.WeakKeyDictionary()  # model: _Changed
+CHANGED = "_changed_in_fit"  # the attribute of a model that holds its `_Changed`; it goes when the model goes
 
 
 class StepOfFit(keras.callbacks.Callback):
     """Base class of callbacks that change the training step of the `fit` that they are given to, and of no other.
 
     ```python
-    step = first.around_step(model, second.around_step(model, model.train_step))      # callbacks=[first, second]
+    step = first.around_step(model, second.around_step(model, model.train_step))      # first is outside of second
     ```
+
+    Their order in `callbacks` does not matter: one that makes the step itself (`makes_step`) is inside of all others,
+    and of these there can be one.
 
     `fit` calls `make_train_function` after its callbacks have got their model, so the train function of this `fit` is
     made of the changed step. A later `fit` or `train_on_batch` makes its own of the model's own step, even after a
     `fit` that was interrupted: a function that survived from that would go on silently in the middle of a pass.
     """
+
+    makes_step = False  # whether `around_step` makes a step of its own and does not call the one that it is given
 
     def __init__(self):
         super().__init__()
@@ -24,6 +29,9 @@ class StepOfFit(keras.callbacks.Callback):
 
     def prepare(self, model):
         """Look at the model before its step is changed; raises an error if it cannot be."""
+
+    def agree(self, model, others):
+        """Look at the other callbacks that change this step, a list; raises an error if they do not go together."""
 
     def around_step(self, model, step, *arguments):
         """What stands in for `step(*arguments)`, the training step that there is without this callback."""
@@ -35,28 +43,50 @@ class StepOfFit(keras.callbacks.Callback):
 
     def step_ended(self):
         """The step is not that of the model any more."""
+        self._in_fit = False
 
     def set_model(self, model):
         super().set_model(model)
-        if model in _changed and _changed[model].is_left_behind(self):
+        changed = vars(model).get(CHANGED)
+        if changed is not None and changed.is_left_behind(self):
             restore(model)
-        self.prepare(model)
-        if model not in _changed:
-            _changed[model] = _Changed(model)
-        _changed[model].callbacks.append(self)
+        try:
+            self.prepare(model)
+            changed = vars(model).get(CHANGED) or _Changed(model)
+            changed.add(self)
+        except Exception:
+            restore(model)
+            raise
+
+    def set_params(self, params):
+        super().set_params(params)
+        changed = vars(self._model).get(CHANGED)
+        if changed is not None and self not in changed.callbacks:  # another one of its kind has taken its place
+            restore(self._model)
+            raise ValueError(f"{type(self).__name__}: `callbacks` has two of them; give it one.")
 
     def on_train_begin(self, logs=None):
         self._in_fit = True
 
     def on_train_end(self, logs=None):
-        self._in_fit = False
         restore(self.model)
         self.model.train_function = None  # made of methods that have just been taken away
+
+    def on_test_end(self, logs=None):
+        self._leave_what_is_no_fit()
+
+    def on_predict_end(self, logs=None):
+        self._leave_what_is_no_fit()
+
+    def _leave_what_is_no_fit(self):
+        """`evaluate` and `predict` take callbacks too."""
+        if not self._in_fit:
+            restore(self.model)
 
 
 def restore(model):
     """Give a model its own methods back, those that it had of its own before too."""
-    changed = _changed.pop(model, None)
+    changed = vars(model).pop(CHANGED, None)
     if changed is None:
         return
     for name, method in changed.own.items():
@@ -69,17 +99,32 @@ def restore(model):
 
 
 class _Changed:
-    """What the callbacks of one `fit` have made of a model's methods."""
+    """What the callbacks of one `fit` have made of a model's methods.
+
+    The model holds it, and nothing else does: an exception that ends a `fit` leaves nothing behind that would keep the
+    model in memory.
+    """
 
     def __init__(self, model):
         self.callbacks, self.is_made = [], False
         self.own = {}  # what the model itself had there, by name, or None
+        vars(model)[CHANGED] = self
         make = functools.partial(_make, weakref.ref(model), model.make_train_function)
         self.put(model, "make_train_function", make)
 
     def is_left_behind(self, callback):
         """Whether this is of a `fit` that was interrupted, and not of the one that a callback is about to join."""
         return self.is_made or any(type(each) is type(callback) for each in self.callbacks)
+
+    def add(self, callback):
+        makers = [each for each in (*self.callbacks, callback) if each.makes_step]
+        if len(makers) > 1:
+            one, other = (type(each).__name__ for each in makers)
+            raise ValueError(
+                f"{other} and {one} both make the training step, so the one would do nothing: give `callbacks` one of "
+                "them, or write a BlockGradient whose `block_gradient` does both."
+            )
+        self.callbacks.append(callback)
 
     def put(self, model, name, method):
         """Give this one model a method of its own until `restore`."""
@@ -90,10 +135,16 @@ class _Changed:
 def _make(reference, make_own, force=False):
     """Make the train function of the changed step, or of the model's own once that `fit` is over."""
     model = reference()
-    changed = _changed[model]
+    changed = vars(model)[CHANGED]
     if not changed.is_made:
+        try:
+            for callback in changed.callbacks:
+                callback.agree(model, [each for each in changed.callbacks if each is not callback])
+        except Exception:
+            restore(model)
+            raise
         step, compute_loss = model.train_step, model.compute_loss
-        for callback in reversed(changed.callbacks):
+        for callback in sorted(changed.callbacks, key=lambda each: not each.makes_step):  # from the inside
             step = functools.partial(callback.around_step, model, step)
             compute_loss = callback.around_loss(model, compute_loss)
         changed.put(model, "train_step", step)

@@ -12,10 +12,10 @@ import contextlib
 
 import jax
 import keras
+import numpy as np
 from jax import numpy as jnp
 from keras import ops
 
-from custom_optimizers.descent import EPOCH
 from custom_optimizers.update import update, update_from_sums, write_one
 
 
@@ -62,18 +62,18 @@ def step(optimizer, grads, variables):
     if optimizer.gradient_accumulation_steps is None:
         update(optimizer, variables, grads)
         return
-    window, k = optimizer._window, optimizer.gradient_accumulation_steps
+    window = optimizer._window
     _accumulate(optimizer, grads, variables)
     window.counted.assign_add(1)
-    if k == EPOCH:
+    if window.seen is not None:
         window.seen.assign(ops.maximum(window.seen, window.counted))
-    due = ops.equal(window.counted, ops.cast(window.pass_length if k == EPOCH else k, window.counted.dtype))
+    due = ops.equal(window.counted, ops.cast(optimizer.steps_of_an_update(), window.counted.dtype))
     _when(optimizer, due, lambda: _update_from_sums(optimizer, variables))
 
 
 def finish_pass(optimizer):
     """Make the update from what has been accumulated; called outside of a training step."""
-    _update_from_sums(optimizer, optimizer._window.fed)
+    _update_from_sums(optimizer, ())
 
 
 def choose(optimizer, predicate, then, otherwise=None):
@@ -91,6 +91,26 @@ def value_and_gradients(function, values):
 def hessian_product(function, values, vectors):
     """The product of the Hessian of `function(values)`, as above, with vectors."""
     return jax.jvp(lambda at: jax.grad(lambda w: function(w)[0])(at), (values,), (vectors,))[1]
+
+
+def number_of_samples(owner, leaves):
+    """The first axis that arrays have in common, an int."""
+    return leaves[0].shape[0]
+
+
+def checked(value, conditions, message):
+    """An int whose conditions are known to hold: shapes are known here."""
+    return value
+
+
+def random_state():
+    """State of random numbers that are not the layers' own: there are none, layers of Keras have generators."""
+    return ()
+
+
+def random_numbers_of(state):
+    """Context in which those numbers begin at a state."""
+    return contextlib.nullcontext()
 
 
 def compiled(function):
@@ -120,6 +140,11 @@ def dense(gradient):
     return gradient
 
 
+def known(tensor):
+    """A tensor as an array, None where a step is being traced."""
+    return None if isinstance(tensor, jax.core.Tracer) else np.asarray(tensor)
+
+
 def sum_of_squares(tensor):
     """The sum of a tensor's squares."""
     return jnp.sum(jnp.square(tensor))
@@ -131,16 +156,16 @@ kernels = None  # XLA makes one pass of a rule
 def _accumulate(optimizer, grads, variables):
     weight, divisor = optimizer.micro_batches.take(replica())
     window = optimizer._window
-    window.fed = variables
     for grad, variable in zip(grads, variables, strict=True):
         total = window.sum_of(variable)
         total.assign(total.value + ops.cast(grad, total.dtype) * ops.cast(weight, total.dtype))
     window.divisor.assign_add(ops.cast(divisor, window.divisor.dtype))
+    window.fed.assign_add(window.one_for_each(variables))
 
 
-def _update_from_sums(optimizer, variables):
+def _update_from_sums(optimizer, now):
     window = optimizer._window
-    update_from_sums(optimizer, variables, [window.sum_of(v).value for v in variables], window.divisor.value)
+    update_from_sums(optimizer, lambda v: window.sum_of(v).value, window.divisor.value, lambda: window.fed.value, now)
 
 
 def _select(optimizer, predicate, then):

@@ -6,13 +6,13 @@ stand there: a conditional inside a replica may not hold a meeting of replicas, 
 fails under MirroredStrategy.
 """
 
+import contextlib
 import functools
 
 import tensorflow as tf
 from keras import ops
 
 from custom_optimizers import _tensorflow_kernels as kernels
-from custom_optimizers.descent import EPOCH
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
 from custom_optimizers.update import update, update_from_sums, write_one
 
@@ -62,7 +62,7 @@ def step(optimizer, grads, variables):
 def finish_pass(optimizer):
     """Make the update from what has been accumulated; called outside of the replicas."""
     with scope(optimizer):
-        _update_from_sums(optimizer, optimizer._window.fed, optimizer._distribution_strategy)
+        _update_from_sums(optimizer, (), optimizer._distribution_strategy)
 
 
 def choose(optimizer, predicate, then, otherwise=lambda: None):
@@ -100,6 +100,11 @@ def dense(gradient):
     return tf.convert_to_tensor(gradient)
 
 
+def known(tensor):
+    """A tensor as an array, None where a step is being traced."""
+    return tf.get_static_value(tensor)
+
+
 def sum_of_squares(tensor):
     """The sum of a tensor's squares, in one pass over memory."""
     return 2 * tf.nn.l2_loss(tensor)
@@ -122,6 +127,33 @@ def hessian_product(function, values, vectors):
     return tape.gradient(product, values, unconnected_gradients="zero")
 
 
+def number_of_samples(owner, leaves):
+    """The first axis that tensors have in common: an int, or a scalar tensor where its length is not known yet."""
+    first = leaves[0].shape[0]
+    if first is not None:
+        return first
+    size, *others = [ops.shape(leaf)[0] for leaf in leaves]
+    message = f"{owner}: the targets of a batch have different numbers of samples; give them the same first axis."
+    return checked(size, [tf.equal(size, other) for other in others], message)
+
+
+def checked(value, conditions, message):
+    """A tensor, of which a step without XLA raises an InvalidArgumentError if some condition does not hold."""
+    checks = [tf.debugging.Assert(condition, [message]) for condition in conditions]
+    with tf.control_dependencies([check for check in checks if check is not None]):
+        return tf.identity(value)
+
+
+def random_state():
+    """State of random numbers that are not the layers' own: there are none, layers of Keras have generators."""
+    return ()
+
+
+def random_numbers_of(state):
+    """Context in which those numbers begin at a state."""
+    return contextlib.nullcontext()
+
+
 def compiled(function):
     """The same function of tensors, compiled."""
     return tf.function(function)
@@ -142,28 +174,33 @@ def _meet(together, *per_replica):
 
 
 def _accumulate(optimizer, grads, variables):
-    weight, divisor = optimizer.micro_batches.take(replica())
-    optimizer._window.fed = variables
+    window, (weight, divisor) = optimizer._window, optimizer.micro_batches.take(replica())
     for grad, variable in zip(grads, variables, strict=True):
-        kernels.add_scaled(optimizer._window.sums[optimizer._get_variable_index(variable)].value, grad, weight)
-    optimizer._window.divisor.value.assign_add(tf.cast(divisor, optimizer._window.divisor.dtype))
+        kernels.add_scaled(window.sum_of(variable).value, grad, weight)
+    window.divisor.value.assign_add(tf.cast(divisor, window.divisor.dtype))
+    window.fed.value.assign_add(window.one_for_each(variables))
 
 
 def _update_if_due(optimizer, variables, strategy):
-    window, k = optimizer._window, optimizer.gradient_accumulation_steps
+    window = optimizer._window
     window.counted.assign_add(1)
-    steps = window.pass_length if k == EPOCH else k
     tf.cond(
-        tf.equal(window.counted.value, ops.cast(steps, window.counted.dtype)),
+        tf.equal(window.counted.value, ops.cast(optimizer.steps_of_an_update(), window.counted.dtype)),
         lambda: _update_from_sums(optimizer, variables, strategy),
         lambda: None,
     )
 
 
-def _update_from_sums(optimizer, variables, strategy):
-    sums = [_summed(strategy, optimizer._window.sum_of(v).value) for v in variables]
-    divisor = _summed(strategy, optimizer._window.divisor.value)
-    update_from_sums(optimizer, variables, sums, divisor, strategy.num_replicas_in_sync)
+def _update_from_sums(optimizer, now, strategy):
+    window, replicas = optimizer._window, strategy.num_replicas_in_sync
+    update_from_sums(
+        optimizer,
+        lambda variable: _summed(strategy, window.sum_of(variable).value),
+        _summed(strategy, window.divisor.value),
+        lambda: _summed(strategy, window.fed.value),
+        now,
+        replicas,
+    )
 
 
 def _update_from(optimizer, variables, strategy, grads):

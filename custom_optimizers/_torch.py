@@ -5,10 +5,11 @@ Gradients arrive reduced where several processes train together (`DistributedDat
 
 import contextlib
 
+import keras
 import torch
 from keras import ops
 
-from custom_optimizers.descent import EPOCH, Descent
+from custom_optimizers.descent import Descent
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
 from custom_optimizers.update import goes_with_rate, update, update_from_sums, write_one
 
@@ -43,19 +44,17 @@ def step(optimizer, grads, variables):
     if optimizer.gradient_accumulation_steps is None:
         update(optimizer, variables, grads)
         return
-    window, k = optimizer._window, optimizer.gradient_accumulation_steps
+    window = optimizer._window
     _accumulate(optimizer, grads, variables)
     window.counted.assign_add(1)
-    if int(window.counted.value) == int(window.pass_length.value if k == EPOCH else k):
-        finish_pass(optimizer)
+    if int(window.counted.value) == int(ops.convert_to_tensor(optimizer.steps_of_an_update())):
+        _update_from_sums(optimizer, variables)
 
 
 @torch.no_grad()
 def finish_pass(optimizer):
     """Make the update from what has been accumulated."""
-    window = optimizer._window
-    sums = [window.sum_of(v).value for v in window.fed]
-    update_from_sums(optimizer, window.fed, sums, window.divisor.value)
+    _update_from_sums(optimizer, ())
 
 
 def choose(optimizer, predicate, then, otherwise=lambda: None):
@@ -72,6 +71,7 @@ def value_and_gradients(function, values):
         leaves = [value.detach().requires_grad_() for value in values]
         value, more = function(leaves)
         gradients = torch.autograd.grad(value, leaves, materialize_grads=True)
+    more = keras.tree.map_structure(lambda each: each.detach() if torch.is_tensor(each) else each, more)
     return (value.detach(), more), list(gradients)
 
 
@@ -83,6 +83,33 @@ def hessian_product(function, values, vectors):
         gradients = torch.autograd.grad(value, leaves, create_graph=True, materialize_grads=True)
         product = sum((g * v).sum() for g, v in zip(gradients, vectors, strict=True))
         return list(torch.autograd.grad(product, leaves, materialize_grads=True))
+
+
+def number_of_samples(owner, leaves):
+    """The first axis that tensors have in common, an int."""
+    return int(leaves[0].shape[0])
+
+
+def checked(value, conditions, message):
+    """An int whose conditions are known to hold: shapes are known here."""
+    return value
+
+
+def random_state():
+    """State of torch's own random numbers, from which Keras's Dropout without a seed draws."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    return torch.get_rng_state(), [torch.cuda.get_rng_state(device) for device in devices]
+
+
+@contextlib.contextmanager
+def random_numbers_of(state):
+    """Context in which those numbers begin at a state; behind it they go on as if it had not been."""
+    of_processor, of_devices = state
+    with torch.random.fork_rng(devices=range(len(of_devices))):
+        torch.set_rng_state(of_processor)
+        for device, each in enumerate(of_devices):
+            torch.cuda.set_rng_state(each, device)
+        yield
 
 
 def compiled(function):
@@ -98,7 +125,8 @@ def write(optimizer, variables, gradients, learning_rate, shared):
         return
     kinds = {}
     for variable, gradient in zip(variables, gradients.tensors, strict=True):
-        decay = optimizer.weight_decay_of(variable) if optimizer.decays(variable) else None
+        decoupled = optimizer.weight_decay_mode == "decoupled" and optimizer.decays(variable)
+        decay = optimizer.weight_decay_of(variable) if decoupled else None
         kind = (variable.value.dtype, variable.value.device, optimizer.multiplier_of(variable), decay)
         kinds.setdefault(kind, []).append((variable, gradient))
     for (_, _, multiplier, decay), pairs in kinds.items():
@@ -122,6 +150,11 @@ def dense(gradient):
     return gradient.to_dense() if gradient.layout != torch.strided else gradient
 
 
+def known(tensor):
+    """A tensor as a list."""
+    return tensor.tolist()
+
+
 def sum_of_squares(tensor):
     """The sum of a tensor's squares, in one pass over memory."""
     flat = tensor.reshape(-1)
@@ -134,7 +167,6 @@ kernels = None  # foreach does all variables at once
 def _accumulate(optimizer, grads, variables):
     weight, divisor = optimizer.micro_batches.take(replica())
     window = optimizer._window
-    window.fed = variables
     sums = [window.sum_of(v).value for v in variables]
     grads = [dense(g).to(s.dtype) for g, s in zip(grads, sums, strict=True)]
     if isinstance(weight, (int, float)):
@@ -142,6 +174,12 @@ def _accumulate(optimizer, grads, variables):
     else:
         torch._foreach_addcmul_(sums, grads, [weight.to(s.dtype) for s in sums])
     window.divisor.value.add_(divisor)
+    window.fed.value.add_(torch.as_tensor(window.one_for_each(variables), device=window.fed.value.device))
+
+
+def _update_from_sums(optimizer, now):
+    window = optimizer._window
+    update_from_sums(optimizer, lambda v: window.sum_of(v).value, window.divisor.value, lambda: window.fed.value, now)
 
 
 def _write_kind(optimizer, pairs, factor, rate, decay, shared):
@@ -150,17 +188,14 @@ def _write_kind(optimizer, pairs, factor, rate, decay, shared):
     dtype = torch.promote_types(variables[0].value.dtype, torch.float32)
     weights = _Foreach([variable.value for variable in variables])
     values = weights.to(dtype)
-    coupled = decay is not None and optimizer.weight_decay_mode == "coupled"
-    if decay is not None and not coupled:
+    if decay is not None:
         values = values - values * decay * rate.to(dtype)
-    if factor is not None and not coupled and goes_with_rate(optimizer, gradients[0], variables[0]):
+    if factor is not None and goes_with_rate(optimizer, gradients[0], variables[0]):
         rate, factor = rate * factor, None
     gradients = _Foreach([dense(g) for g in gradients])
     if factor is not None:
         gradients = gradients.to(factor.dtype) * factor
     gradients = gradients.to(dtype)
-    if coupled:
-        gradients = gradients + values * decay
     indices = [optimizer._get_variable_index(variable) for variable in variables]
     slots = [_Foreach([slot[i].value for i in indices]) for slot in optimizer.slots]
     scalars = [scalar.to(dtype) for scalar in (rate, *shared)]

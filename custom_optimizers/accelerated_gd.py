@@ -1,8 +1,9 @@
 import keras
 from keras import ops
 
-from custom_optimizers.descent import EPOCH, Descent
+from custom_optimizers.descent import Descent
 from custom_optimizers.dtypes import wide_dtype
+from custom_optimizers.windowed import EPOCH
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")

@@ -119,6 +119,10 @@ class Accumulate(Descent):
         return True  # Keras squares rows of a sparse gradient that are of one word one by one
 
     @property
+    def decays_in_gradients(self):
+        return self.inner.weight_decay is not None and self.weight_decay_mode == "coupled"
+
+    @property
     def _is_ours(self):
         return isinstance(self.inner, Descent)
 

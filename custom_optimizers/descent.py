@@ -1,23 +1,16 @@
-import contextlib
-
 import keras
 from keras import ops
 
-from custom_optimizers.arguments import number_in, one_of
-from custom_optimizers.backend import backend_module
+from custom_optimizers.arguments import flag, number_in, positive
 from custom_optimizers.clipping.clipper import as_clippers
 from custom_optimizers.diagnostics import Diagnostics, number
 from custom_optimizers.dtypes import wide_dtype
-from custom_optimizers.micro_batch import MicroBatches
-from custom_optimizers.patterns import Patterns
+from custom_optimizers.rates_by_path import RatesByPath
 from custom_optimizers.scaled_gradients import ScaledGradients
 from custom_optimizers.units import path_of
-from custom_optimizers.window import Window
-
-EPOCH = "epoch"  # one update a pass over the data
 
 
-class Descent(keras.optimizers.Optimizer):
+class Descent(RatesByPath):
     """Base class of every optimizer here: what happens between a micro-batch's gradient and an update.
 
     ```python
@@ -92,38 +85,37 @@ class Descent(keras.optimizers.Optimizer):
         name=None,
         **kwargs,
     ):
+        owner = type(self).__name__
+        bounds = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        for argument, value in {**bounds, "loss_scale_factor": loss_scale_factor}.items():
+            if value is not None:
+                positive(owner, argument, value)
         super().__init__(
             learning_rate=learning_rate,
-            name=name,
+            gradient_accumulation_steps=gradient_accumulation_steps,
             weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
+            weight_decay_mode=weight_decay_mode,
+            exclude_from_weight_decay=exclude_from_weight_decay,
+            learning_rate_multipliers=learning_rate_multipliers,
+            **bounds,
             use_ema=use_ema,
             ema_momentum=ema_momentum,
             ema_overwrite_frequency=ema_overwrite_frequency,
             loss_scale_factor=loss_scale_factor,
+            name=name,
             **kwargs,
         )
-        owner = type(self).__name__
         if isinstance(learning_rate, float):
             number_in(owner, "learning_rate", learning_rate, least=0)
-        self.gradient_accumulation_steps = _checked_steps(owner, gradient_accumulation_steps)
-        self.weight_decay_mode = one_of(owner, "weight_decay_mode", weight_decay_mode, ("decoupled", "coupled"))
-        self.not_decayed = Patterns.of_list(owner, "exclude_from_weight_decay", exclude_from_weight_decay)
-        self.multipliers = Patterns.of_dict(owner, "learning_rate_multipliers", learning_rate_multipliers)
         self.clippers = as_clippers(clipping)
-        if self.clippers and (clipnorm or clipvalue or global_clipnorm):
+        if self.clippers and any(bounds.values()):
             raise ValueError(
                 f"{owner}: give either `clipping` or one of `clipnorm`, `clipvalue` and `global_clipnorm`, not both."
             )
-        self.diagnostics = bool(diagnostics or self.clippers)
+        self.diagnostics = flag(owner, "diagnostics", diagnostics) or bool(self.clippers)
         self.is_watched = False  # whether a callback stops `fit` when gradients are not finite
-        self.micro_batches = MicroBatches()
-        self._matched = None  # which variables the arguments about paths mean, as the config has it
-        self._backend = backend_module()
+        self._record = None  # made by `build`, or when a callback asks for it
         self._backend.check_devices(owner)
-        self._window = self._record = None  # made by `build`, or when a callback asks for them
 
     # State
 
@@ -131,7 +123,7 @@ class Descent(keras.optimizers.Optimizer):
         if self.built:
             return
         variables = list(variables)
-        self._match_patterns(variables)
+        self.match_patterns(variables)
         with self._no_accumulators_of_keras():
             super().build(variables)
         self.slots = [self.add_optimizer_variables(variables, name) for name in self.slot_names]
@@ -141,40 +133,9 @@ class Descent(keras.optimizers.Optimizer):
         if self.diagnostics:
             self._record = Diagnostics(self)
 
-    def _match_patterns(self, variables):
-        """Find out which variables the arguments about paths mean.
-
-        A saved model knows their paths: Keras numbers the layers of a loaded model anew and may drop the model's name.
-        """
-        described = [[path_of(v).rpartition("/")[2], list(v.shape)] for v in variables]
-        saved = self._matched or {}
-        paths = saved["paths"] if saved.get("variables") == described else [path_of(v) for v in variables]
-        given = [patterns for patterns in self.patterns if patterns.given]
-        for patterns in given:
-            patterns.match(paths)
-        self._matched = {"variables": described, "paths": paths} if given else None
-
     @property
     def patterns(self):
-        """All arguments about paths, a list of `Patterns`."""
-        return [self.not_decayed, self.multipliers, *(each for clipper in self.clippers for each in clipper.patterns)]
-
-    def accumulate_over_epoch(self):
-        """Make one update a pass over the data, also when this optimizer has been built already.
-
-        `callbacks.FullBatch` calls this; the config says `gradient_accumulation_steps="epoch"` afterwards.
-        """
-        if self.gradient_accumulation_steps == EPOCH:
-            return
-        if self.gradient_accumulation_steps is not None:
-            raise ValueError(
-                f"{type(self).__name__}(gradient_accumulation_steps={self.gradient_accumulation_steps}) makes "
-                "several updates a pass; only None can become 'epoch'."
-            )
-        self.gradient_accumulation_steps = EPOCH
-        if self.built:
-            with self.scope():
-                self._build_window()
+        return [*super().patterns, *(each for clipper in self.clippers for each in clipper.patterns)]
 
     def watch_gradients(self):
         """Turn the diagnostics on, also when this optimizer has been built already."""
@@ -185,10 +146,6 @@ class Descent(keras.optimizers.Optimizer):
             with self.scope():
                 self._record = Diagnostics(self)
 
-    def scope(self):
-        """Context in which variables of this optimizer have to be created outside of a training step."""
-        return self._backend.scope(self)
-
     @property
     def variables(self):
         """All variables, those of accumulation and diagnostics last whenever they were added."""
@@ -197,28 +154,9 @@ class Descent(keras.optimizers.Optimizer):
         return [v for v in self._variables if id(v) not in is_late] + late
 
     @property
-    def makes_passes(self):
-        """Whether an update ends with a pass over the data."""
-        return self.gradient_accumulation_steps == EPOCH
-
-    @property
     def iterations(self):
         """Number of updates made."""
         return self._iterations
-
-    @property
-    def micro_batches_counted(self):
-        """Number of micro-batches that wait for the next update."""
-        return self._window.counted
-
-    @contextlib.contextmanager
-    def _no_accumulators_of_keras(self):
-        """Keras would add accumulators in the variables' own dtype, bfloat16 for instance."""
-        steps, self.gradient_accumulation_steps = self.gradient_accumulation_steps, None
-        try:
-            yield
-        finally:
-            self.gradient_accumulation_steps = steps
 
     def _build_clipper_state(self, clipper, variables):
         with keras.name_scope(self.name, caller=self):
@@ -226,35 +164,6 @@ class Descent(keras.optimizers.Optimizer):
         for variable in state:
             self._track_variable(variable)
         return state
-
-    def _build_window(self):
-        epoch = self.gradient_accumulation_steps == EPOCH
-        self._window = Window(self, self._trainable_variables, self.micro_batches.expected if epoch else None)
-
-    def add_counter(self, name, start=0):
-        """Add an integer variable to the optimizer."""
-        return self.add_variable(
-            (),
-            initializer=keras.initializers.Constant(start),
-            dtype="int",
-            aggregation="only_first_replica",
-            name=name,
-        )
-
-    def add_local_sum(self, shape, dtype, name):
-        """Add a variable that each replica adds to by itself; read outside of the replicas it is the sum of all."""
-        with keras.name_scope(self.name, caller=self):
-            variable = keras.Variable(
-                initializer="zeros",
-                shape=shape,
-                dtype=dtype,
-                trainable=False,
-                synchronization="on_read",
-                aggregation="sum",
-                name=name,
-            )
-        self._track_variable(variable)
-        return variable
 
     # One step
 
@@ -368,8 +277,12 @@ class Descent(keras.optimizers.Optimizer):
 
     @property
     def needs_dense_gradients(self):
-        """Whether something has to be done with a gradient that cannot be done with a sparse one."""
-        return self.diagnostics or self.weight_decay_mode == "coupled" or type(self).share is not Descent.share
+        """Whether something has to be done with a gradient that cannot be done with a sparse one.
+
+        Keras clips a sparse gradient as if a row that occurs twice were two rows.
+        """
+        bounds = self.clipnorm or self.clipvalue or self.global_clipnorm
+        return bool(self.diagnostics or bounds or self.decays_in_gradients or type(self).share is not Descent.share)
 
     def clipped_by_keras(self, gradients):
         """`ScaledGradients` clipped by `clipnorm`, `clipvalue` or `global_clipnorm`."""
@@ -388,29 +301,6 @@ class Descent(keras.optimizers.Optimizer):
         """Count an update that has been made."""
         self._iterations.assign_add(1)
 
-    def decays(self, variable):
-        """Whether weight decay acts on a variable."""
-        index = self._get_variable_index(variable)
-        return self.weight_decay is not None and index not in self.not_decayed.of and self._use_weight_decay(variable)
-
-    def weight_decay_of(self, variable):
-        """The weight decay of a variable that decays."""
-        return self.weight_decay
-
-    def multiplier_of(self, variable):
-        """What the learning rate of a variable is multiplied by."""
-        return self.multipliers.of.get(self._get_variable_index(variable), 1)
-
-    def decay(self, variable, learning_rate):
-        """Apply decoupled weight decay to one variable."""
-        decay = ops.cast(self.weight_decay_of(variable), variable.dtype)
-        self.assign_sub(variable, variable * decay * ops.cast(learning_rate, variable.dtype))
-
-    def with_decay(self, gradient, variable):
-        """The gradient of one variable with coupled weight decay in it."""
-        decay = ops.cast(self.weight_decay_of(variable), variable.dtype)
-        return ops.add(gradient, ops.cast(ops.multiply(variable, decay), gradient.dtype))
-
     def _known(self, grads, trainable_variables):
         """The variables of `grads`, checked as Keras does; builds the optimizer."""
         if trainable_variables is not None:
@@ -428,13 +318,6 @@ class Descent(keras.optimizers.Optimizer):
             )
         return self._trainable_variables
 
-    def _check_is_told_of_passes(self):
-        if self.gradient_accumulation_steps == EPOCH and not self.micro_batches.told:
-            raise ValueError(
-                f"{type(self).__name__}(gradient_accumulation_steps='epoch') makes one update a pass over the data "
-                "and has to be told where a pass ends: give `fit` the callback `callbacks.FullBatch()`."
-            )
-
     def _refuse_overwritten(self, variables):
         for variable in variables:
             if self._overwrite_variable_with_gradient(variable):
@@ -445,87 +328,14 @@ class Descent(keras.optimizers.Optimizer):
 
     # What callbacks and training loops of one's own need
 
-    def micro_batch(self, weight, divisor=None):
-        """Context for the training step of one micro-batch: how much it counts in the full batch.
-
-        ```python
-        g = sum(weight * gradient) / sum(divisor)       # over the micro-batches of an update
-        ```
-
-        Args:
-            weight: scalar, the micro-batch's number of samples when its loss is a mean over them.
-            divisor: scalar, `weight` by default.
-        """
-        return self.micro_batches.weighing(self, weight, weight if divisor is None else divisor)
-
-    def micro_batch_in(self, outer, arguments, counts):
-        """The same for the step of a Keras model, whose arguments have the state of training on JAX.
-
-        Args:
-            outer: the model's optimizer: this one, or a `LossScaleOptimizer` around it.
-            arguments: of the model's `train_step`.
-            counts: function from `is_first`, whether this micro-batch is the first of its update, to
-                `(weight, divisor)`.
-
-        Returns:
-            `(context, arguments)`, to call the step in and with.
-        """
-        arguments, is_first = self._backend.begin_step(self, outer, arguments)
-        return self.micro_batches.weighing(self, *counts(is_first), is_first, arguments), arguments
-
-    def is_first_micro_batch(self):
-        """Within `micro_batch_in`: whether the micro-batch is the first of its update, a bool or a tensor."""
-        return self.micro_batches.is_first(self._backend.replica())
-
-    def begin_pass(self, micro_batches=None):
-        """Start a pass over the data, with "epoch": forget micro-batches of an unfinished one.
-
-        Args:
-            micro_batches: int, how many there are in the pass; None if unknown, in which case only `end_pass` makes
-                the update.
-        """
-        self._check_makes_passes()
-        self.micro_batches.expected = -1 if micro_batches is None else int(micro_batches)
-        if self.built:
-            self._window.pass_length.assign(self.micro_batches.expected)
-            self._window.empty()
-
-    def end_pass(self, complete=True):
-        """End a pass over the data, with "epoch".
-
-        If micro-batches are left without an update, the update is made now when they are the whole pass
-        (`complete`, and its length was not known), and otherwise they are dropped. When loss scaling has dropped a
-        micro-batch, what is left is not the full batch: it is dropped too, and counted in `skipped_updates`.
-
-        Returns:
-            "nothing" was left, "updated", "dropped", "too short" for the length given, or "voided" by loss scaling.
-        """
-        self._check_makes_passes()
-        if not self.built:
-            return "nothing"
-        counted, seen = number(self._window.counted), number(self._window.seen)
-        if seen == 0:
-            return "nothing"
-        if counted == seen and complete and self.micro_batches.expected < 0:
-            self._backend.finish_pass(self)
-            return "updated"
-        voided = counted < seen
-        if voided and self.diagnostics:
+    def count_voided(self):
+        if self.diagnostics:
             self._record.count_skipped()
-        self._window.empty()
-        return "voided" if voided else "too short" if complete else "dropped"
 
     def forget_skipped(self):
         """Count from nothing how many updates in a row are skipped; callbacks do so when training begins."""
         if self._record is not None:
             self._record.forget_skipped()
-
-    def _check_makes_passes(self):
-        if not self.makes_passes:
-            raise ValueError(
-                f"{type(self).__name__}(gradient_accumulation_steps={self.gradient_accumulation_steps}) does not make "
-                "one update a pass: give it gradient_accumulation_steps='epoch'."
-            )
 
     def read_diagnostics(self):
         """What the diagnostics have recorded.
@@ -560,36 +370,13 @@ class Descent(keras.optimizers.Optimizer):
         serialized = [keras.saving.serialize_keras_object(c) for c in self.clippers]
         return {
             **super().get_config(),
-            "gradient_accumulation_steps": self.gradient_accumulation_steps,
             "clipping": serialized or None,
             "diagnostics": self.diagnostics,
-            "weight_decay_mode": self.weight_decay_mode,
-            "exclude_from_weight_decay": list(self.not_decayed.given) or None,
-            "learning_rate_multipliers": dict(self.multipliers.given) or None,
             **{name: getattr(self, name) for name in self.arguments},
-            **({"matched": self._matched} if self._matched else {}),
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        matched = config.pop("matched", None)
-        optimizer = super().from_config(config, custom_objects=custom_objects)
-        optimizer._matched = matched
-        return optimizer
 
     def finalize_variable_values(self, var_list):
         """At the end of `fit`: give the variables the values of their moving averages, if there are any."""
         super().finalize_variable_values(var_list)
         if self.use_ema:
             self._backend.separate(self._model_variables_moving_average)
-
-
-def _checked_steps(owner, steps):
-    is_count = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 2
-    if steps is None or steps == EPOCH or is_count:
-        return steps
-    raise ValueError(
-        f"{owner}: `gradient_accumulation_steps` must be None, 'epoch' or an int >= 2. "
-        f"Received: gradient_accumulation_steps={steps!r}"
-    )

@@ -8,6 +8,12 @@ class MicroBatches:
     it holds the tensors that say how much the micro-batch counts. Replicas are traced one after the other, so there
     is one entry a replica.
 
+    Why the weights are passed beside the step and not in the data, as `recipes.data.full_batches` has them: `fit` cuts
+    plain arrays into batches by itself, after it has been called, so nothing could weigh the samples of the last one
+    before that, and a user's own sample weights, class weights and data sets would have to be rewritten. What data can
+    carry is better there: a last batch that is filled up, so that every batch has one shape and each device as many
+    samples. Both give the same sum, and each can do what the other cannot.
+
     It lies in a class of its own because Keras tracks what is set on an optimizer, and these tensors belong to a
     graph that is being built.
     """

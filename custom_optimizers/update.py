@@ -1,7 +1,8 @@
 """What an update is, the same on every backend: clip, decay, rule, moving average, constraints, counting.
 
 What differs lies in the module of the backend, `optimizer._backend`: how a condition is carried out (`choose`), how
-variables are written (`write`), and what a sparse gradient is made dense by (`dense`).
+variables are written (`write`), what a sparse gradient is made dense by (`dense`), and what can be read while a step is
+compiled (`known`).
 """
 
 import functools
@@ -13,23 +14,42 @@ from custom_optimizers.clipping.norms import scaled
 from custom_optimizers.scaled_gradients import ScaledGradients
 
 
-def update_from_sums(optimizer, variables, sums, divisor, replicas=1):
+def update_from_sums(optimizer, sum_of, divisor, fed, now=(), replicas=1):
     """Make an update from what has been accumulated, and begin the next full batch.
 
     Args:
         optimizer: `Descent`.
-        variables: list of the variables that have gradients.
-        sums: list of tensors, the weighted sums of their gradients over micro-batches and replicas.
+        sum_of: function from a variable to the weighted sum of its gradients over micro-batches and replicas.
         divisor: scalar tensor, the sum of the weights.
+        fed: function that returns how many gradients each of the optimizer's variables has got, a tensor (variables,).
+        now: list of the variables that have a gradient in the micro-batch under way.
         replicas: int. Keras divides a replica's loss by it, and the weighted mean does so again.
     """
     weighed = ops.not_equal(divisor, 0)  # 0 where nothing has weight
     mean = ops.where(weighed, ops.divide(replicas, ops.where(weighed, divisor, 1)), 0)
-    update(optimizer, variables, sums, mean)
+    variables, conditions = _fed(optimizer, now, fed)
+    update(optimizer, variables, [sum_of(v) for v in variables], mean, conditions)
     optimizer._window.empty()
 
 
-def update(optimizer, variables, gradients, factor=None):
+def _fed(optimizer, now, fed):
+    """The variables that have had a gradient since the last update: `(variables, conditions)`.
+
+    The second is a dict from the indices of those of which only compiled code knows it, to scalar bool tensors. In
+    what a rule needs of all variables together such a one counts with a gradient of zero where it had none.
+    """
+    every = optimizer._trainable_variables
+    sure = {optimizer._get_variable_index(v) for v in now}
+    if len(sure) == len(every):
+        return every, {}
+    counts = fed()
+    known = optimizer._backend.known(counts)
+    if known is not None:
+        return [v for v, count in zip(every, known, strict=True) if count > 0], {}
+    return every, {i: counts[i] > 0 for i in range(len(every)) if i not in sure}
+
+
+def update(optimizer, variables, gradients, factor=None, conditions=None):
     """Clip the gradients of a full batch and use them, unless they are watched and not finite.
 
     Args:
@@ -37,12 +57,13 @@ def update(optimizer, variables, gradients, factor=None):
         variables: list of the variables that have gradients.
         gradients: list of tensors.
         factor: scalar tensor that the gradients are to be multiplied by; None for 1.
+        conditions: dict from indices of variables to whether they are to be changed at all, scalar bool tensors.
     """
     if optimizer.needs_dense_gradients:
         gradients = [optimizer._backend.dense(g) for g in gradients]  # an embedding's gradient
     whole = ScaledGradients(gradients, factor)
     clipped, states = _clipped(optimizer, variables, whole)
-    write = functools.partial(_write, optimizer, variables, clipped, states)
+    write = functools.partial(_write, optimizer, variables, clipped, states, conditions or {})
     if not optimizer.diagnostics:
         write()
         return
@@ -97,19 +118,45 @@ def _write_and_count(record, write, before, after):
     record.skipped_in_a_row.assign(0)
 
 
-def _write(optimizer, variables, gradients, states):
+def _write(optimizer, variables, gradients, states, conditions):
     learning_rate = ops.convert_to_tensor(optimizer.learning_rate)
+    if optimizer.decays_in_gradients:
+        tensors = gradients.multiplied_out()
+        gradients = ScaledGradients([optimizer.with_decay(g, v) for g, v in zip(tensors, variables, strict=True)])
     gradients, shared = optimizer.prepare(gradients, variables, learning_rate)
-    optimizer._backend.write(optimizer, variables, gradients, learning_rate, shared)
+    groups = _by_condition(optimizer, variables, conditions)
+    for condition, indices in groups:
+        part = [variables[i] for i in indices], gradients.of(indices), learning_rate, shared
+        _if(optimizer, condition, functools.partial(optimizer._backend.write, optimizer, *part))
     for state, values in zip(optimizer._clipper_states, states, strict=True):
         for variable, value in zip(state, values, strict=True):
             variable.assign(value)
     optimizer.finish(variables, shared)
     _average(optimizer)
+    for condition, indices in groups:
+        _if(optimizer, condition, functools.partial(_constrain, [variables[i] for i in indices]))
+    optimizer.count_update()
+
+
+def _by_condition(optimizer, variables, conditions):
+    """Pairs of a condition, None for none, and the list of the places in `variables` that it is of."""
+    of = [conditions.get(optimizer._get_variable_index(v)) for v in variables]
+    free = [i for i, condition in enumerate(of) if condition is None]
+    return [(None, free), *((condition, [i]) for i, condition in enumerate(of) if condition is not None)]
+
+
+def _if(optimizer, condition, then):
+    """Call `then`, which writes variables, at once or where a condition holds that compiled code evaluates."""
+    if condition is None:
+        then()
+    else:
+        optimizer._backend.choose(optimizer, condition, then)
+
+
+def _constrain(variables):
     for variable in variables:
         if getattr(variable, "constraint", None) is not None:
             variable.assign(variable.constraint(variable))
-    optimizer.count_update()
 
 
 def write_one(optimizer, variable, gradient, factor, learning_rate, *shared):
@@ -125,10 +172,7 @@ def write_one(optimizer, variable, gradient, factor, learning_rate, *shared):
     """
     multiplier = optimizer.multiplier_of(variable)
     rate = learning_rate if multiplier == 1 else learning_rate * multiplier
-    decays = optimizer.decays(variable)
-    if decays and optimizer.weight_decay_mode == "coupled":
-        gradient, factor = optimizer.with_decay(multiplied_out(gradient, factor), variable), None
-    elif decays:
+    if optimizer.weight_decay_mode == "decoupled" and optimizer.decays(variable):
         optimizer.decay(variable, rate)
     if factor is not None and goes_with_rate(optimizer, gradient, variable):
         rate, factor = ops.multiply(rate, factor), None

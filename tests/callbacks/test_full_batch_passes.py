@@ -1,5 +1,7 @@
 """When `FullBatch` makes the update: unknown lengths, broken passes, gradients that are not finite."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -120,19 +122,59 @@ def test_without_the_callback_the_first_step_says_what_is_missing():
 
 
 @pytest.mark.parametrize("how", ["finished", "interrupted"])
-def test_a_later_fit_without_the_callback_is_refused_too(how):
+def test_a_later_fit_without_the_callback_makes_an_update_of_each_batch(how):
+    """The momentum of the passes goes on; what an interrupted pass had summed does not."""
     x, y = samples(N)
-    model = compiled(BatchGD)
-    fit = {"batch_size": SMALL, "epochs": 1, "verbose": 0}
-    if how == "finished":
-        model.fit(x, y, callbacks=[FullBatch()], **fit)
-    else:
+    model, build = builder()(BatchGD(0.05, 0.9)), builder()
+    options = {"batch_size": SMALL, "shuffle": False, "verbose": 0}
+    model.fit(x, y, epochs=2, callbacks=[FullBatch()], **options)
+    if how == "interrupted":
         with pytest.raises(KeyboardInterrupt):
-            model.fit(x, y, callbacks=[FullBatch(), Interrupt(0, 4)], **fit)
-    with pytest.raises(ValueError, match=r"callbacks\.FullBatch\(\)"):
-        model.fit(x, y, **fit)
-    with pytest.raises(ValueError, match=r"callbacks\.FullBatch\(\)"):
-        model.train_on_batch(x, y)
+            model.fit(x, y, callbacks=[FullBatch(), Interrupt(0, 4)], **options)
+    model.fit(x, y, **options)
+    model.train_on_batch(x, y)
+    whole = at_once(build, x, y, epochs=2)
+    whole.fit(x, y, **options)
+    whole.train_on_batch(x, y)
+    assert relative(change(model), change(whole)) < 1e-5
+    assert model.optimizer.gradient_accumulation_steps is None
+    assert model.optimizer.iterations.numpy() == 2 + math.ceil(N / SMALL) + 1
+
+
+def test_an_optimizer_that_was_made_for_passes_stays_so():
+    model = compiled(lambda: BatchGD(gradient_accumulation_steps="epoch"))
+    model.fit(*samples(N), batch_size=SMALL, verbose=0, callbacks=[FullBatch()])
+    for train in (model.fit, model.train_on_batch):
+        with pytest.raises(ValueError, match=r"callbacks\.FullBatch\(\)"):
+            train(*samples(N))
+
+
+class Saves(keras.callbacks.Callback):
+    """Saves the model after the batches with these numbers."""
+
+    def __init__(self, directory, batches):
+        super().__init__()
+        self.directory, self.batches = directory, batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch in self.batches:
+            self.model.save(self.directory / f"{batch}.keras")
+
+
+def test_a_model_that_is_saved_in_the_middle_of_a_pass_is_the_user_s_own(tmp_path):
+    """It loads with its momentum, without a warning, and goes on with or without the callback."""
+    x, y = samples(N)
+    model = builder()(BatchGD(0.05, 0.9))
+    model.fit(x, y, batch_size=SMALL, epochs=2, verbose=0, callbacks=[FullBatch()])
+    model.fit(x, y, batch_size=SMALL, verbose=0, callbacks=[FullBatch(), Saves(tmp_path, [4])])
+    loaded = keras.saving.load_model(tmp_path / "4.keras")
+    assert loaded.optimizer.gradient_accumulation_steps is None
+    assert loaded.optimizer.iterations.numpy() == 2
+    model = builder()(BatchGD(0.05, 0.9))
+    model.fit(x, y, batch_size=SMALL, epochs=2, verbose=0, callbacks=[FullBatch()])
+    for each in (model, loaded):
+        each.fit(x, y, batch_size=N, shuffle=False, verbose=0)
+    np.testing.assert_allclose(flat(loaded), flat(model), rtol=1e-5, atol=1e-7)
 
 
 def test_fit_leaves_the_model_as_it_was():
@@ -151,7 +193,7 @@ def test_an_optimizer_that_is_built_is_turned_too():
     model.fit(x, y, batch_size=N, epochs=1, shuffle=False, verbose=0)  # a batch is the full batch
     assert model.optimizer.gradient_accumulation_steps is None
     model.fit(x, y, batch_size=SMALL, epochs=3, shuffle=False, verbose=0, callbacks=[FullBatch()])
-    assert model.optimizer.get_config()["gradient_accumulation_steps"] == "epoch"
+    assert model.optimizer.get_config()["gradient_accumulation_steps"] is None
     assert relative(change(model), change(whole)) < 1e-5
 
 
@@ -262,19 +304,26 @@ class Fails(keras.callbacks.Callback):
         raise OSError
 
 
-@pytest.mark.parametrize("how", ["evaluate", "another callback fails"])
-def test_attached_but_never_run_is_not_mistaken_for_a_pass(how):
+def test_attached_but_never_run_is_not_mistaken_for_a_pass():
     x, y = samples(N)
     model = compiled(BatchGD)
-    if how == "evaluate":
-        model.evaluate(x, y, verbose=0, callbacks=[FullBatch()])
-    else:
-        with pytest.raises(OSError):
-            model.fit(x, y, verbose=0, callbacks=[FullBatch(), Fails()])
+    with pytest.raises(OSError):
+        model.fit(x, y, verbose=0, callbacks=[FullBatch(), Fails()])
     with pytest.raises(ValueError, match=r"callbacks\.FullBatch\(\)"):
         model.fit(x, y, verbose=0)
     model.fit(x, y, batch_size=SMALL, epochs=2, verbose=0, callbacks=[FullBatch()])
     assert model.optimizer.iterations.numpy() == 2
+
+
+@pytest.mark.parametrize("what", ["evaluate", "predict"])
+def test_what_is_no_fit_leaves_no_trace_in_the_next_one(what):
+    x, y = samples(N)
+    model = compiled(BatchGD)
+    data = (x, y) if what == "evaluate" else (x,)
+    getattr(model, what)(*data, verbose=0, callbacks=[FullBatch()])
+    model.fit(x, y, batch_size=N, epochs=2, verbose=0)
+    assert model.optimizer.iterations.numpy() == 2
+    assert model.optimizer.gradient_accumulation_steps is None
 
 
 def test_methods_that_a_model_has_of_its_own_come_back():
