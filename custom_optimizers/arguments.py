@@ -1,6 +1,10 @@
-"""Checks of arguments. Each returns the value, or raises a ValueError that names the argument and what it may be."""
+"""Checks of arguments. Each returns the value, or raises a ValueError that names the argument and what it may be.
 
-from numbers import Real
+Numbers of NumPy are taken like those of Python, which they become: a config of them can be written as JSON.
+"""
+
+import math
+from numbers import Integral, Real
 
 
 def one_of(owner, name, value, allowed):
@@ -37,10 +41,10 @@ def _words(bounds):
 
 
 def count(owner, name, value, least=1):
-    """A whole number that an int32 has room for."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
+    """A whole number that an int32 has room for, as an int."""
+    if not is_whole(value) or not least <= value < 2**31:
         raise ValueError(f"{owner}: `{name}` must be an int >= {least} and < 2**31. Received: {name}={value!r}")
-    return value
+    return int(value)
 
 
 def flag(owner, name, value):
@@ -51,5 +55,13 @@ def flag(owner, name, value):
 
 
 def is_number(value):
-    """Whether a value is a finite number."""
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < float("inf")
+    """Whether a value is a finite number that a float has room for."""
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an int beyond 1.8e308
+        return False
+
+
+def is_whole(value):
+    """Whether a value is a whole number by its type: an int or an integer of NumPy, but neither True nor 2.0."""
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -49,7 +49,7 @@ class CosineRestarts(Schedule):
         self.learning_rate = positive("CosineRestarts", "learning_rate", learning_rate)
         self.horizon = count("CosineRestarts", "horizon", horizon)
         self.period = length("CosineRestarts", "period", period)
-        if not period:
+        if not self.period:
             raise ValueError(
                 f"CosineRestarts: `period` must be an int > 0 (updates) or a float in (0, 1] (share of the horizon). "
                 f"Received: period={period!r}"

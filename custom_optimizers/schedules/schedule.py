@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from custom_optimizers.arguments import is_number
+from custom_optimizers.arguments import is_number, is_whole
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -58,8 +58,8 @@ def as_float(step):
 
 
 def updates_in(length, horizon):
-    """A length in updates: itself if it is an int; a share of the horizon rounds down."""
-    return length if isinstance(length, int) else int(length * horizon + 1e-9)  # 0.29 * 100 is a little below 29
+    """A length in updates: itself if it is a whole number; a share of the horizon rounds down."""
+    return int(length) if is_whole(length) else int(length * horizon + 1e-9)  # 0.29 * 100 is a little below 29
 
 
 def value_at(rate, step):
@@ -80,7 +80,7 @@ def rate(owner, name, value):
         value = keras.saving.deserialize_keras_object(value)
     if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
         return value
-    if not is_number(value) or not 0 < value < float("inf"):
+    if not is_number(value) or value <= 0:
         raise ValueError(
             f"{owner}: `{name}` must be a LearningRateSchedule or a finite number > 0. Received: {name}={value!r}"
         )
@@ -88,10 +88,10 @@ def rate(owner, name, value):
 
 
 def length(owner, name, value):
-    """Return `value`, or raise a ValueError if it is neither a number of updates nor a share of the horizon."""
-    if not is_number(value) or not 0 <= value <= (1 if isinstance(value, float) else 2**31 - 1):
+    """A number of updates as an int, or a share of the horizon as a float; a ValueError for anything else."""
+    if not is_number(value) or not 0 <= value <= (2**31 - 1 if is_whole(value) else 1):
         raise ValueError(
             f"{owner}: `{name}` must be an int >= 0 and < 2**31 (updates) or a float in [0, 1] (share of the horizon). "
             f"Received: {name}={value!r}"
         )
-    return value
+    return int(value) if is_whole(value) else float(value)

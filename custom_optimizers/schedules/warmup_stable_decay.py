@@ -58,7 +58,7 @@ class WarmupStableDecay(Schedule):
         self.shape = one_of("WarmupStableDecay", "shape", shape, tuple(SHAPES))
         self.start = number_in("WarmupStableDecay", "start", start, least=0, most=1)
         self.final = number_in("WarmupStableDecay", "final", final, least=0, most=1)
-        if updates_in(warmup, horizon) + updates_in(decay, horizon) > horizon:
+        if sum(updates_in(part, self.horizon) for part in (self.warmup, self.decay)) > self.horizon:
             raise ValueError(
                 f"WarmupStableDecay: `warmup` and `decay` together must be in [0, {horizon}], the horizon, in updates. "
                 f"Received: warmup={warmup!r}, decay={decay!r}"

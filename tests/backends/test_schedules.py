@@ -1,5 +1,7 @@
 """Schedules on every backend: their numbers, and the updates that an optimizer makes of them."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,15 @@ from keras import ops
 
 from callbacks import FullBatch
 from custom_optimizers import BatchGD
-from custom_optimizers.schedules import OneCycle
+from custom_optimizers.schedules import (
+    REX,
+    CosineRestarts,
+    InverseSquareRoot,
+    Join,
+    OneCycle,
+    Warmup,
+    WarmupStableDecay,
+)
 from tests.schedules import CASES, PEAK
 from tests.small import change, compiled, relative, samples
 
@@ -25,6 +35,36 @@ def test_numbers(case):
     updates = np.arange(2 * HORIZON)
     expected = [case.expected(float(update), HORIZON) for update in updates]
     np.testing.assert_allclose(rates(case.build(HORIZON), updates), expected, atol=PEAK * 1e-6, rtol=1e-6)
+
+
+OF_NUMPY = {  # schedules whose whole numbers are made by `whole` and whose others by `share`
+    "one_cycle": lambda whole, share: OneCycle(share(PEAK), whole(70), rise=share(0.25), div_factor=whole(20)),
+    "warmup_stable_decay": lambda whole, share: WarmupStableDecay(PEAK, whole(70), whole(1), whole(0), final=whole(0)),
+    "shares": lambda whole, share: WarmupStableDecay(share(PEAK), whole(70), share(0.125), share(0.25)),
+    "a_whole_share": lambda whole, share: WarmupStableDecay(PEAK, whole(70), decay=share(0.0), warmup=share(1.0)),
+    "inverse_square_root": lambda whole, share: InverseSquareRoot(whole(2), whole(30)),
+    "rex": lambda whole, share: REX(share(PEAK), whole(70)),
+    "cosine_restarts": lambda whole, share: CosineRestarts(PEAK, whole(70), whole(10), growth=whole(2)),
+    "a_period_of_1": lambda whole, share: CosineRestarts(PEAK, whole(70), whole(1)),
+    "a_period_of_all": lambda whole, share: CosineRestarts(PEAK, whole(70), share(1.0)),
+    "join": lambda whole, share: Join(
+        [whole(1), Warmup(share(PEAK), whole(5), share(0.5)), REX(1.0, 9)], [8, whole(30)]
+    ),
+}
+
+
+@pytest.mark.parametrize("make", OF_NUMPY.values(), ids=OF_NUMPY)
+@pytest.mark.parametrize(("whole", "share"), [(np.int64, np.float64), (np.uint8, np.float16)], ids=["64", "short"])
+def test_numbers_of_numpy_mean_what_those_of_python_mean(make, whole, share):
+    """A whole number is updates and never a share of the horizon; a config has numbers of Python alone."""
+    theirs, ours = make(whole, share), make(int, lambda number: float(share(number)))
+    updates = np.arange(80)
+    np.testing.assert_array_equal(rates(theirs, updates), rates(ours, updates))
+    config = keras.saving.serialize_keras_object(theirs)
+    assert json.dumps(config) == json.dumps(keras.saving.serialize_keras_object(ours))
+    again = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
+    assert again == theirs == ours
+    assert "np." not in repr(theirs)
 
 
 @every

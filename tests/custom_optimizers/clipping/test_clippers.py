@@ -1,5 +1,7 @@
 """Every clipper: properties, and agreement with optax, TensorFlow and the formulas of the papers."""
 
+import json
+
 import keras
 import numpy as np
 import optax
@@ -297,6 +299,23 @@ def test_config_round_trip(cls):
     assert keras.saving.deserialize_keras_object(config) == cls(0.5)
     assert cls(0.5) != cls(0.6)
     assert repr(cls(0.5)) == f"{cls.__name__}(limit=0.5)"
+
+
+OF_NUMPY = [  # a clipper of numbers of NumPy, and the same of Python's
+    (AutoClip(np.int32(10), np.int64(5)), AutoClip(10, 5)),
+    (ZClip(np.float64(2), np.float16(0.5), np.int64(3)), ZClip(2, 0.5, 3)),
+    (AdaGC(np.int64(2), warmup=np.uint8(7)), AdaGC(2, warmup=7)),
+    (ByNorm(np.float32(0.5)), ByNorm(0.5)),
+    (AGC(np.float32(0.5), eps=np.int64(1)), AGC(0.5, eps=1)),
+]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), OF_NUMPY, ids=repr)
+def test_numbers_of_numpy_become_those_of_python(theirs, ours):
+    assert json.dumps(keras.saving.serialize_keras_object(theirs)) == json.dumps(
+        keras.saving.serialize_keras_object(ours)
+    )
+    assert repr(theirs) == repr(ours)
 
 
 def test_clippers_are_applied_in_order():
