@@ -81,7 +81,8 @@ class Lookahead(Accumulate):
     def _synchronise(self):
         for slow, variable in zip(self.slow, self._trainable_variables, strict=True):
             part = ops.convert_to_tensor(self.slow_step_size, slow.dtype)
-            after = ops.add(slow, ops.multiply(ops.subtract(variable, slow), part))
+            # A difference, since `ops.add` of Keras 3.15 fails on TensorFlow for the shape (0, n).
+            after = ops.subtract(slow, ops.multiply(ops.subtract(slow, variable), part))
             constraint = getattr(variable, "constraint", None)
             slow.assign(after if constraint is None else constraint(after))
             variable.assign(slow)

@@ -197,5 +197,6 @@ def orthogonalized(matrix, steps, dtype=None):
 
 
 def _axes_of_units(variable):
-    """The axes that number a kernel's units; None for what is no matrix."""
-    return None if is_embedding(variable) or is_depthwise(variable) else unit_axes(variable) or None
+    """The axes that number a kernel's units; None for what is no matrix, as a kernel without entries."""
+    is_other = 0 in variable.shape or is_embedding(variable) or is_depthwise(variable)
+    return None if is_other else unit_axes(variable) or None

@@ -6,6 +6,8 @@ from custom_optimizers.arguments import count, number_in
 from custom_optimizers.clipping.by_factor import ByFactor
 from custom_optimizers.clipping.norms import factor_to
 
+LARGEST = float(np.finfo("float32").max)  # which stands for a norm of float64 beyond it
+
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
 class AutoClip(ByFactor):
@@ -48,7 +50,7 @@ class AutoClip(ByFactor):
     def factor(self, norm, state):
         norms, seen = state
         here = ops.equal(ops.arange(self.window), seen % self.window)
-        norms = ops.where(here, ops.cast(norm, "float32"), norms)
+        norms = ops.where(here, ops.minimum(ops.cast(norm, "float32"), LARGEST), norms)
         bound = self._percentile_of(norms, ops.minimum(seen + 1, self.window))
         return factor_to(norm, bound), (norms, seen + 1)
 

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from custom_optimizers.clipping.clipper import Clipper
+from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.units import other_axes
 
 
@@ -36,5 +37,7 @@ class Centralize(Clipper):
 def _centred(gradient, axes):
     if len(gradient.shape) < 2:
         return gradient
-    size = math.prod(gradient.shape[axis] for axis in axes)
-    return gradient - ops.sum(gradient / size, axis=axes, keepdims=True)  # the sum alone may overflow
+    wide = ops.cast(gradient, wide_dtype(gradient))  # in float16 a summand may vanish
+    size = max(math.prod(gradient.shape[axis] for axis in axes), 1)
+    mean = ops.sum(wide / size, axis=axes, keepdims=True)  # the sum alone may overflow
+    return ops.cast(wide - mean, gradient.dtype)

@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -108,3 +110,28 @@ def test_excluded_and_others():
         reference.apply([ops.ones((2, 2))], [plain])
     np.testing.assert_allclose(head, plain, rtol=1e-6)
     assert optimizer.squares == [None]
+
+
+@pytest.mark.parametrize("size", ["rms", "spectral", "none"])
+@pytest.mark.parametrize("others", ["adam", "momentum"])
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (2, 0, 3)])
+def test_a_kernel_without_entries_is_no_matrix(shape, others, size):
+    empty, w = keras.Variable(np.zeros(shape), name="empty_kernel"), keras.Variable(np.ones((2, 2)), name="kernel")
+    optimizer = Muon(0.1, others=others, size=size)
+    optimizer.apply([ops.zeros(shape), ops.ones((2, 2))], [empty, w])
+    assert optimizer.axes == [None, (1,)]
+    assert ops.convert_to_numpy(empty).shape == shape
+    np.testing.assert_allclose(w, moved_by_ones(Muon(0.1, others=others, size=size)), rtol=1e-6)
+
+
+def moved_by_ones(optimizer):
+    """The value of a kernel of ones after a step with a gradient of ones."""
+    w = keras.Variable(np.ones((2, 2)), name="kernel")
+    optimizer.apply([ops.ones((2, 2))], [w])
+    return ops.convert_to_numpy(w)
+
+
+def test_arguments_of_numpy_become_those_of_python():
+    theirs = Muon(0.1, momentum=np.float32(0.5), ns_steps=np.int64(3), eps=np.float64(1e-7), name="mine")
+    ours = Muon(0.1, momentum=0.5, ns_steps=3, name="mine")
+    assert json.dumps(theirs.get_config()) == json.dumps(ours.get_config())
