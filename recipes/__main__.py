@@ -20,7 +20,8 @@ def main(arguments=None):
         arguments: list of str; by default those of the process.
 
     Returns:
-        The exit status: 0, 1 (the world is wrong: no room for the run, a bad file) or 2 (the command line is wrong).
+        The exit status: 0, 1 (the world is wrong: no such file or run, no room, a bad file) or 2 (the command line is
+        wrong).
         Ctrl-C ends the process with 130, SIGTERM with 143.
     """
     try:

@@ -2,11 +2,11 @@ import re
 
 
 class CommandError(Exception):
-    """The command line asks for something that does not exist or cannot be. Exit status 2."""
+    """The command line asks for something that cannot be, or that this program does not have. Exit status 2."""
 
 
 class WorldError(Exception):
-    """The command line is right, but the world is not: no data, no room for a run, a bad file. Exit status 1."""
+    """The command line is right, but the world is not: no such file or run, no room, a bad file. Exit status 1."""
 
 
 def one_line(error):

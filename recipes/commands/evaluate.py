@@ -18,7 +18,7 @@ def evaluate(run, data_dir=None, inception=None, generated=10_000):
 
     Raises:
         CommandError: there is nothing to take FID of.
-        WorldError: the images are not there, or are others than the run was trained on.
+        WorldError: the images are not there, or are others than the run was trained on; there is no file `inception`.
     """
     if inception is not None and not hasattr(run.recipe, "inception"):
         raise CommandError(f"--inception is for GANs; {run.directory} has none")

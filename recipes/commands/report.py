@@ -24,8 +24,8 @@ def report(directories, recipes, out=None):
         The path.
 
     Raises:
-        CommandError: a directory holds nothing to report, or there is a file already.
-        WorldError: a file in it is damaged, or the page cannot be written.
+        CommandError: there is a file already.
+        WorldError: a directory holds nothing to report, a file in it is damaged, or the page cannot be written.
     """
     if out is not None and pathlib.Path(out).exists():
         raise CommandError(f"--out {out} is there already; name another file")
@@ -75,7 +75,7 @@ def _read(directory, recipes):
     """`(config, recipe, settings)` of a directory."""
     config = read_json(directory / "config.json")
     if config is None:
-        raise CommandError(f"{directory} holds nothing to report (no config.json)")
+        raise WorldError(f"{directory} holds nothing to report (no config.json)")
     try:
         recipe = recipes[config["recipe"]]()
         settings = recorded(recipe, {name: config[name] for name in recipe.Settings.__dataclass_fields__})
@@ -91,7 +91,7 @@ def _runs_of(directory):
         return [directory]
     runs = [path.parent for path in directory.glob("seed-*/config.json")]
     if not runs:
-        raise CommandError(f"{directory} holds nothing to report (no run of a seed)")
+        raise WorldError(f"{directory} holds nothing to report (no run of a seed)")
     return sorted(runs, key=lambda run: (len(run.name), run.name))
 
 

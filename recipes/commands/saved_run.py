@@ -17,15 +17,15 @@ class SavedRun:
         command: str, what the run is taken for.
 
     Raises:
-        CommandError: there is no run, it is not done, or it is nothing for that command.
-        WorldError: its files are damaged.
+        CommandError: what is there is nothing for that command: a search, for instance.
+        WorldError: there is no run, it is not done, or its files are damaged.
     """
 
     def __init__(self, directory, recipes, command):
         self.directory = pathlib.Path(directory)
         config = read_json(self.directory / "config.json")
         if config is None:
-            raise CommandError(f"{self.directory} holds no run (no config.json)")
+            raise WorldError(f"{self.directory} holds no run (no config.json)")
         if "tuner" in config:
             raise CommandError(f"{self.directory} holds a search; train its best by the command that it ended with")
         if "judged_on" in config:
@@ -47,7 +47,7 @@ class SavedRun:
             raise CommandError(f"{command}: a run of {name} takes {', '.join(known)}")
         result = read_json(self.directory / "result.json") or {}
         if result.get("of") != {"epochs": self.settings.epochs} or not (self.directory / "model.keras").exists():
-            raise CommandError(f"the run in {self.directory} is not done; train it to its end first")
+            raise WorldError(f"the run in {self.directory} is not done; train it to its end first")
 
     def _first(self):
         return min(self.directory.glob("seed-*"), default=self.directory / "seed-0")

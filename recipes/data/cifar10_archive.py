@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 
 from recipes.data.tfds_images import SOURCE, default_data_dir
-from recipes.errors import CommandError, WorldError, one_line
+from recipes.errors import WorldError, one_line
 from recipes.leaving import cleaned_up
 
 SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
@@ -38,12 +38,11 @@ def prepare_cifar10(archive, data_dir=None, unverified=False):
         The directory of the prepared set.
 
     Raises:
-        CommandError: there is no such archive.
-        WorldError: it has another hash, is damaged, or there is a set already.
+        WorldError: there is no such archive, it has another hash, is damaged, or there is a set already.
     """
     archive, root = pathlib.Path(archive), default_data_dir(data_dir)
     if not archive.is_file():
-        raise CommandError(f"--archive: there is no file {archive}")
+        raise WorldError(f"--archive: there is no file {archive}")
     digest = _sha256(archive)
     if digest != SHA256 and not unverified:
         raise WorldError(

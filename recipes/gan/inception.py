@@ -30,8 +30,8 @@ class Inception:
         path: of the file. Nothing in it is run but operations that compute.
 
     Raises:
-        CommandError: there is no such file, or it is of neither kind.
-        WorldError: it cannot be read, or is another network.
+        CommandError: its ending is that of neither kind.
+        WorldError: there is no such file, it cannot be read, or it is another network.
 
     References:
         Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash equilibrium, 2017,
@@ -42,7 +42,7 @@ class Inception:
     def __init__(self, path):
         path = pathlib.Path(path)
         if not path.is_file():
-            raise CommandError(f"--inception {path}: there is no such file")
+            raise WorldError(f"--inception {path}: there is no such file")
         kinds = {".pb": (_graph, True), ".h5": (_keras, False)}
         if path.suffix not in kinds:
             raise CommandError(

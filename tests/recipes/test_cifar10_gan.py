@@ -267,7 +267,7 @@ def test_generated_images_are_of_the_label_the_seed_and_the_number(finished, cap
         ("generate", ("--out", "g.png", "--n", "0"), "--n must lie in 1 to 100000; it is 0"),
         ("predict", ("a.png",), "a run of cifar10_gan takes evaluate, generate"),
         ("export", (), "a run of cifar10_gan takes evaluate, generate"),
-        ("evaluate", ("--inception", "none.pb"), "--inception none.pb: there is no such file"),
+        ("evaluate", ("--inception", __file__), "give the graph of 2015 (.pb)"),
         ("evaluate", ("--generated", "1"), "--generated must lie in 2 to 1000000; it is 1"),
     ],
 )
@@ -277,6 +277,11 @@ def test_what_cannot_be_asked_of_a_run(finished, capsys, tmp_path, monkeypatch, 
     assert (status, err.count("\n")) == (2, 1)
     assert words in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_that_is_not_there(finished, capsys):
+    status, _, err = said(capsys, "evaluate", finished, "--inception", "none.pb")
+    assert (status, err) == (1, "recipes: --inception none.pb: there is no such file\n")
 
 
 def test_a_picture_that_is_there_stays(finished, capsys, tmp_path):

@@ -93,12 +93,10 @@ WRONG = [
     (["train", "cifar10_cnn", "--data-dir", ""], "--data-dir"),
     (["train", "linear_regression", "--loss", "mea"], "did you mean mse or mae?"),
     (["evaluate"], "RUN_DIR"),
-    (["evaluate", "nowhere"], "nowhere holds no run"),
     (["predict", "nowhere"], "IMAGE"),
     (["export", "nowhere", "--format", "tflite"], "there are: all, onnx, saved_model"),
     (["prepare", "cifar100", "--archive", "x"], "did you mean cifar10?"),
     (["prepare", "cifar10"], "--archive"),
-    (["prepare", "cifar10", "--archive", "nowhere.tar.gz"], "there is no file nowhere.tar.gz"),
 ]
 
 
@@ -107,6 +105,29 @@ def test_mistakes_take_one_line_and_status_2(capsys, tmp_path, monkeypatch, argu
     monkeypatch.chdir(tmp_path)
     status, out, err = said(capsys, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
+    assert expected in err
+    assert not list(tmp_path.iterdir())
+
+
+MISSING = [  # commands in an empty directory that name what is not there
+    (["evaluate", "nowhere"], "nowhere holds no run"),
+    (["evaluate", "nowhere/inside", "--json"], "nowhere/inside holds no run"),
+    (["predict", "nowhere", "photo.png"], "nowhere holds no run"),
+    (["export", "nowhere"], "nowhere holds no run"),
+    (["generate", "nowhere", "--out", "grid.png"], "nowhere holds no run"),
+    (["report", "nowhere"], "nowhere holds nothing to report"),
+    (["report", ".", "nowhere"], ". holds nothing to report"),
+    (["prepare", "cifar10", "--archive", "nowhere.tar.gz"], "there is no file nowhere.tar.gz"),
+    (["train", "cifar10_cnn", "--data", "folder:nowhere"], "nowhere: there is no directory "),
+    (["train", "cifar10_cnn", "--data", "tfds:cifar10", "--data-dir", "nowhere"], "nowhere"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), MISSING, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_what_is_missing_in_the_world_takes_one_line_and_status_1(capsys, tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = said(capsys, *arguments)
+    assert (status, out, err.count("\n")) == (1, "", 1)
     assert expected in err
     assert not list(tmp_path.iterdir())
 

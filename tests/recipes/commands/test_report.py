@@ -158,7 +158,7 @@ def without(name):
 
 
 WRONG = {
-    "nothing": (without("config.json"), 2, "holds nothing to report"),
+    "nothing": (without("config.json"), 1, "holds nothing to report"),
     "config": (spoiled("config.json", b"{"), 1, "config.json is damaged"),
     "another version": (spoiled("config.json", b'{"recipe": "cifar10_cnn"}'), 1, "of another version"),
     "no recipe": (spoiled("config.json", b'{"recipe": "os.system"}'), 1, "of another version"),

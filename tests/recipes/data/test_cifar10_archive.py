@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from recipes.data import cifar10_archive, load
 from recipes.data.cifar10_archive import BATCHES, FOLDER, prepare_cifar10
-from recipes.errors import CommandError, WorldError
+from recipes.errors import WorldError
 
 NAMES = b"airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n"
 ROWS = 20  # a batch, in these tests
@@ -181,7 +181,7 @@ def test_what_is_there_is_left_alone(tmp_path):
 
 
 def test_no_archive(tmp_path):
-    with pytest.raises(CommandError, match="there is no file"):
+    with pytest.raises(WorldError, match="there is no file"):
         prepare_cifar10(tmp_path / "none.tar.gz", tmp_path)
 
 
