@@ -1,35 +1,57 @@
+import itertools
+import warnings
+
 import keras
 import numpy as np
 from keras import ops
 
-from callbacks.block_gradient import Loss, others_of
+from callbacks.batch_loss import BatchLoss, others_of
+from callbacks.lanczos import largest_eigenvalue
+from callbacks.sample_arrays import SampleArrays
 from custom_optimizers.arguments import count, positive
 from custom_optimizers.backend import backend_module
+
+FRESH = 0.3  # norm of the random part of a vector that a look begins with, where the other part has 1
 
 
 class Sharpness(keras.callbacks.Callback):
     """Logs the largest eigenvalue of the loss's Hessian, `sharpness`.
 
     ```python
-    repeat:  v = H @ v / norm(H @ v);  eigenvalue = v @ H @ v         # H @ v by differentiation, H is never there
+    V = orthonormal basis of v, H @ v, H @ H @ v, ...                 # H @ v by differentiation, H is never there
+    sharpness, y = the largest eigenvalue of V.T @ H @ V, and its vector
+    stop when norm(H @ V @ y - sharpness * V @ y) <= tolerance * abs(sharpness)
     ```
 
     Descent with a constant learning rate is stable where the sharpness is below `2 / learning_rate`, with momentum
     below `(2 + 2 * momentum) / learning_rate`. With full batches it rises to that bound and stays there, the edge of
-    stability. The loss is that of `compile`, as in training, over samples that are given here. If the eigenvalue of
-    largest size is negative, the iteration is repeated on `H` less that eigenvalue. Each begins with the vector that
-    the last one ended with.
+    stability. The loss is that of `compile`, as in training, over samples that are given here.
+
+    The method is that of Lanczos. It finds the largest eigenvalue where others are as large in size but negative, as
+    they are near saddles. The rule means that an eigenvalue is no further from the sharpness than
+    `tolerance * abs(sharpness)`; most often it is far nearer, since the error goes with the square of that norm. That
+    it is the largest one is likely, and not certain. The first look begins with a random vector `v`, each other with
+    the leading vectors of the last look and a random part. The memory of the host holds up to 30 vectors in float64,
+    240 bytes for each weight.
+
+    With a `batch_size` the loss of all samples is the mean of those of its parts, by their numbers of samples. That is
+    exact for losses that are means over the samples; layers that couple samples, such as batch normalisation, see a
+    part at a time.
 
     Args:
-        x: array of samples.
-        y: array of targets.
+        x: array of samples; with several inputs a list or dictionary of arrays, as for `fit`.
+        y: array of targets; with several outputs a list or dictionary of arrays. None where the loss needs none.
         batch_size: int, samples in memory at once; None: all.
         every: int >= 1, epochs from one look to the next; the first epoch is looked at.
-        iterations: int >= 1, at most, a product with the Hessian each.
-        tolerance: float > 0, relative change of the eigenvalue at which the iteration ends.
+        iterations: int >= 1, products with the Hessian at most. A warning says so if the rule asks for more.
+        tolerance: float > 0, norm of what is left of the equation `H @ v = sharpness * v`, relative to the sharpness.
+
+    Attributes:
+        products: int, products with the Hessian that the last look has taken.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of its range, the arrays have different numbers of samples, the model has no
+            trainable weights, or `batch_size` splits a loss that is no mean over the samples.
 
     Reference:
         Cohen et al., Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability, 2021,
@@ -48,22 +70,25 @@ class Sharpness(keras.callbacks.Callback):
     2
     """
 
-    def __init__(self, x, y, batch_size=None, every=1, iterations=100, tolerance=1e-3):
+    def __init__(self, x, y, batch_size=None, every=1, iterations=100, tolerance=1e-4):
         super().__init__()
-        self.x, self.y = np.asarray(x), np.asarray(y)
-        if len(self.x) != len(self.y) or len(self.x) == 0:
-            raise ValueError(
-                f"Sharpness: `x` and `y` have {len(self.x)} and {len(self.y)} samples; give as many of each"
-            )
-        self.batch_size = len(self.x) if batch_size is None else count("Sharpness", "batch_size", batch_size)
+        self._samples = SampleArrays("Sharpness", x, y)
+        self.batch_size = len(self._samples) if batch_size is None else count("Sharpness", "batch_size", batch_size)
         self.every = count("Sharpness", "every", every)
         self.iterations = count("Sharpness", "iterations", iterations)
         self.tolerance = positive("Sharpness", "tolerance", tolerance)
-        self._vectors = self._product = None
+        self.products = 0
+        self._leading = self._product = self._generator = None
 
     def on_train_begin(self, logs=None):
-        self._vectors = None
+        if self.batch_size < len(self._samples):
+            _check_mean(self.model.loss, self.batch_size)
+        self._leading = None
+        self._generator = np.random.default_rng(0)
         self._product = backend_module().compiled(_product_of(self.model))
+
+    def on_train_end(self, logs=None):
+        self._product = None  # the model may be compiled anew
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None and epoch % self.every == 0:
@@ -71,54 +96,70 @@ class Sharpness(keras.callbacks.Callback):
 
     def measure(self):
         """The largest eigenvalue at the model's weights as they are now."""
+        if self._product is None:
+            self.on_train_begin()
         weights = [ops.copy(v) for v in self.model.trainable_variables]
         others = [ops.copy(v) for v in others_of(self.model)]
-        largest = self._iterated(weights, others, 0.0)
-        return largest if largest >= 0 else largest + self._iterated(weights, others, largest)
+        if not weights:
+            raise ValueError("Sharpness: the model has no trainable weights, so its loss has no Hessian")
+        values = weights, others, backend_module().random_state()
+        start = self._start(sum(_sizes(weights)))
+        found = largest_eigenvalue(lambda v: self._times(values, v), start, self.tolerance, self.iterations)
+        self.products, self._leading = found.products, found.leading
+        if not found.is_exact and np.isfinite(found.value):
+            warnings.warn(
+                f"Sharpness: after {found.products} products with the Hessian the sharpness is {found.value:.6g} and "
+                f"the residual {found.residual:.2g}, above tolerance={self.tolerance:g} of it; raise `iterations` or "
+                "`tolerance`",
+                stacklevel=2,
+            )
+        return found.value
 
-    def _iterated(self, weights, others, shift):
-        """The eigenvalue of largest size of the Hessian less `shift`."""
-        vectors = _unit(self._vectors or _random(weights))
-        value = 0.0
-        for _ in range(self.iterations):
-            products = [p - shift * v for p, v in zip(self._times(weights, others, vectors), vectors, strict=True)]
-            before, value = value, _dot(vectors, products)
-            vectors = _unit(products)
-            if abs(value - before) <= self.tolerance * abs(value):
-                break
-        self._vectors = vectors
-        return value
+    def _start(self, size):
+        """The leading vectors of the last look, one of which may lead now, and something of each other."""
+        fresh = _unit(self._generator.standard_normal(size))
+        if self._leading is None or not len(self._leading):
+            return fresh
+        return _unit(self._leading.sum(axis=0)) + FRESH * fresh
 
-    def _times(self, weights, others, vectors):
-        """The product of the Hessian over all samples with vectors, in float64."""
-        total = [np.zeros(v.shape) for v in vectors]
-        given = [ops.convert_to_tensor(v, dtype=w.dtype) for v, w in zip(vectors, weights, strict=True)]
-        for start in range(0, len(self.x), self.batch_size):
-            x, y = self.x[start : start + self.batch_size], self.y[start : start + self.batch_size]
-            products = self._product(weights, others, given, ops.convert_to_tensor(x), ops.convert_to_tensor(y))
-            share = len(x) / len(self.x)
-            total = [
-                t + share * np.asarray(ops.convert_to_numpy(p), "float64") for t, p in zip(total, products, strict=True)
-            ]
+    def _times(self, values, vector):
+        """The product of the Hessian over all samples with a vector, float64; the same dropout in each product."""
+        total, number = np.zeros(vector.shape), len(self._samples)
+        vectors = _as_weights(vector, values[0])
+        for start in range(0, number, self.batch_size):
+            stop = min(start + self.batch_size, number)
+            products = self._product(*values, vectors, *self._samples.part(start, stop))
+            flat = [np.ravel(ops.convert_to_numpy(p)).astype("float64") for p in products]
+            total += (stop - start) / number * np.concatenate(flat)
         return total
 
 
 def _product_of(model):
-    def product(weights, others, vectors, x, y):
-        return Loss(model, others, x, y, None).hessian_product(weights, vectors)
+    def product(weights, others, random, vectors, x, y):
+        return BatchLoss(model, others, x, y, None, random=random).hessian_product(weights, vectors)
 
     return product
 
 
-def _random(weights):
-    generator = np.random.default_rng(0)
-    return [generator.standard_normal(tuple(w.shape)) for w in weights]
+def _check_mean(losses, batch_size):
+    for loss in keras.tree.flatten(losses):
+        reduction = getattr(loss, "reduction", "mean")  # what Keras makes of names and functions
+        if reduction in ("sum", "mean_with_sample_weight"):
+            raise ValueError(
+                f"Sharpness: batch_size={batch_size} takes means over parts of the samples, and the loss "
+                f"'{loss.name}' has reduction='{reduction}'; use batch_size=None or a loss that is a mean"
+            )
 
 
-def _dot(a, b):
-    return float(sum(np.vdot(one, other) for one, other in zip(a, b, strict=True)))
+def _as_weights(vector, weights):
+    """A vector cut into tensors of the shapes and dtypes of the weights."""
+    parts = np.split(vector, list(itertools.accumulate(_sizes(weights)))[:-1])
+    return [ops.convert_to_tensor(p.reshape(w.shape), dtype=w.dtype) for p, w in zip(parts, weights, strict=True)]
 
 
-def _unit(vectors):
-    norm = _dot(vectors, vectors) ** 0.5
-    return [v / norm for v in vectors] if norm > 0 else vectors
+def _sizes(weights):
+    return [int(np.prod(w.shape)) for w in weights]
+
+
+def _unit(vector):
+    return vector / np.linalg.norm(vector)
