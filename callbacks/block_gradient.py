@@ -5,7 +5,7 @@ from callbacks.batch_loss import BatchLoss, others_of, replicas_of, values_in
 from callbacks.batch_size import number_of_samples
 from callbacks.full_batch import FullBatch
 from callbacks.loss_reduction import LossReduction
-from callbacks.step_of_fit import StepOfFit
+from callbacks.step_of_fit import StepOfFit, build_symbolically
 from custom_optimizers.arguments import count as count_of
 from custom_optimizers.backend import backend_module
 from custom_optimizers.dtypes import wide_dtype
@@ -122,7 +122,7 @@ class BlockGradient(StepOfFit):
         return type(self).__name__
 
     def _step(self, model, data):
-        model._symbolic_build(data_batch=data)  # metrics have to be there before a loop
+        build_symbolically(model, data)  # metrics have to be there before a loop
         others = others_of(model)
         rate = ops.copy(model.optimizer.learning_rate)
         weights, values = ([ops.copy(v) for v in variables] for variables in (model.trainable_variables, others))

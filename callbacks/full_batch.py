@@ -1,15 +1,21 @@
 import functools
-import inspect
 import warnings
 
 import keras
 from keras import ops
 
 from callbacks.batch_size import number_of_samples
+from callbacks.inside_keras import DataOfFit
 from callbacks.loss_reduction import LossReduction, repeated
 from callbacks.step_of_fit import StepOfFit
 from callbacks.watched import descent_of, stop_if_diverged
 from custom_optimizers.dtypes import wide_floatx
+
+WARNINGS = {
+    "too short": "FullBatch: the data ended before the {} batches of the pass did, so no update was made.",
+    "too long": "FullBatch: `fit` trained on more than the {} batches of the pass, since `steps_per_execution` does "
+    "not divide them. The update is of the first ones; those behind them are in the logs alone.",
+}
 
 
 class FullBatch(StepOfFit):
@@ -71,6 +77,8 @@ class FullBatch(StepOfFit):
         self.reduction = reduction
         self.loss_reduction = LossReduction("FullBatch", reduction)
         self._optimizer = None
+        self._data = None  # `DataOfFit` of this one
+        self._steps = None  # micro-batches of the pass, None if nobody knows
         self._voided = False  # whether loss scaling voided the last pass
 
     def prepare(self, model):
@@ -89,10 +97,13 @@ class FullBatch(StepOfFit):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._optimizer.forget_skipped()
+        self._data = DataOfFit(self._model)
+        self._data.forget_prepared()
 
     def on_epoch_begin(self, epoch, logs=None):
+        self._steps = self._data.length((self.params or {}).get("steps"))
         if self._one_update_a_pass:
-            self._optimizer.begin_pass(self.params.get("steps"))
+            self._optimizer.begin_pass(self._steps)
 
     def on_test_begin(self, logs=None):
         self._end_pass()
@@ -103,6 +114,7 @@ class FullBatch(StepOfFit):
 
     def step_ended(self):
         super().step_ended()
+        self._data = None
         self._optimizer.is_watched = False
         self._optimizer.accumulate_as_given()
 
@@ -114,13 +126,13 @@ class FullBatch(StepOfFit):
         if not (self._in_fit and self._one_update_a_pass):
             return
         outcome = self._optimizer.end_pass(complete=not self.model.stop_training)
-        if outcome == "too short":
-            warnings.warn("FullBatch: the data ended before the pass did, so no update was made.", stacklevel=2)
+        if outcome in WARNINGS:
+            warnings.warn(WARNINGS[outcome].format(self._steps), stacklevel=2)
         if outcome != "nothing":
             self._voided = outcome == "voided"
 
     def around_loss(self, model, compute_loss):
-        takes_training = "training" in inspect.signature(compute_loss).parameters
+        takes_training = model._compute_loss_has_training_arg
 
         def watched_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
             options = {"training": training} if takes_training else {}

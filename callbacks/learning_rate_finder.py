@@ -1,4 +1,3 @@
-import inspect
 import math
 import warnings
 
@@ -7,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from callbacks.exact_resume import ExactResume
+from callbacks.inside_keras import callbacks_of_fit
 from callbacks.learning_rate_curve import draw_curve, smoothed_loss, steepest_descent
 from callbacks.model_state import ModelState
 from custom_optimizers import Descent
@@ -110,7 +110,7 @@ class LearningRateFinder(keras.callbacks.Callback):
 
     def set_model(self, model):
         super().set_model(model)
-        for callback in _beside(inspect.currentframe()):
+        for callback in callbacks_of_fit():
             _refuse(callback)
         model.train_function = None  # made before the rate was replaced
 
@@ -316,16 +316,6 @@ def _check_can_be_tested(model, optimizer):
         raise ValueError(
             f"LearningRateFinder: {type(optimizer).__name__} has several learning rates; test a model with one."
         )
-
-
-def _beside(frame):
-    """The callbacks of the `fit` that a frame belongs to: Keras tells a callback of the model, not of the others."""
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, keras.callbacks.CallbackList):
-            return caller.callbacks
-        frame = frame.f_back
-    return []
 
 
 def _refuse(callback):

@@ -1,9 +1,7 @@
-import contextlib
-import functools
-
 import keras
 from keras import ops
-from keras.src.backend import get_keras_mask  # an attribute of tensors on TensorFlow and torch, a table on JAX
+
+from callbacks.inside_keras import each_loss, mask_of
 
 MEANS = {"mean": "mean", "sum_over_batch_size": "mean"}
 KINDS = ("mean", "mean_with_sample_weight", "sum")
@@ -71,7 +69,7 @@ class LossReduction:
         """What `compute_loss(x, y, y_pred, sample_weight, ...)` returns, if nothing in it cannot be exact."""
         if self.declared is not None:
             return compute_loss(*data)
-        with _each_loss(model, self._check_mask, None if self._checked else self._check_loss):
+        with each_loss(model, [self._check_mask] if self._checked else [self._check_mask, self._check_loss]):
             total = compute_loss(*data)
         if not self._checked:
             self._check_layers(model)
@@ -84,14 +82,14 @@ class LossReduction:
             raise self._inexact(f"the train_step of {type(model).__name__} does not call `compute_loss`")
 
     def _check_mask(self, loss, true, predicted):
-        if any(get_keras_mask(leaf) is not None for leaf in keras.tree.flatten(predicted)):
+        if any(mask_of(leaf) is not None for leaf in keras.tree.flatten(predicted)):
             self._refuse_mask(loss)
 
     def _check_loss(self, loss, true, predicted):
         true, predicted = (ops.convert_to_tensor(leaf, dtype=loss.dtype) for leaf in (true, predicted))
         if not _is_for_each_sample(loss, true, predicted):
             raise self._inexact(f"the loss '{loss.name}' does not return a value for each sample")
-        if get_keras_mask(loss.call(true, predicted)) is not None:
+        if mask_of(loss.call(true, predicted)) is not None:
             self._refuse_mask(loss)
 
     def _refuse_mask(self, loss):
@@ -129,51 +127,6 @@ class LossReduction:
             f"{self.owner}: {what}, and nothing tells whether it is a mean or a sum over the batch. If you know, say "
             f"so: {self.owner}(reduction={' or '.join(map(repr, self.kinds))})."
         )
-
-
-@contextlib.contextmanager
-def _each_loss(model, *looks):
-    """Call each `look(loss, y_true, y_pred)` for each Keras loss that the model computes inside the context.
-
-    The compiled loss pairs losses with targets and outputs by rules of its own (lists, dictionaries, partial ones), so
-    for the length of a call its list has losses that look first. Keras makes that list in its first call.
-    """
-    compiled = model._compile_loss
-    if compiled is None:  # the model's losses are all `add_loss`
-        yield
-        return
-    looks = [look for look in looks if look is not None]
-
-    def put_in():
-        own = compiled._flat_losses
-        compiled._flat_losses = [each._replace(loss=functools.partial(_looked_at, looks, each.loss)) for each in own]
-
-    def build(y_true, y_pred):
-        type(compiled).build(compiled, y_true, y_pred)
-        put_in()
-
-    if compiled.built:
-        put_in()
-    else:
-        vars(compiled)["build"] = build
-    try:
-        yield
-    finally:
-        vars(compiled).pop("build", None)
-        if compiled._flat_losses is not None:
-            compiled._flat_losses = [_own_loss(each) for each in compiled._flat_losses]
-
-
-def _looked_at(looks, loss, y_true, y_pred, sample_weight=None):
-    for look in looks:
-        look(loss, y_true, y_pred)
-    return loss(y_true, y_pred, sample_weight)
-
-
-def _own_loss(entry):
-    """An entry of the compiled loss's list with the loss that looks taken out."""
-    is_put_in = isinstance(entry.loss, functools.partial) and entry.loss.func is _looked_at
-    return entry._replace(loss=entry.loss.args[1]) if is_put_in else entry
 
 
 class _Call(keras.Operation):

@@ -98,6 +98,16 @@ def restore(model):
         callback.step_ended()
 
 
+def build_symbolically(model, data):
+    """Let Keras build what a model needs for training, such as metrics: of shapes, by losses of no data."""
+    changed = vars(model)[CHANGED]
+    changed.is_building = True
+    try:
+        model._symbolic_build(data_batch=data)
+    finally:
+        changed.is_building = False
+
+
 class _Changed:
     """What the callbacks of one `fit` have made of a model's methods.
 
@@ -106,7 +116,7 @@ class _Changed:
     """
 
     def __init__(self, model):
-        self.callbacks, self.is_made = [], False
+        self.callbacks, self.is_made, self.is_building = [], False, False
         self.own = {}  # what the model itself had there, by name, or None
         vars(model)[CHANGED] = self
         make = functools.partial(_make, weakref.ref(model), model.make_train_function)
@@ -143,14 +153,19 @@ def _make(reference, make_own, force=False):
         except Exception:
             restore(model)
             raise
-        step, compute_loss = model.train_step, model.compute_loss
+        step, own_loss = model.train_step, model.compute_loss
+        compute_loss = own_loss
         for callback in sorted(changed.callbacks, key=lambda each: not each.makes_step):  # from the inside
             step = functools.partial(callback.around_step, model, step)
             compute_loss = callback.around_loss(model, compute_loss)
         changed.put(model, "train_step", step)
-        if compute_loss is not model.compute_loss and compute_loss != model.compute_loss:
-            changed.put(model, "compute_loss", compute_loss)
+        changed.put(model, "compute_loss", functools.partial(_compute_loss, changed, own_loss, compute_loss))
         changed.is_made = True
     elif not (force and any(callback._in_fit for callback in changed.callbacks)):
         restore(model)  # else some callback has changed the model and wants the function anew
     make_own(force=True)
+
+
+def _compute_loss(changed, own, watched, *arguments, **options):
+    """The loss as callbacks have changed it, or the model's own where nothing but shapes is asked for."""
+    return (own if changed.is_building else watched)(*arguments, **options)

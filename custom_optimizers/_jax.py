@@ -67,8 +67,7 @@ def step(optimizer, grads, variables):
     window.counted.assign_add(1)
     if window.seen is not None:
         window.seen.assign(ops.maximum(window.seen, window.counted))
-    due = ops.equal(window.counted, ops.cast(optimizer.steps_of_an_update(), window.counted.dtype))
-    _when(optimizer, due, lambda: _update_from_sums(optimizer, variables))
+    _when(optimizer, window.is_due(optimizer.steps_of_an_update()), lambda: _update_from_sums(optimizer, variables))
 
 
 def finish_pass(optimizer):

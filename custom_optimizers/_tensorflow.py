@@ -185,7 +185,7 @@ def _update_if_due(optimizer, variables, strategy):
     window = optimizer._window
     window.counted.assign_add(1)
     tf.cond(
-        tf.equal(window.counted.value, ops.cast(optimizer.steps_of_an_update(), window.counted.dtype)),
+        window.is_due(optimizer.steps_of_an_update()),
         lambda: _update_from_sums(optimizer, variables, strategy),
         lambda: None,
     )

@@ -47,7 +47,7 @@ def step(optimizer, grads, variables):
     window = optimizer._window
     _accumulate(optimizer, grads, variables)
     window.counted.assign_add(1)
-    if int(window.counted.value) == int(ops.convert_to_tensor(optimizer.steps_of_an_update())):
+    if window.is_due(optimizer.steps_of_an_update()):
         _update_from_sums(optimizer, variables)
 
 

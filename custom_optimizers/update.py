@@ -29,7 +29,7 @@ def update_from_sums(optimizer, sum_of, divisor, fed, now=(), replicas=1):
     mean = ops.where(weighed, ops.divide(replicas, ops.where(weighed, divisor, 1)), 0)
     variables, conditions = _fed(optimizer, now, fed)
     update(optimizer, variables, [sum_of(v) for v in variables], mean, conditions)
-    optimizer._window.empty()
+    optimizer._window.close()
 
 
 def _fed(optimizer, now, fed):

@@ -55,6 +55,21 @@ class Window:
         self.pass_length.assign(micro_batches)
         self.empty()
 
+    def is_due(self, steps):
+        """Whether an update is due after so many micro-batches, none of which loss scaling has dropped."""
+        full = ops.equal(self.counted, ops.cast(steps, self.counted.dtype))
+        return full if self.seen is None else ops.logical_and(full, ops.less_equal(self.seen, self.counted))
+
+    def close(self):
+        """Begin the next full batch. A pass has one update, so that what comes behind it in the same pass has none."""
+        self.empty()
+        if self.pass_length is not None:
+            self.pass_length.assign(ops.minimum(self.pass_length, 0))  # -1 stays
+
+    def is_closed(self):
+        """Whether the pass has had its update."""
+        return number(self.pass_length) == 0
+
     def left(self):
         """What is left of a pass: `(micro-batches in the sum, micro-batches seen)`, two ints."""
         return number(self.counted), number(self.seen)

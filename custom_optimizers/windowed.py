@@ -126,6 +126,8 @@ class Windowed(keras.optimizers.Optimizer):
     def begin_pass(self, micro_batches=None):
         """Start a pass over the data, with "epoch": forget micro-batches of an unfinished one.
 
+        A pass makes one update, so each begins with this.
+
         Args:
             micro_batches: int, how many there are in the pass; None if unknown, in which case only `end_pass` makes
                 the update.
@@ -143,7 +145,8 @@ class Windowed(keras.optimizers.Optimizer):
         micro-batch, what is left is not the full batch: it is dropped too, and counted in `skipped_updates`.
 
         Returns:
-            "nothing" was left, "updated", "dropped", "too short" for the length given, or "voided" by loss scaling.
+            "nothing" was left, "updated", "dropped", "too short" or "too long" for the length given, or "voided" by
+            loss scaling.
         """
         self._check_makes_passes()
         if not self.built:
@@ -151,6 +154,9 @@ class Windowed(keras.optimizers.Optimizer):
         counted, seen = self._window.left()
         if seen == 0:
             return "nothing"
+        if self._window.is_closed():
+            self._window.empty()
+            return "too long"
         if counted == seen and complete and self.micro_batches.expected < 0:
             self._backend.finish_pass(self)
             return "updated"
