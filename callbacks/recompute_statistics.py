@@ -4,8 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from callbacks.sample_arrays import SampleArrays
 from custom_optimizers.arguments import count
 from custom_optimizers.backend import backend_module
+
+STATISTICS = ("moving_mean", "moving_variance", "moving_stddev")  # the last one of batch renormalisation alone
 
 
 class RecomputeStatistics(keras.callbacks.Callback):
@@ -15,16 +18,17 @@ class RecomputeStatistics(keras.callbacks.Callback):
     moving_mean, moving_variance = means over the batches of x of what the layer computes in training
     ```
 
+    A layer that a model uses more than once gets the mean over its uses of a batch. Frozen layers keep what they have.
     The moving averages that a layer keeps are of the last few batches, and of weights that have moved since; after full
     batches, whose weights move once a pass, they are of few samples. Nothing but these statistics is changed. A moving
     average of the weights (`use_ema`) is in place by then; list it behind `EarlyStopping(restore_best_weights=True)`.
 
     Args:
-        x: array of samples, such as the training part.
+        x: array of samples, such as the training part; with several inputs a list or dictionary of arrays.
         batch_size: int >= 1, samples that are normalised together: as in training.
 
     Raises:
-        ValueError: `batch_size` is none, or there are fewer samples than that.
+        ValueError: `batch_size` is none, there are fewer samples than that, or not as many in each array.
 
     Reference:
         Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, arXiv:2105.07576 (precise batch normalisation).
@@ -42,9 +46,12 @@ class RecomputeStatistics(keras.callbacks.Callback):
 
     def __init__(self, x, batch_size):
         super().__init__()
-        self.x, self.batch_size = np.asarray(x), count("RecomputeStatistics", "batch_size", batch_size)
-        if len(self.x) < self.batch_size:
-            raise ValueError(f"RecomputeStatistics: batch_size={batch_size}, and there are {len(self.x)} samples")
+        self._samples = SampleArrays("RecomputeStatistics", x)
+        self.batch_size = count("RecomputeStatistics", "batch_size", batch_size)
+        if len(self._samples) < self.batch_size:
+            raise ValueError(
+                f"RecomputeStatistics: batch_size={batch_size}, and there are {len(self._samples)} samples"
+            )
 
     def on_train_end(self, logs=None):
         self.recompute(self.model)
@@ -54,17 +61,22 @@ class RecomputeStatistics(keras.callbacks.Callback):
         layers = [layer for layer in model._flatten_layers() if _has_statistics(layer)]
         if not layers:
             return
-        variables = [v for layer in layers for v in (layer.moving_mean, layer.moving_variance)]
-        statistics = backend_module().compiled(_statistics_of(model, layers, variables))
-        values = [ops.copy(v) for v in model.variables]
-        batches = len(self.x) // self.batch_size
-        sums = [np.zeros(tuple(v.shape)) for v in variables]
-        for i in range(batches):
-            x = ops.convert_to_tensor(self.x[i * self.batch_size : (i + 1) * self.batch_size])
-            found = statistics(values, x)
-            sums = [s + np.asarray(ops.convert_to_numpy(f), "float64") for s, f in zip(sums, found, strict=True)]
-        for variable, total in zip(variables, sums, strict=True):
-            variable.assign(total / batches)
+        variables = [getattr(layer, name) for layer in layers for name in STATISTICS if hasattr(layer, name)]
+        backend = backend_module()
+        statistics = backend.compiled(_statistics_of(model, layers, variables))
+        with backend.random_numbers_of(backend.random_state()):  # those of training go on as if nothing had been
+            found = self._means(statistics, [ops.copy(v) for v in model.variables])
+        for variable, mean in zip(variables, found, strict=True):
+            variable.assign(mean)
+
+    def _means(self, statistics, values):
+        """What a function of the model's values and a batch returns, in the mean over the batches, float64."""
+        sums, batches = 0.0, len(self._samples) // self.batch_size
+        for start in range(0, batches * self.batch_size, self.batch_size):
+            (x,) = self._samples.part(start, start + self.batch_size)
+            found = [np.asarray(ops.convert_to_numpy(f), "float64") for f in statistics(values, x)]
+            sums = [s + f for s, f in zip(sums or [0.0] * len(found), found, strict=True)]
+        return [s / batches for s in sums]
 
 
 def _has_statistics(layer):
@@ -73,23 +85,36 @@ def _has_statistics(layer):
 
 def _statistics_of(model, layers, variables):
     """A function of the model's values and a batch: the statistics of the batch, and nothing of those before."""
+    forward = model.call if keras.backend.backend() == "jax" else model  # as Keras's own step there
+    options = {"training": True} if model._call_has_training_arg else {}
 
     def statistics(values, x):
         known = list(zip(model.variables, values, strict=True))
-        with _without_memory(layers), keras.StatelessScope(known) as scope:
-            model(x, training=True)
+        with keras.StatelessScope(known) as scope, contextlib.ExitStack() as uses:
+            for layer in layers:
+                uses.enter_context(_mean_over_uses(layer, scope))
+            forward(x, **options)
         return [scope.get_current_value(v) for v in variables]
 
     return statistics
 
 
 @contextlib.contextmanager
-def _without_memory(layers):
-    before = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 0.0
+def _mean_over_uses(layer, scope):
+    """Have a layer keep, in a scope, the mean over its uses in place of a moving average."""
+    call, before, uses = layer.call, dict(vars(layer)), 0
+
+    def counted(*args, **options):
+        nonlocal uses
+        mean = scope.get_current_value(layer.moving_mean)
+        layer.momentum = 1 - 1 / (uses + 1)
+        outputs = call(*args, **options)
+        uses += scope.get_current_value(layer.moving_mean) is not mean  # frozen layers let it be
+        return outputs
+
+    vars(layer)["call"] = counted
     try:
         yield
     finally:
-        for layer, momentum in zip(layers, before, strict=True):
-            layer.momentum = momentum
+        del vars(layer)["call"]
+        vars(layer).update({name: before[name] for name in ("call", "momentum") if name in before})
