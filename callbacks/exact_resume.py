@@ -28,7 +28,7 @@ class ExactResume(keras.callbacks.Callback):
     """Lets `fit` go on after it was killed, with the bits of a run that was not.
 
     ```python
-    before epoch e:  seed of random and numpy.random = hash(seed, e);  follows.epoch = e
+    before epoch e:  seed of random, numpy.random, torch = hash(seed, e);  follows.epoch = e
     after epoch e:   file = weights, layers' random states, optimizer, carried callbacks, logs of all epochs
     ```
 
@@ -39,7 +39,9 @@ class ExactResume(keras.callbacks.Callback):
     bit for bit as if nothing had happened.
 
     Layers that draw random numbers have to do so from a `keras.random.SeedGenerator` of their own, as those of Keras
-    do; its state is in the file. (Reseeding TensorFlow would throw away its compiled kernels: 40 ms an epoch.)
+    do; its state is in the file. (Reseeding TensorFlow would throw away its compiled kernels: 40 ms an epoch.) On
+    torch, Keras's Dropout without a seed draws from torch's own generator, which is therefore seeded too, on all
+    devices.
 
     Data have to come in an order that depends on the epoch alone: `recipes.data.ShuffledBatches` in `follows`,
     `recipes.data.full_batches`, or `shuffle=False`. Put this last in `callbacks`, so that it sees what the others did.
@@ -100,6 +102,10 @@ class ExactResume(keras.callbacks.Callback):
         seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed)
+        if keras.backend.backend() == "torch":
+            import torch
+
+            torch.manual_seed(seed)
         for data in self.follows:
             data.epoch = epoch
 

@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 
 import keras
 import numpy as np
@@ -71,11 +72,11 @@ class RecomputeStatistics(keras.callbacks.Callback):
 
     def _means(self, statistics, values):
         """What a function of the model's values and a batch returns, in the mean over the batches, float64."""
-        sums, batches = 0.0, len(self._samples) // self.batch_size
+        sums, batches = itertools.repeat(0.0), len(self._samples) // self.batch_size
         for start in range(0, batches * self.batch_size, self.batch_size):
             (x,) = self._samples.part(start, start + self.batch_size)
             found = [np.asarray(ops.convert_to_numpy(f), "float64") for f in statistics(values, x)]
-            sums = [s + f for s, f in zip(sums or [0.0] * len(found), found, strict=True)]
+            sums = [s + f for s, f in zip(sums, found, strict=False)]  # there are no sums at first
         return [s / batches for s in sums]
 
 

@@ -34,6 +34,9 @@ class Sharpness(keras.callbacks.Callback):
     the leading vectors of the last look and a random part. The memory of the host holds up to 30 vectors in float64,
     240 bytes for each weight.
 
+    The vectors of the last look are not in the file of `ExactResume`: behind a restart the sharpness agrees with that
+    of a run that was not killed to the tolerance, and not to the bit.
+
     With a `batch_size` the loss of all samples is the mean of those of its parts, by their numbers of samples. That is
     exact for losses that are means over the samples; layers that couple samples, such as batch normalisation, see a
     part at a time.
