@@ -39,7 +39,7 @@ def sharpness_along(rate, updates, seed=0):
     model = keras.Sequential([keras.Input((1,)), *layers])
     model.compile(BatchGD(rate, momentum=0.0), "mse", steps_per_execution=BETWEEN)
     whole = tf.data.Dataset.from_tensors((x, y)).repeat()
-    watch = Sharpness(x, y, tolerance=1e-3)
+    watch = Sharpness(x, y)
     looks = {"steps_per_epoch": BETWEEN, "epochs": updates // BETWEEN}
     history = model.fit(whole, **looks, shuffle=False, verbose=0, callbacks=[watch]).history
     return {name: history[name] for name in ("sharpness", "loss")}
