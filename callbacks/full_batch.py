@@ -28,12 +28,17 @@ class FullBatch(StepOfFit):
     g = sum(gradient)                               # reduction="sum"; regularisers count once
     ```
 
-    An optimizer of `custom_optimizers` with `gradient_accumulation_steps=None` is turned to "epoch": one update a pass
-    over the data. One with an int k keeps updating every k micro-batches, which are then weighted by their number of
-    samples too. The result is that of one batch with all samples, for any number of samples and any `batch_size`, up to
-    rounding. Losses by mean over the batch, by weighted mean and by sum are exact, as are sample weights, class weights
-    and the regularisers of weights. With `steps_per_epoch`, a pass is that many batches. The logged loss is that of
-    Keras: the mean of the micro-batches' losses by number of samples.
+    An optimizer of `custom_optimizers` with `gradient_accumulation_steps=None` makes one update a pass over the data
+    for the length of this `fit`; behind it each batch is the full batch again, and momentum goes on. One with an int k
+    keeps updating every k micro-batches, which are then weighted by their number of samples too. The result is that of
+    one batch with all samples, for any number of samples and any `batch_size`, up to rounding. Losses by mean over the
+    batch, by weighted mean and by sum are exact, as are sample weights, class weights and the regularisers of weights.
+    With `steps_per_epoch`, a pass is that many batches. The logged loss is that of Keras: the mean of the
+    micro-batches' losses by the first axis of the first input.
+
+    The number of samples is that of the targets, the inputs may have other parts. Where samples are sequences and each
+    batch has one length, the full batch is the mean over sequences of their means over steps; for the mean over all
+    steps give the loss reduction="mean_with_sample_weight" and `fit` weights of one for each step.
 
     What cannot be exact is refused where it can be seen: masks and `ignore_class` under a mean (each micro-batch
     divides by a count of its own), activity regularisers and `add_loss` (nothing says whether they are a mean or a sum
@@ -46,10 +51,12 @@ class FullBatch(StepOfFit):
     normalisation, spectral normalisation, dropout's masks), loss functions that do, and a `train_step` that changes the
     loss or the gradients. They act on each micro-batch by itself.
 
-    Put it first in `callbacks`. Batches of unknown number (generators) get their update before validation begins, or
-    else when this callback hears of the end of the epoch. A pass that `model.stop_training` or a lack of data ends
-    early makes no update. With mixed_float16, a micro-batch that loss scaling drops voids the pass, which is counted in
-    `skipped_updates`. Five skipped updates in a row stop `fit`.
+    Its place in `callbacks` does not matter. Batches of unknown number (generators) get their update before validation
+    begins, or else when this callback hears of the end of the epoch. A pass that `model.stop_training` or a lack of
+    data ends early makes no update. A `keras.utils.PyDataset` may change its length from epoch to epoch and may have
+    several workers, whose batches Keras mixes up where this callback is not there. With mixed_float16, a micro-batch
+    that loss scaling drops voids the pass, which is counted in `skipped_updates`. Five skipped updates in a row stop
+    `fit`.
 
     Args:
         reduction: None (read it from the compiled loss), or what the total loss is over the batch, taken at your word:

@@ -26,7 +26,7 @@ class GradientRegularizer(BlockGradient):
         method: "differences" or "hessian". The second is exact and slower.
         epsilon: float > 0, how far the weights are moved for a difference. In float64 the error of the penalty's
             gradient goes with it: below 1e-2 at 0.01, below 1e-3 at 1e-3. In float32 smaller steps drown in rounding.
-        block_size: as in `BlockGradient`.
+        block_size, reduction: as in `BlockGradient`.
 
     Raises:
         ValueError: an argument is out of its range, or as `BlockGradient`.

@@ -10,6 +10,7 @@ from callbacks.inside_keras import callbacks_of_fit
 from callbacks.learning_rate_curve import draw_curve, smoothed_loss, steepest_descent
 from callbacks.model_state import ModelState
 from custom_optimizers import Descent
+from custom_optimizers.arguments import count
 from custom_optimizers.diagnostics import number
 
 FEWEST = 10  # updates, below which there is no slope to speak of
@@ -93,11 +94,10 @@ class LearningRateFinder(keras.callbacks.Callback):
         super().__init__()
         _check(0 < lowest < math.inf, "`lowest` must be a float > 0", lowest=lowest)
         _check(lowest < highest < math.inf, "`highest` must be a float > lowest", lowest=lowest, highest=highest)
-        is_count = isinstance(updates, int) and not isinstance(updates, bool) and updates >= FEWEST
-        _check(is_count, f"`updates` must be an int >= {FEWEST}", updates=updates)
         _check(0 <= smoothing < 1, "`smoothing` must lie in [0, 1)", smoothing=smoothing)
         _check(1 < diverged < math.inf, "`diverged` must be a float > 1", diverged=diverged)
-        self.lowest, self.highest, self.updates = lowest, highest, updates
+        self.lowest, self.highest = lowest, highest
+        self.updates = count("LearningRateFinder", "updates", updates, least=FEWEST)
         self.smoothing, self.diverged = smoothing, diverged
         self._before = None  # (state of the model, its optimizer, that one's learning rate) while they are not restored
         self._begin()

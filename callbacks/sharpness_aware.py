@@ -17,7 +17,7 @@ class SharpnessAware(BlockGradient):
 
     Args:
         rho: float > 0, how far the weights are moved.
-        block_size: as in `BlockGradient`; None: a batch is a block.
+        block_size, reduction: as in `BlockGradient`.
 
     Raises:
         ValueError: `rho` is not > 0, or as `BlockGradient`.

@@ -41,14 +41,14 @@ class ScaledGradients:
         return self.tensors if self.factor is None else [scaled(t, self.factor) for t in self.tensors]
 
     def norm(self):
-        """Euclidean norm of all gradients together, in float32 or wider: finite for every finite input, else NaN."""
+        """Euclidean norm of all gradients together, in float32 or wider; infinite above that, as `global_norm`."""
         if self._norm is None:
             norm = norm_from_squares(self._known_squares(), self.tensors)
             self._norm = norm if self.factor is None else norm * ops.cast(self.factor, norm.dtype)
         return self._norm
 
     def norms(self):
-        """Euclidean norm of each gradient in float32: a list of scalars, infinite where the squares overflow."""
+        """Euclidean norm of each gradient in float32: a list of scalars, wrong where squares overflow or underflow."""
         norms = [ops.cast(ops.sqrt(square), "float32") for square in self._known_squares()]
         return norms if self.factor is None else [norm * ops.cast(self.factor, "float32") for norm in norms]
 

@@ -74,19 +74,24 @@ def update(optimizer, variables, gradients, factor=None, conditions=None):
     record.variable_norms.assign(ops.stack(_of_all_variables(optimizer, variables, whole.norms(), zeros)))
     optimizer._backend.choose(
         optimizer,
-        ops.logical_and(ops.isfinite(before), _is_in_range(optimizer, clipped)),
+        ops.logical_and(ops.isfinite(before), _is_in_range(optimizer, before, clipped)),
         functools.partial(_write_and_count, record, write, before, after),
         functools.partial(optimizer._backend.skip, optimizer),
     )
 
 
-def _is_in_range(optimizer, gradients):
-    """Whether a factor that goes with the learning rate leaves something of it: not after a norm of 1e30 and more."""
-    if gradients.factor is None or not optimizer.rate_times_gradient:
-        return True
-    rate = ops.cast(ops.convert_to_tensor(optimizer.learning_rate), gradients.factor.dtype)
-    product = rate * gradients.factor
-    return ops.logical_or(product > 1e-37, ops.equal(ops.minimum(rate, gradients.factor), 0))
+def _is_in_range(optimizer, before, clipped):
+    """Whether clipping has left something of the gradient, which of a norm of 1e30 and more it may not.
+
+    The factor may be below what a dtype has room for, by itself or times the learning rate.
+    """
+    gone = ops.logical_and(before > 1e30, ops.equal(clipped.norm(), 0))
+    if clipped.factor is None or not optimizer.rate_times_gradient:
+        return ops.logical_not(gone)
+    rate = ops.cast(ops.convert_to_tensor(optimizer.learning_rate), clipped.factor.dtype)
+    product = rate * clipped.factor
+    in_range = ops.logical_or(product > 1e-37, ops.equal(ops.minimum(rate, clipped.factor), 0))
+    return ops.logical_and(in_range, ops.logical_not(gone))
 
 
 def _clipped(optimizer, variables, gradients):

@@ -2,6 +2,7 @@ import functools
 
 import numpy as np
 
+from custom_optimizers.arguments import is_whole
 from recipes import strategies
 from recipes.data.without_autotune import without_autotune
 from recipes.nearest import nearest_multiple
@@ -59,7 +60,7 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
 
     if reduction not in REDUCTIONS:
         raise ValueError(f"full_batches: `reduction` must be 'mean' or 'sum'. Received: reduction={reduction!r}")
-    if replicas is not None and (not isinstance(replicas, int) or replicas < 1):
+    if replicas is not None and (not is_whole(replicas) or replicas < 1):
         raise ValueError(f"full_batches: `replicas` must be an int >= 1 or None. Received: replicas={replicas!r}")
     if replicas is None:
         replicas = strategies.replicas()
@@ -82,7 +83,7 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
 
 def _rest(n, batch_size, replicas, block_size):
     """How many samples are behind the last whole block."""
-    if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
+    if not is_whole(block_size) or block_size < 1:
         raise ValueError(f"full_batches: `block_size` must be None or an int >= 1. Received: {block_size!r}")
     each = block_size * replicas
     if batch_size % each:

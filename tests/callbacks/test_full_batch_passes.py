@@ -361,7 +361,7 @@ def test_a_pass_that_runs_out_of_data_makes_no_update():
     x, y = samples(100)
     model = compiled(BatchGD)
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(SMALL)
-    with pytest.warns(UserWarning, match="the data ended before the pass did"):
+    with pytest.warns(UserWarning, match="the data ended before the 7 batches of the pass did"):
         model.fit(data, steps_per_epoch=7, epochs=2, shuffle=False, verbose=0, callbacks=[FullBatch()])
     assert model.optimizer.iterations.numpy() == 1
 

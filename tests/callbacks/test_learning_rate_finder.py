@@ -255,7 +255,7 @@ def test_a_finder_can_be_used_again():
         ({"lowest": float("nan")}, "Received: lowest=nan"),
         ({"lowest": 1.0, "highest": 0.1}, "`highest` must be a float > lowest. Received: lowest=1.0, highest=0.1"),
         ({"highest": float("inf")}, "Received: lowest=1e-06, highest=inf"),
-        ({"updates": 9}, "`updates` must be an int >= 10. Received: updates=9"),
+        ({"updates": 9}, "`updates` must be an int >= 10 and < 2\\*\\*31. Received: updates=9"),
         ({"updates": 20.0}, "Received: updates=20.0"),
         ({"smoothing": 1.0}, r"`smoothing` must lie in \[0, 1\). Received: smoothing=1.0"),
         ({"diverged": 1.0}, "`diverged` must be a float > 1. Received: diverged=1.0"),
