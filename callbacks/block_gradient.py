@@ -1,9 +1,9 @@
 import keras
 from keras import ops
 
-from callbacks.batch_loss import BatchLoss, others_of, replicas_of, values_in
 from callbacks.batch_size import number_of_samples
 from callbacks.full_batch import FullBatch
+from callbacks.loss import Loss, others_of, replicas, values_in
 from callbacks.loss_reduction import LossReduction
 from callbacks.step_of_fit import StepOfFit, build_symbolically
 from custom_optimizers.arguments import count as count_of
@@ -66,7 +66,7 @@ class BlockGradient(StepOfFit):
         """What counts as the gradient of a block.
 
         Args:
-            loss: `BatchLoss` of the block.
+            loss: `Loss` of the block.
             weights: list of tensors, the values of the trainable variables.
             gradients: list of tensors, the gradient of the loss at `weights`.
             learning_rate: scalar tensor, of the update that is under way.
@@ -129,7 +129,7 @@ class BlockGradient(StepOfFit):
         gradients, values = self._descended(model, weights, values, rate, _loss_scale(model.optimizer), data)
         for variable, value in zip(others, values, strict=True):
             variable.assign(value)
-        gradients = [gradient / replicas_of(model) for gradient in gradients]  # which are summed
+        gradients = [gradient / replicas() for gradient in gradients]  # which are summed
         model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return model.get_metrics_result()
 
@@ -200,7 +200,7 @@ class BlockGradient(StepOfFit):
     def _of_block(self, model, weights, others, rate, scale, block, size):
         """What counts as a block's gradient, and the values of all other variables after it."""
         x, y, sample_weight = block
-        loss = BatchLoss(model, others, x, y, sample_weight, scale)
+        loss = Loss(model, others, x, y, sample_weight, scale)
         (value, y_pred, after), gradients = loss.and_gradients(weights)
         gradients = self.block_gradient(loss, weights, gradients, rate)
         count = len(model.non_trainable_variables)

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from callbacks.inside_keras import each_loss, mask_of
+from callbacks.loss import replicas
 
 MEANS = {"mean": "mean", "sum_over_batch_size": "mean"}
 KINDS = ("mean", "mean_with_sample_weight", "sum")
@@ -155,6 +156,5 @@ def repeated(model, is_first, dtype):
     losses = [v.regularizer(v) for v in model.trainable_variables if v.regularizer is not None]
     if not losses:
         return ops.zeros((), dtype)
-    replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
-    total = ops.sum(ops.stack([ops.cast(ops.sum(loss), dtype) for loss in losses])) / replicas
+    total = ops.sum(ops.stack([ops.cast(ops.sum(loss), dtype) for loss in losses])) / replicas()
     return ops.where(is_first, ops.zeros_like(total), total)

@@ -5,8 +5,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from callbacks.batch_loss import BatchLoss, others_of
 from callbacks.lanczos import largest_eigenvalue
+from callbacks.loss import Loss, others_of
 from callbacks.sample_arrays import SampleArrays
 from custom_optimizers.arguments import count, positive
 from custom_optimizers.backend import backend_module
@@ -139,7 +139,7 @@ class Sharpness(keras.callbacks.Callback):
 
 def _product_of(model):
     def product(weights, others, random, vectors, x, y):
-        return BatchLoss(model, others, x, y, None, random=random).hessian_product(weights, vectors)
+        return Loss(model, others, x, y, None, random=random).hessian_product(weights, vectors)
 
     return product
 

@@ -38,6 +38,11 @@ def replica():
     return None if number is None else int(number)
 
 
+def replicas_in_sync():
+    """How many replicas share a batch of the step under way."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
 def begin_step(optimizer, outer, arguments):
     """`(arguments, is_first)`: a training step's arguments, and whether its micro-batch is the first of its update."""
     return arguments, ops.equal(optimizer.micro_batches_counted, 0) if optimizer.built else True

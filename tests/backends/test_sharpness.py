@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from callbacks import Sharpness
-from callbacks.batch_loss import others_of
+from callbacks.loss import others_of
 from custom_optimizers.backend import backend_module
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from keras import ops
 from custom_optimizers.backend import backend_module
 
 
-class BatchLoss:
+class Loss:
     """The loss that Keras's training step takes of a batch, as a function of the weights.
 
     ```python
@@ -40,7 +40,7 @@ class BatchLoss:
         known = [*zip(model.trainable_variables, weights, strict=True), *zip(variables, after, strict=True)]
         with _added(model, losses), keras.StatelessScope(known) as scope:
             loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
-        loss = loss * replicas_of(model)  # by which Keras has divided it
+        loss = loss * replicas()  # by which Keras has divided it
         scaled = loss if self._scale is None else loss * ops.cast(self._scale, loss.dtype)
         return scaled, (loss, y_pred, values_in(scope, variables, after))
 
@@ -80,9 +80,9 @@ def values_in(scope, variables, before):
     return [old if new is None else ops.cast(new, old.dtype) for new, old in zip(found, before, strict=True)]
 
 
-def replicas_of(model):
-    """How many devices of TensorFlow share each batch."""
-    return getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+def replicas():
+    """How many devices of TensorFlow share each batch of the step under way; one outside of a strategy's steps."""
+    return backend_module().replicas_in_sync()
 
 
 def _forward(model, weights, others, x):
