@@ -93,13 +93,8 @@ class Accumulate(Descent):
 
     @property
     def variables(self):
-        own = super().variables
-        late = {id(v) for group in (self._window, self._record) if group is not None for v in group.variables}
-        return [
-            *(v for v in own if id(v) not in late),
-            *self.inner.variables,
-            *(v for v in own if id(v) in late),
-        ]
+        own, late = super().variables, self.late_variables
+        return [*own[: len(own) - len(late)], *self.inner.variables, *late]
 
     @property
     def slots(self):

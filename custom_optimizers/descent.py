@@ -3,14 +3,12 @@ from keras import ops
 
 from custom_optimizers.arguments import flag, number_in, positive
 from custom_optimizers.clipping.clipper import as_clippers
-from custom_optimizers.diagnostics import Diagnostics, number
+from custom_optimizers.diagnosed import Diagnosed
 from custom_optimizers.dtypes import wide_dtype
-from custom_optimizers.rates_by_path import RatesByPath
 from custom_optimizers.scaled_gradients import ScaledGradients
-from custom_optimizers.units import path_of
 
 
-class Descent(RatesByPath):
+class Descent(Diagnosed):
     """Base class of every optimizer here: what happens between a micro-batch's gradient and an update.
 
     ```python
@@ -113,8 +111,6 @@ class Descent(RatesByPath):
                 f"{owner}: give either `clipping` or one of `clipnorm`, `clipvalue` and `global_clipnorm`, not both."
             )
         self.diagnostics = flag(owner, "diagnostics", diagnostics) or bool(self.clippers)
-        self.is_watched = False  # whether a callback stops `fit` when gradients are not finite
-        self._record = None  # made by `build`, or when a callback asks for it
         self._backend.check_devices(owner)
 
     # State
@@ -131,27 +127,24 @@ class Descent(RatesByPath):
         if self.gradient_accumulation_steps is not None:
             self._build_window()
         if self.diagnostics:
-            self._record = Diagnostics(self)
+            self.build_record()
 
     @property
     def patterns(self):
         return [*super().patterns, *(each for clipper in self.clippers for each in clipper.patterns)]
 
-    def watch_gradients(self):
-        """Turn the diagnostics on, also when this optimizer has been built already."""
-        if self.diagnostics:
-            return
-        self.diagnostics = True
-        if self.built:
-            with self.scope():
-                self._record = Diagnostics(self)
-
     @property
     def variables(self):
         """All variables, those of accumulation and diagnostics last whenever they were added."""
-        late = [v for group in (self._window, self._record) if group is not None for v in group.variables]
+        late = self.late_variables
         is_late = {id(variable) for variable in late}
         return [v for v in self._variables if id(v) not in is_late] + late
+
+    @property
+    def late_variables(self):
+        """The variables of accumulation, while there is any, and of diagnostics."""
+        window = None if self.gradient_accumulation_steps is None else self._window
+        return [v for group in (window, self._record) if group is not None for v in group.variables]
 
     @property
     def iterations(self):
@@ -325,39 +318,6 @@ class Descent(RatesByPath):
                     f"{type(self).__name__}: '{variable.path}' is a float8 scale, which gradient accumulation does "
                     "not support. Use gradient_accumulation_steps=None, without `callbacks.FullBatch()`."
                 )
-
-    # What callbacks and training loops of one's own need
-
-    def count_voided(self):
-        if self.diagnostics:
-            self._record.count_skipped()
-
-    def forget_skipped(self):
-        """Count from nothing how many updates in a row are skipped; callbacks do so when training begins."""
-        if self._record is not None:
-            self._record.forget_skipped()
-
-    def read_diagnostics(self):
-        """What the diagnostics have recorded.
-
-        Returns:
-            A dict: `gradient_norm` and `clipped_norm` (before and after clipping, of the last full batch),
-            `clipped_share` (of all updates, 0 to 1), `updates`, `skipped_updates`, `skipped_in_a_row`.
-            Empty before the first step.
-        """
-        if not (self.built and self.diagnostics):
-            return {}
-        return self._record.read(number(self._iterations))
-
-    def read_variable_norms(self):
-        """The Euclidean norm of each variable's gradient in the last full batch, before clipping, by its path.
-
-        Empty before the first step and without diagnostics; 0 for a variable without a gradient.
-        """
-        if not (self.built and self.diagnostics):
-            return {}
-        values = ops.convert_to_numpy(self._record.variable_norms).tolist()
-        return dict(zip(map(path_of, self._trainable_variables), values, strict=True))
 
     # Serialisation
 

@@ -114,14 +114,17 @@ class Windowed(keras.optimizers.Optimizer):
                 "several updates a pass; only None can become 'epoch'."
             )
         self.gradient_accumulation_steps, self._is_lent = EPOCH, True
-        if self.built:
+        if self.built and self._window is None:
             with self.scope():
                 self._build_window()
 
     def accumulate_as_given(self):
-        """Accumulate as `gradient_accumulation_steps` was given: the end of `accumulate_over_epoch`."""
+        """Accumulate as `gradient_accumulation_steps` was given: the end of `accumulate_over_epoch`.
+
+        The memory of the sums is kept for the next time, and is none of the optimizer's `variables` until then.
+        """
         if self._is_lent:
-            self.gradient_accumulation_steps, self._is_lent, self._window = None, False, None
+            self.gradient_accumulation_steps, self._is_lent = None, False
 
     def begin_pass(self, micro_batches=None):
         """Start a pass over the data, with "epoch": forget micro-batches of an unfinished one.
