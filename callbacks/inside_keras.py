@@ -3,14 +3,16 @@
 - `train_step`, `compute_loss` and `make_train_function`, replaced on one model for one `fit` (step_of_fit.py): a
   callback hears of batches and cannot change what is done with them.
 - `_symbolic_build`, `_loss_tracker` (step_of_fit.py, block_gradient.py): a step of one's own keeps metrics as Keras's.
-- `_losses_override`, `_compute_loss`, `_call_has_training_arg` (loss.py): the loss of a step as a function.
+- `_losses_override`, `_compute_loss`, `_call_has_training_arg`, `_compute_loss_has_training_arg` (loss.py): the loss of
+  a step as a function.
 - `_compile_loss._flat_losses` (`each_loss` here): the compiled loss pairs losses with outputs by rules of its own.
 - The mask of a tensor (`mask_of` here): nothing else says that a mean divides by what is not masked.
 - The frame of `fit` (`callbacks_of_fit`, `DataOfFit` here): a callback is told neither of the others nor of the data.
 - `_flatten_layers`, and `call` of a layer, replaced for the length of a pass (recompute_statistics.py): a layer that is
   used twice keeps the statistics of its last use.
 - `_initial_epoch` (exact_resume.py): where `fit` begins, as in Keras's own `BackupAndRestore`.
-- `_assert_compile_called`, `optimizer._learning_rate` (learning_rate_finder.py): a test that leaves no trace.
+- `_assert_compile_called`, `optimizer._learning_rate`, `_iterations` (learning_rate_finder.py): a test that leaves no
+  trace.
 
 tests/backends/test_inside_keras.py fails where a version of Keras has them no more.
 """
