@@ -11,13 +11,14 @@ class GradientRegularizer(BlockGradient):
     """Descends the loss of each block and a penalty on its gradient, which replaces what noise does for mini-batches.
 
     ```python
-    L_b + learning_rate * strength / 8 * norm(gradient(L_b)) ** 2      # descended by the gradient of this:
-    v = strength * g_b
+    L_b + learning_rate * strength / 8 * norm(gradient(L_b)) ** 2 / weight_b      # descended by the gradient of this:
+    v = strength * g_b / weight_b                                      # mean weight of the block's samples; 1 for none
     g_b + learning_rate / 4 * hessian(L_b) @ v                         # method="hessian"
     g_b + learning_rate / 4 * (gradient(L_b at w + e * v) - g_b) / e   # method="differences", e = epsilon / norm(v)
     ```
 
-    The learning rate is that of the update under way, so that the penalty follows the schedule. A second gradient, or a
+    So a block of half of the samples' weight has half of the penalty, and rows that only fill a batch have none. The
+    learning rate is that of the update under way, so that the penalty follows the schedule. A second gradient, or a
     product with the Hessian, is taken of each block.
 
     Args:
@@ -54,7 +55,9 @@ class GradientRegularizer(BlockGradient):
         self.epsilon = number_in("GradientRegularizer", "epsilon", epsilon, above=0)
 
     def block_gradient(self, loss, weights, gradients, learning_rate):
-        vectors = [self.strength * gradient for gradient in gradients]
+        weight = loss.weight
+        strength = ops.where(weight > 0, self.strength / ops.where(weight > 0, weight, 1), 0)
+        vectors = [ops.cast(strength, gradient.dtype) * gradient for gradient in gradients]
         if self.method == "hessian":
             products = loss.hessian_product(weights, vectors)
         else:

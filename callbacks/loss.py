@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from custom_optimizers.backend import backend_module
+from custom_optimizers.dtypes import wide_floatx
 
 
 class Loss:
@@ -43,6 +44,13 @@ class Loss:
         loss = loss * replicas()  # by which Keras has divided it
         scaled = loss if self._scale is None else loss * ops.cast(self._scale, loss.dtype)
         return scaled, (loss, y_pred, values_in(scope, variables, after))
+
+    @property
+    def weight(self):
+        """The mean weight of the batch's samples, a scalar tensor: 1 without weights."""
+        given = [leaf for leaf in keras.tree.flatten(self._data[2]) if leaf is not None]
+        means = [ops.mean(ops.cast(leaf, wide_floatx())) for leaf in given]
+        return ops.mean(ops.stack(means)) if means else ops.ones((), wide_floatx())
 
     def and_gradients(self, weights):
         """`((loss, y_pred, values of what is not trained after it), gradient)` at some weights."""

@@ -4,6 +4,7 @@ Each is held to a reference in float64 NumPy that is written from the formulas, 
 """
 
 import contextlib
+import functools
 import itertools
 import os
 import subprocess
@@ -101,49 +102,50 @@ def rows_of(condition, at):
     return x, y, weights.get(condition, np.ones(len(x))) / len(x)
 
 
-def loss_and_gradient(condition, weights, at, keep=1.0):
-    """Loss and gradient of some samples in float64, written out; `keep` is dropout's mask times two."""
+def gradient_of(condition, at, keep, weights):
+    """The gradient of some samples in float64, written out; `keep` is dropout's mask times two."""
     x, y, coefficients = (part.astype("float64") for part in rows_of(condition, at))
     w, b, v, c = weights
     hidden = np.tanh(x @ w + b)
     dropped = hidden * keep
     out = dropped @ v + c
-    loss = np.sum(coefficients * np.mean((out - y) ** 2, axis=1))
     of_out = coefficients[:, None] * (out - y)  # 2 / 2 outputs
     if condition.startswith("activity"):
-        loss += ACTIVITY * np.sum(out**2) / len(x)
         of_out = of_out + 2 * ACTIVITY * out / len(x)
     of_dropped = of_out @ v.T
     if condition.startswith("add_loss"):
-        loss += ADDED * np.mean(dropped**2)
         of_dropped = of_dropped + 2 * ADDED * dropped / dropped.size
     of_inside = of_dropped * keep * (1 - hidden**2)
     gradient = [x.T @ of_inside, of_inside.sum(0), dropped.T @ of_out, of_out.sum(0)]
     if condition == "regularisers":
-        loss += L2 * (np.sum(w**2) + np.sum(v**2))
         gradient = [gradient[0] + 2 * L2 * w, gradient[1], gradient[2] + 2 * L2 * v, gradient[3]]
-    return loss, gradient
+    return gradient
 
 
 def moved(weights, step, direction):
     return [w + step * d for w, d in zip(weights, direction, strict=True)]
 
 
-def plain(at, weights):
+def weight_of(condition, at):
+    """The mean weight of some samples."""
+    return np.sum(rows_of(condition, at)[2])
+
+
+def plain(at, weights, weight=1.0):
     return at(weights)
 
 
-def sharpness_aware(at, weights):
+def sharpness_aware(at, weights, weight):
     gradient = at(weights)
     norm = np.sqrt(sum(np.sum(g**2) for g in gradient))
     return at(moved(weights, RHO / norm, gradient))
 
 
-def regularised(at, weights):
+def regularised(at, weights, weight):
     """The product with the Hessian by central differences, whose error is 1e-10 here."""
     gradient, e = at(weights), 1e-5
     there, back = at(moved(weights, e, gradient)), at(moved(weights, -e, gradient))
-    product = [STRENGTH * (t - b) / (2 * e) for t, b in zip(there, back, strict=True)]
+    product = [STRENGTH / weight * (t - b) / (2 * e) for t, b in zip(there, back, strict=True)]
     return moved(gradient, RATE / 4, product)
 
 
@@ -185,7 +187,8 @@ def by_formula(names, condition, weights, masks, devices=1):
         gradient = [np.zeros(w.shape) for w in weights]
         for block in blocks:
             keep = next(masks) if condition == "dropout" else 1.0
-            found = rule(lambda at, b=block, k=keep: loss_and_gradient(condition, at, b, k)[1], weights)
+            gradient_at = functools.partial(gradient_of, condition, block, keep)
+            found = rule(gradient_at, weights, weight_of(condition, block))
             gradient = moved(gradient, 1 / len(blocks), found)
         if "FullBatch" in names:
             total = moved(total, sum(map(len, blocks)) / N, gradient)

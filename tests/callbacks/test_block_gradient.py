@@ -8,6 +8,7 @@ import tensorflow as tf
 from callbacks import BlockGradient, FullBatch, GradientRegularizer, SharpnessAware
 from custom_optimizers import BatchGD
 from custom_optimizers.clipping import ByGlobalNorm
+from recipes.data import full_batches
 
 N, RATE = 96, 0.25  # a rate that float32 has exactly
 RNG = np.random.default_rng(0)
@@ -147,6 +148,22 @@ def test_blocks_that_only_fill_a_batch_leave_no_trace():
     for a, b in zip(whole[1], filled[1], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(whole[0]["accuracy"], filled[0]["accuracy"])
+
+
+@pytest.mark.parametrize("callback", [GradientRegularizer, SharpnessAware], ids=lambda each: each.__name__)
+def test_rows_that_fill_the_last_batch_change_nothing(callback):
+    """The same run of 96 samples in batches of 32, of 64 (32 rows fill the second) and of 96."""
+    data = X.astype("float32"), Y
+    ends = []
+    for batch_size in (32, 64, 96):
+        model = smooth("float32")
+        model.compile(BatchGD(RATE), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        options = {"strength": 5.0} if callback is GradientRegularizer else {"rho": 0.2}
+        callbacks = [FullBatch(), callback(block_size=32, **options)]
+        model.fit(full_batches(*data, batch_size), epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
+        ends.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+    for end in ends[1:]:
+        np.testing.assert_allclose(end, ends[0], rtol=1e-5, atol=1e-6)
 
 
 def test_a_batch_smaller_than_a_block_is_a_block():
