@@ -3,8 +3,9 @@ from keras import ops
 
 from callbacks.batch_size import number_of_samples
 from callbacks.full_batch import FullBatch
+from callbacks.inside_keras import DataOfFit
 from callbacks.loss import Loss, others_of, replicas, values_in
-from callbacks.loss_reduction import LossReduction
+from callbacks.loss_reduction import LossReduction, check_has_reduction
 from callbacks.step_of_fit import StepOfFit, build_symbolically
 from custom_optimizers.arguments import count as count_of
 from custom_optimizers.backend import backend_module
@@ -78,7 +79,10 @@ class BlockGradient(StepOfFit):
 
     def prepare(self, model):
         if type(model).train_step is not keras.Model.train_step:
-            raise ValueError(f"{self._name}: {type(model).__name__} has a `train_step` of its own.")
+            raise ValueError(
+                f"{self._name}: {type(model).__name__} has a `train_step` of its own, which it "
+                "would take the place of. Leave one of them out."
+            )
         if hasattr(model.optimizer, "optimizers"):
             raise ValueError(f"{self._name}: {type(model.optimizer).__name__} has several learning rates; give it one.")
 
@@ -86,8 +90,19 @@ class BlockGradient(StepOfFit):
         """Find out what the loss is over the batch; `FullBatch` knows where it is there, and then checks it too."""
         full_batch = next((each for each in others if isinstance(each, FullBatch)), None)
         self._is_looking = False
+        check_has_reduction(self._name, model)
+        if full_batch is not None and full_batch.loss_reduction.kind == "sum" and self._is_uneven(model):
+            raise ValueError(
+                f"{self._name}: under a sum, regularisers count in the first micro-batch of `FullBatch` alone, and "
+                "what is made of its gradient would depend on which that is. Take a mean over the batch."
+            )
         if self.block_size is None:
             return
+        if type(model).compute_metrics is not keras.Model.compute_metrics:
+            raise ValueError(
+                f"{self._name}: {type(model).__name__} has a `compute_metrics` of its own, whose logs are of a whole "
+                "batch. Use block_size=None."
+            )
         if full_batch is None:
             self._loss_reduction.read(model)
         elif full_batch.loss_reduction.kind != "mean":
@@ -96,6 +111,17 @@ class BlockGradient(StepOfFit):
                 f"Received: reduction={full_batch.loss_reduction.kind!r}"
             )
         self._is_looking = full_batch is None
+
+    def _is_uneven(self, model):
+        """Whether what is made of a gradient is no multiple of it, so that it matters where regularisers count."""
+        is_made = type(self).block_gradient is not BlockGradient.block_gradient
+        return is_made and any(v.regularizer is not None for v in model.trainable_variables)
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        if self.block_size is not None and replicas() == 1:
+            for n in DataOfFit(self._model).sizes():
+                self._check_multiple(n, min(n, self.block_size))
 
     def around_loss(self, model, compute_loss):
         def watched_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -126,12 +152,12 @@ class BlockGradient(StepOfFit):
         others = others_of(model)
         rate = ops.copy(model.optimizer.learning_rate)
         weights, values = ([ops.copy(v) for v in variables] for variables in (model.trainable_variables, others))
-        gradients, values = self._descended(model, weights, values, rate, _loss_scale(model.optimizer), data)
+        gradients, values, logs = self._descended(model, weights, values, rate, _loss_scale(model.optimizer), data)
         for variable, value in zip(others, values, strict=True):
             variable.assign(value)
         gradients = [gradient / replicas() for gradient in gradients]  # which are summed
         model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return model.get_metrics_result()
+        return model.get_metrics_result() if logs is None else logs
 
     def _stateless_step(self, model, state, data):
         weights, non_trainable, optimizer_values, metrics = state
@@ -139,30 +165,35 @@ class BlockGradient(StepOfFit):
         with keras.StatelessScope(list(zip(model.optimizer.variables, optimizer_values, strict=True))):
             rate = ops.convert_to_tensor(model.optimizer.learning_rate)
             scale = _loss_scale(model.optimizer)
-        gradients, values = self._descended(model, weights, [*non_trainable, *metrics], rate, scale, data)
+        gradients, values, logs = self._descended(model, weights, [*non_trainable, *metrics], rate, scale, data)
         weights, optimizer_values = model.optimizer.stateless_apply(optimizer_values, gradients, weights)
-        with keras.StatelessScope(list(zip(others, values, strict=True))):
-            logs = model.get_metrics_result()
+        if logs is None:
+            with keras.StatelessScope(list(zip(others, values, strict=True))):
+                logs = model.get_metrics_result()
         count = len(non_trainable)
         return logs, (weights, values[:count], optimizer_values, values[count:])
 
     def _descended(self, model, weights, others, rate, scale, data):
-        """The gradient of a batch, times the scale of its loss, and the values of all other variables after it."""
+        """The gradient of a batch, times the scale of its loss; the values of all other variables after it; the logs.
+
+        None for the logs of several blocks, which are what metrics make of all of them.
+        """
         blocks, count, size = self._blocks(data)
 
         def take_in(index, carried):
             sums, others = carried
             block = _each(lambda leaf: leaf[index], blocks)
-            gradients, others = self._of_block(model, weights, others, rate, scale, block, size)
+            gradients, others, _ = self._of_block(model, weights, others, rate, scale, block, size)
             return [s + ops.cast(g, s.dtype) for s, g in zip(sums, gradients, strict=True)], others
 
         if isinstance(count, int) and count == 1:
-            gradients, others = self._of_block(model, weights, others, rate, scale, blocks, size)
+            gradients, others, logs = self._of_block(model, weights, others, rate, scale, blocks, size)
         else:
+            logs = None
             sums = [ops.zeros(weight.shape, wide_dtype(weight)) for weight in weights]
             sums, others = ops.fori_loop(0, count, take_in, (sums, others))
             gradients = [s / ops.cast(count, s.dtype) for s in sums]
-        return [g if scale is None else g * ops.cast(scale, g.dtype) for g in gradients], others
+        return [g if scale is None else g * ops.cast(scale, g.dtype) for g in gradients], others, logs
 
     def _blocks(self, data):
         """`(x, y, sample_weight)` with an axis for blocks first, how many there are, and of how many samples.
@@ -174,9 +205,8 @@ class BlockGradient(StepOfFit):
         if self.block_size is None or (isinstance(n, int) and n <= self.block_size):
             return parts, 1, n
         size = min(n, self.block_size) if isinstance(n, int) else ops.minimum(n, self.block_size)
-        if isinstance(n, int) and n % size:
-            nearest = (2 * n + size) // (2 * size) * size  # n > size
-            raise ValueError(f"{self._name}: batches of {n} are no multiple of block_size={size}; take {nearest}.")
+        if isinstance(n, int):
+            self._check_multiple(n, size)
         for leaf in keras.tree.flatten(parts):
             if leaf is not None and isinstance(n, int) and leaf.shape[:1] != (n,):
                 raise ValueError(
@@ -189,6 +219,11 @@ class BlockGradient(StepOfFit):
         size = n // count
         return _each(lambda leaf: ops.reshape(leaf, (count, size, *leaf.shape[1:])), parts), count, size
 
+    def _check_multiple(self, n, size):
+        if n % size:
+            nearest = (2 * n + size) // (2 * size) * size  # n > size
+            raise ValueError(f"{self._name}: batches of {n} are no multiple of block_size={size}; take {nearest}.")
+
     def _checked_multiple(self, n, size):
         """The number of samples, which a step of TensorFlow may know only when it runs."""
         if isinstance(n, int):
@@ -198,7 +233,7 @@ class BlockGradient(StepOfFit):
         return backend_module().checked(n, [fits], message)
 
     def _of_block(self, model, weights, others, rate, scale, block, size):
-        """What counts as a block's gradient, and the values of all other variables after it."""
+        """What counts as a block's gradient, the values of all other variables after it, and the logs."""
         x, y, sample_weight = block
         loss = Loss(model, others, x, y, sample_weight, scale)
         (value, y_pred, after), gradients = loss.and_gradients(weights)
@@ -211,8 +246,8 @@ class BlockGradient(StepOfFit):
         variables = others_of(model)
         with keras.StatelessScope(list(zip(variables, after, strict=True))) as scope:
             model._loss_tracker.update_state(value, sample_weight=size)
-            model.compute_metrics(x, y, y_pred, sample_weight)
-        return gradients, values_in(scope, variables, after)
+            logs = model.compute_metrics(x, y, y_pred, sample_weight)
+        return gradients, values_in(scope, variables, after), logs
 
 
 def _each(function, structure):

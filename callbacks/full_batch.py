@@ -5,12 +5,13 @@ import keras
 from keras import ops
 
 from callbacks.batch_size import number_of_samples
-from callbacks.inside_keras import DataOfFit
+from callbacks.inside_keras import DataOfFit, lend, take_back
 from callbacks.loss_reduction import LossReduction, repeated
 from callbacks.step_of_fit import StepOfFit
 from callbacks.watched import descent_of, stop_if_diverged
 from custom_optimizers.dtypes import wide_floatx
 
+LEAST_WEIGHT = 1e-20  # of a micro-batch beside others; above float32's rounding of what it is multiplied by
 WARNINGS = {
     "too short": "FullBatch: the data ended before the {} batches of the pass did, so no update was made.",
     "too long": "FullBatch: `fit` trained on more than the {} batches of the pass, since `steps_per_execution` does "
@@ -53,10 +54,10 @@ class FullBatch(StepOfFit):
 
     Its place in `callbacks` does not matter. Batches of unknown number (generators) get their update before validation
     begins, or else when this callback hears of the end of the epoch. A pass that `model.stop_training` or a lack of
-    data ends early makes no update. A `keras.utils.PyDataset` may change its length from epoch to epoch and may have
-    several workers, whose batches Keras mixes up where this callback is not there. With mixed_float16, a micro-batch
-    that loss scaling drops voids the pass, which is counted in `skipped_updates`. Five skipped updates in a row stop
-    `fit`.
+    data ends early makes no update. A `keras.utils.PyDataset` may change its length in its `on_epoch_end` and may
+    have several workers, whose batches Keras mixes up where this callback is not there. With mixed_float16, a
+    micro-batch that loss scaling drops voids the pass, which is counted in `skipped_updates`. Five skipped updates in a
+    row stop `fit`.
 
     Args:
         reduction: None (read it from the compiled loss), or what the total loss is over the batch, taken at your word:
@@ -83,7 +84,7 @@ class FullBatch(StepOfFit):
         super().__init__()
         self.reduction = reduction
         self.loss_reduction = LossReduction("FullBatch", reduction)
-        self._optimizer = None
+        self._optimizer = self._outer = None  # the second is the model's, which may be a LossScaleOptimizer around it
         self._data = None  # `DataOfFit` of this one
         self._steps = None  # micro-batches of the pass, None if nobody knows
         self._voided = False  # whether loss scaling voided the last pass
@@ -96,6 +97,8 @@ class FullBatch(StepOfFit):
         if self._optimizer is not model.optimizer:  # loss scaling may drop micro-batches
             self._optimizer.watch_gradients()
         self._optimizer.is_watched = True
+        self._outer = model.optimizer
+        lend(self._outer, self._optimizer)
         if model.built and not model.optimizer.built:
             # Here and not in the first step: a refusal in the middle of tracing would leave half-made variables.
             with self._optimizer.scope():
@@ -105,6 +108,11 @@ class FullBatch(StepOfFit):
         super().on_train_begin(logs)
         self._optimizer.forget_skipped()
         self._data = DataOfFit(self._model)
+        if self._data.is_spent_after_one_epoch() and (self.params or {}).get("epochs", 1) > 1:
+            raise ValueError(
+                "FullBatch: a generator is spent after one epoch, and there are more: give `fit` `steps_per_epoch` for "
+                "one that goes on, or a keras.utils.PyDataset."
+            )
         self._data.forget_prepared()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -122,6 +130,7 @@ class FullBatch(StepOfFit):
     def step_ended(self):
         super().step_ended()
         self._data = None
+        take_back(self._outer)
         self._optimizer.is_watched = False
         self._optimizer.accumulate_as_given()
 
@@ -175,6 +184,7 @@ class FullBatch(StepOfFit):
             return 1.0, ops.cast(is_first, wide_floatx())
         if self.loss_reduction.kind == "mean_with_sample_weight" and weights:
             weight = ops.sum(ops.cast(weights[0], wide_floatx()))
+            weight = ops.where(ops.equal(weight, 0), LEAST_WEIGHT, weight)  # whose regularisers count all the same
         else:
             weight = number_of_samples("FullBatch", x, y)
             weight = float(weight) if isinstance(weight, int) else ops.cast(weight, wide_floatx())

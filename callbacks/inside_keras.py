@@ -11,6 +11,8 @@
 - `_flatten_layers`, and `call` of a layer, replaced for the length of a pass (recompute_statistics.py): a layer that is
   used twice keeps the statistics of its last use.
 - `_initial_epoch` (exact_resume.py): where `fit` begins, as in Keras's own `BackupAndRestore`.
+- `save_own_variables`, `load_own_variables` of a `LossScaleOptimizer`, for one `fit` (`lend` here): it saves the
+  variables of the optimizer inside without asking that.
 - `_assert_compile_called`, `optimizer._learning_rate`, `_iterations` (learning_rate_finder.py): a test that leaves no
   trace.
 
@@ -74,6 +76,24 @@ def _own_loss(entry):
     return entry._replace(loss=entry.loss.args[1]) if is_put_in else entry
 
 
+def lend(outer, inner):
+    """Let a `LossScaleOptimizer` save and load no more of the optimizer inside of it than that does by itself."""
+    if outer is not inner:
+        for name in ("save_own_variables", "load_own_variables"):
+            vars(outer)[name] = functools.partial(_without_lent, inner, getattr(outer, name))
+
+
+def take_back(outer):
+    """End what `lend` has begun."""
+    for name in ("save_own_variables", "load_own_variables"):
+        vars(outer).pop(name, None)
+
+
+def _without_lent(inner, function, store):
+    with inner.nothing_lent():
+        function(store)
+
+
 def callbacks_of_fit():
     """The callbacks of the `fit` that is calling one of them, a list; empty outside of one."""
     for frame in _frames():
@@ -105,6 +125,24 @@ class DataOfFit:
         for queue in (enqueuer.ready_queue, enqueuer.future_queue):
             while not queue.empty():
                 queue.get_nowait()
+
+    def is_spent_after_one_epoch(self):
+        """Whether the data are a generator of Python that nobody gives a number of steps.
+
+        From the second epoch on Keras trains on the two batches that it has looked at before the first.
+        """
+        adapter = getattr(self._iterator, "data_adapter", None)
+        return type(adapter).__name__ == "GeneratorDataAdapter" and self._iterator.steps_per_epoch is None
+
+    def sizes(self):
+        """The numbers of samples of its batches, a set of ints: of a whole one, and of the last; empty if not known."""
+        adapter = getattr(self._iterator, "data_adapter", None)
+        batches = getattr(adapter, "num_batches", None)
+        if adapter is None or batches is None or getattr(adapter, "batch_size", None) is None:
+            return set()
+        last = adapter.partial_batch_size if adapter.has_partial_batch else None
+        whole = adapter.batch_size if batches > (last is not None) else None
+        return {size for size in (whole, last) if size}
 
     def length(self, otherwise):
         """The number of batches of the epoch that begins, which `fit` then follows; None where nobody knows it.

@@ -47,10 +47,16 @@ class Loss:
 
     @property
     def weight(self):
-        """The mean weight of the batch's samples, a scalar tensor: 1 without weights."""
-        given = [leaf for leaf in keras.tree.flatten(self._data[2]) if leaf is not None]
-        means = [ops.mean(ops.cast(leaf, wide_floatx())) for leaf in given]
-        return ops.mean(ops.stack(means)) if means else ops.ones((), wide_floatx())
+        """What weights of samples multiply the loss by, a scalar tensor: their mean over samples and outputs.
+
+        1 without weights, and where a loss divides by their sum.
+        """
+        one = ops.ones((), wide_floatx())
+        leaves = keras.tree.flatten(self._data[2])
+        reductions = {getattr(loss, "reduction", None) for loss in keras.tree.flatten(self._model.loss)}
+        if "mean_with_sample_weight" in reductions:
+            return one
+        return ops.mean(ops.stack([one if each is None else ops.mean(ops.cast(each, one.dtype)) for each in leaves]))
 
     def and_gradients(self, weights):
         """`((loss, y_pred, values of what is not trained after it), gradient)` at some weights."""

@@ -1,8 +1,10 @@
 import keras
+import numpy as np
 from keras import ops
 
 from callbacks.inside_keras import each_loss, mask_of
 from callbacks.loss import replicas
+from custom_optimizers.backend import backend_module
 
 MEANS = {"mean": "mean", "sum_over_batch_size": "mean"}
 KINDS = ("mean", "mean_with_sample_weight", "sum")
@@ -37,6 +39,7 @@ class LossReduction:
             return
         if type(model).compute_loss is not keras.Model.compute_loss or "compute_loss" in vars(model):
             raise self._inexact(f"{type(model).__name__} has a `compute_loss` of its own")
+        check_has_reduction(self.owner, model)
         kinds = {self._kind_of(loss) for loss in keras.tree.flatten(model.loss) if loss is not None}
         if len(kinds) > 1:
             raise ValueError(
@@ -90,15 +93,24 @@ class LossReduction:
         true, predicted = (ops.convert_to_tensor(leaf, dtype=loss.dtype) for leaf in (true, predicted))
         if not _is_for_each_sample(loss, true, predicted):
             raise self._inexact(f"the loss '{loss.name}' does not return a value for each sample")
+        if _depends_on_the_batch(loss, true, predicted):
+            raise self._inexact(f"the value of the loss '{loss.name}' for a sample depends on the rest of the batch")
         if mask_of(loss.call(true, predicted)) is not None:
             self._refuse_mask(loss)
 
     def _refuse_mask(self, loss):
+        if self.kind == "mean_with_sample_weight":
+            raise ValueError(
+                f"{self.owner}: the loss '{loss.name}' is masked, and divides by the weights of what is not masked. "
+                "Give sample weights that are 0 wherever the mask is, and say so: "
+                f"{self.owner}(reduction='mean_with_sample_weight')."
+            )
         if self.kind != "sum":
             raise ValueError(
                 f"{self.owner}: the loss '{loss.name}' is masked (by a Masking or Embedding layer or `ignore_class`), "
                 "and the mean over a micro-batch then divides by the number of unmasked values in it. Use a loss with "
-                "reduction='sum', or pass the mask as sample_weight with reduction='mean_with_sample_weight'."
+                "reduction='sum', or one with reduction='mean_with_sample_weight', the mask as sample_weight and "
+                "FullBatch(reduction='mean_with_sample_weight')."
             )
 
     def _check_layers(self, model):
@@ -116,11 +128,6 @@ class LossReduction:
             return "mean"  # what Keras makes of names and functions
         if type(loss).__call__ is not keras.losses.Loss.__call__:
             raise self._inexact(f"{type(loss).__name__} overrides `__call__`")
-        if loss.reduction in (None, "none"):
-            raise ValueError(
-                f"{self.owner}: the loss '{loss.name}' has no reduction. Give it reduction='sum_over_batch_size' or "
-                "'sum'."
-            )
         return MEANS.get(loss.reduction, loss.reduction)
 
     def _inexact(self, what):
@@ -149,6 +156,33 @@ def _is_for_each_sample(loss, true, predicted):
     shape = _Call(loss)(*unknown).shape
     others_known = None not in (*true.shape[1:], *predicted.shape[1:])
     return len(shape) > 0 and shape[0] is None and not (others_known and None in shape[1:])
+
+
+def _depends_on_the_batch(loss, true, predicted):
+    """Whether a loss of four samples made up here has other values for the first two of them without the others.
+
+    Where it cannot be computed of them, nobody knows.
+    """
+    generator = np.random.default_rng(0)
+    y = np.zeros((4, *(size or 3 for size in true.shape[1:])))
+    y[2:] = 1
+    p = generator.uniform(0.2, 0.8, (4, *(size or 3 for size in predicted.shape[1:])))
+    try:
+        with backend_module().outside_of_the_step():
+            y, p = (ops.convert_to_tensor(each, dtype=loss.dtype) for each in (y, p))
+            whole, part = (ops.convert_to_numpy(loss.call(y[:n], p[:n])).astype("float64")[:2] for n in (4, 2))
+    except Exception:  # of a user's loss, which may raise anything about samples that are none
+        return False
+    return not np.allclose(whole, part, rtol=1e-3, atol=1e-6, equal_nan=True)
+
+
+def check_has_reduction(owner, model):
+    """Raise a ValueError where a model's loss has no reduction, and so no gradient of its own."""
+    for loss in keras.tree.flatten(model.loss):
+        if isinstance(loss, keras.losses.Loss) and loss.reduction in (None, "none"):
+            raise ValueError(
+                f"{owner}: the loss '{loss.name}' has no reduction. Give it reduction='sum_over_batch_size' or 'sum'."
+            )
 
 
 def repeated(model, is_first, dtype):

@@ -7,6 +7,7 @@ from keras import ops
 
 from callbacks.lanczos import largest_eigenvalue
 from callbacks.loss import Loss, others_of
+from callbacks.loss_reduction import check_has_reduction
 from callbacks.sample_arrays import SampleArrays
 from custom_optimizers.arguments import count, positive
 from custom_optimizers.backend import backend_module
@@ -84,6 +85,7 @@ class Sharpness(keras.callbacks.Callback):
         self._leading = self._product = self._generator = None
 
     def on_train_begin(self, logs=None):
+        check_has_reduction("Sharpness", self.model)
         if self.batch_size < len(self._samples):
             _check_mean(self.model.loss, self.batch_size)
         self._leading = None

@@ -112,9 +112,18 @@ def random_state():
     return ()
 
 
+def set_random_state(state):
+    """Let those numbers go on from a state."""
+
+
 def random_numbers_of(state):
     """Context in which those numbers begin at a state."""
     return contextlib.nullcontext()
+
+
+def outside_of_the_step():
+    """Context in which operations are carried out at once, also while a step is being traced."""
+    return jax.ensure_compile_time_eval()
 
 
 def compiled(function):

@@ -4,6 +4,7 @@ Gradients arrive reduced where several processes train together (`DistributedDat
 """
 
 import contextlib
+from numbers import Real
 
 import keras
 import torch
@@ -110,15 +111,25 @@ def random_state():
     return torch.get_rng_state(), [torch.cuda.get_rng_state(device) for device in devices]
 
 
+def set_random_state(state):
+    """Let those numbers go on from a state."""
+    of_processor, of_devices = state
+    torch.set_rng_state(of_processor)
+    for device, each in enumerate(of_devices):
+        torch.cuda.set_rng_state(each, device)
+
+
 @contextlib.contextmanager
 def random_numbers_of(state):
     """Context in which those numbers begin at a state; behind it they go on as if it had not been."""
-    of_processor, of_devices = state
-    with torch.random.fork_rng(devices=range(len(of_devices))):
-        torch.set_rng_state(of_processor)
-        for device, each in enumerate(of_devices):
-            torch.cuda.set_rng_state(each, device)
+    with torch.random.fork_rng(devices=range(len(state[1]))):
+        set_random_state(state)
         yield
+
+
+def outside_of_the_step():
+    """Context in which operations are carried out at once, as all are."""
+    return torch.no_grad()
 
 
 def compiled(function):
@@ -202,8 +213,8 @@ def _accumulate(optimizer, grads, variables):
     window = optimizer._window
     sums = [window.sum_of(v).value for v in variables]
     grads = [dense(g).to(s.dtype) for g, s in zip(grads, sums, strict=True)]
-    if isinstance(weight, (int, float)):
-        torch._foreach_add_(sums, grads, alpha=weight)
+    if isinstance(weight, Real):
+        torch._foreach_add_(sums, grads, alpha=float(weight))
     else:
         torch._foreach_addcmul_(sums, grads, [weight.to(s.dtype) for s in sums])
     window.divisor.value.add_(divisor)

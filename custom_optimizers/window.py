@@ -28,7 +28,10 @@ class Window:
         local_sum = functools.partial(optimizer.add_local_sum, tracked=tracked)
         self.counted = counter("micro_batches")  # micro-batches in the sum
         self.divisor = local_sum((), wide_dtype(*variables), "divisor")
-        self.sums = [local_sum(v.shape, wide_dtype(v), f"{_flat_name(v)}_sum") for v in variables]
+        self.sums = [
+            local_sum(v.shape, wide_dtype(v), f"{_flat_name(v)}_sum", layout=getattr(v, "_layout", None))
+            for v in variables
+        ]
         self.fed = local_sum((len(variables),), "float32", "fed")  # gradients in each of the sums
         self.seen = self.pass_length = None
         if pass_length is not None:

@@ -59,8 +59,11 @@ class Windowed(keras.optimizers.Optimizer):
             self._track_variable(variable)
         return variable
 
-    def add_local_sum(self, shape, dtype, name, tracked=True):
-        """Add a variable that each replica adds to by itself; read outside of the replicas it is the sum of all."""
+    def add_local_sum(self, shape, dtype, name, tracked=True, layout=None):
+        """Add a variable that each replica adds to by itself; read outside of the replicas it is the sum of all.
+
+        On JAX it lies on devices as `layout` says.
+        """
         with keras.name_scope(self.name, caller=self):
             variable = keras.Variable(
                 initializer="zeros",
@@ -69,6 +72,7 @@ class Windowed(keras.optimizers.Optimizer):
                 trainable=False,
                 synchronization="on_read",
                 aggregation="sum",
+                layout=layout,
                 name=name,
             )
         if tracked:
@@ -227,15 +231,15 @@ class Windowed(keras.optimizers.Optimizer):
         return {**super().get_config(), "gradient_accumulation_steps": steps}
 
     def save_own_variables(self, store):
-        with self._nothing_lent():
+        with self.nothing_lent():
             super().save_own_variables(store)
 
     def load_own_variables(self, store):
-        with self._nothing_lent():
+        with self.nothing_lent():
             super().load_own_variables(store)
 
     @contextlib.contextmanager
-    def _nothing_lent(self):
+    def nothing_lent(self):
         """Without the window that was lent, which is empty wherever a pass begins."""
         window = self._window
         if self._is_lent:

@@ -319,7 +319,14 @@ class CopiesInTheMiddle(kc.Callback):
 )
 @pytest.mark.parametrize(
     ("optimizer", "when"),
-    [("momentum", "after"), ("momentum", "middle"), ("scaled", "after"), ("Adam", "after"), ("Adam", "middle")],
+    [
+        ("momentum", "after"),
+        ("momentum", "middle"),
+        ("scaled", "after"),
+        ("scaled", "middle"),
+        ("Adam", "after"),
+        ("Adam", "middle"),
+    ],
 )
 @pytest.mark.parametrize("how", COPIES)
 def test_a_copy_goes_on_as_its_original(optimizer, how, when, tmp_path):

@@ -750,9 +750,9 @@ def data_parallel():
     return keras.distribution.DataParallel(devices=keras.distribution.list_devices(), auto_shard_dataset=False)
 
 
-def model_parallel():
+def model_parallel(shape=(2, 2)):
     """Kernels and biases lie in parts on the devices of the second axis."""
-    mesh = keras.distribution.DeviceMesh((2, 2), ["batch", "model"], keras.distribution.list_devices())
+    mesh = keras.distribution.DeviceMesh(shape, ["batch", "model"], keras.distribution.list_devices())
     layouts = keras.distribution.LayoutMap(mesh)
     layouts[".*kernel"], layouts[".*bias"] = (None, "model"), ("model",)
     return keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name="batch", auto_shard_dataset=False)
@@ -765,6 +765,18 @@ def distributed(distribution):
         yield
     finally:
         keras.distribution.set_distribution(None)
+
+
+def check_where_memory_lies():
+    """Whatever is of a kernel's shape lies on each of four devices in a quarter, as the kernel does."""
+    with distributed(model_parallel((1, 4))):
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(16)])
+        model.compile(Lookahead(batch_gd(), use_ema=True), "mse")
+        model.fit(X, np.zeros((N, 16)), callbacks=[FullBatch()], **FIT)
+        kept = [v for v in model.optimizer._window.sums + model.optimizer.variables if tuple(v.shape) == (3, 16)]
+        sizes = {v.path: {shard.data.nbytes for shard in v.value.addressable_shards} for v in kept}
+    assert len(sizes) >= 4, sizes  # of the sum, the velocity, the slow weights and the average
+    assert set().union(*sizes.values()) == {3 * 16 * 4 // 4}, sizes
 
 
 def check_on_devices(distribution):
@@ -833,5 +845,7 @@ def test_on_four_devices_of_jax(what):
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "model_parallel":
+        check_where_memory_lies()
     made = check_on_devices({"data_parallel": data_parallel, "model_parallel": model_parallel}[sys.argv[1]])
     print(len(keras.distribution.list_devices()), "devices", made)
