@@ -250,10 +250,11 @@ def check(names, condition, compiled=False, scope=contextlib.nullcontext, device
 
 
 def cases():
-    """25 lists of callbacks under 13 conditions; the second order of most pairs is quick on torch alone."""
+    """25 lists of callbacks under 13 conditions; the second order and the monitor of most are quick on torch alone."""
     for condition, names in itertools.product(CONDITIONS, LISTS):
         turned = len(names) > 1 and list(CALLBACKS).index(names[0]) > list(CALLBACKS).index(names[1])
-        is_slow = turned and BACKEND != "torch" and condition not in ("plain", "weights", "dropout")
+        rare = turned or "GradientMonitor" in names
+        is_slow = rare and BACKEND != "torch" and condition not in ("plain", "weights", "dropout")
         marks = [pytest.mark.slow] if is_slow else []
         yield pytest.param(condition, names, marks=marks, id=f"{condition}-{'-'.join(names)}")
 
