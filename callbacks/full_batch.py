@@ -49,8 +49,8 @@ class FullBatch(StepOfFit):
     where Keras puts them.
 
     What cannot be seen: layers that compute with the other samples of a micro-batch or change with each one (batch
-    normalisation, spectral normalisation, dropout's masks), loss functions that do, and a `train_step` that changes the
-    loss or the gradients. They act on each micro-batch by itself.
+    normalisation, spectral normalisation, dropout's masks), loss functions that do for some samples only, and a
+    `train_step` that changes the loss or the gradients. They act on each micro-batch by itself.
 
     Its place in `callbacks` does not matter. Batches of unknown number (generators) get their update before validation
     begins, or else when this callback hears of the end of the epoch. A pass that `model.stop_training` or a lack of

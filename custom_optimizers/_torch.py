@@ -127,9 +127,14 @@ def random_numbers_of(state):
         yield
 
 
+@contextlib.contextmanager
 def outside_of_the_step():
-    """Context in which operations are carried out at once, as all are."""
-    return torch.no_grad()
+    """Context in which operations are carried out at once, as all are, and on the processor.
+
+    A label that is out of range stops CUDA for good, and raises an error there.
+    """
+    with torch.no_grad(), keras.device("cpu"):
+        yield
 
 
 def compiled(function):
