@@ -16,6 +16,7 @@ import numpy as np
 from jax import numpy as jnp
 from keras import ops
 
+from custom_optimizers._generators import random_numbers_of, random_state, set_random_state  # noqa: F401
 from custom_optimizers.update import update, update_from_sums, write_one
 
 
@@ -105,20 +106,6 @@ def number_of_samples(owner, leaves):
 def checked(value, conditions, message):
     """An int whose conditions are known to hold: shapes are known here."""
     return value
-
-
-def random_state():
-    """State of random numbers that are not the layers' own: there are none, layers of Keras have generators."""
-    return ()
-
-
-def set_random_state(state):
-    """Let those numbers go on from a state."""
-
-
-def random_numbers_of(state):
-    """Context in which those numbers begin at a state."""
-    return contextlib.nullcontext()
 
 
 def outside_of_the_step():

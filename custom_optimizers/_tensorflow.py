@@ -6,13 +6,13 @@ stand there: a conditional inside a replica may not hold a meeting of replicas, 
 fails under MirroredStrategy.
 """
 
-import contextlib
 import functools
 
 import tensorflow as tf
 from keras import ops
 
 from custom_optimizers import _tensorflow_kernels as kernels
+from custom_optimizers._generators import random_numbers_of, random_state, set_random_state  # noqa: F401
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
 from custom_optimizers.update import update, update_from_sums, write_one
 
@@ -147,20 +147,6 @@ def checked(value, conditions, message):
     checks = [tf.debugging.Assert(condition, [message]) for condition in conditions]
     with tf.control_dependencies([check for check in checks if check is not None]):
         return tf.identity(value)
-
-
-def random_state():
-    """State of random numbers that are not the layers' own: there are none, layers of Keras have generators."""
-    return ()
-
-
-def set_random_state(state):
-    """Let those numbers go on from a state."""
-
-
-def random_numbers_of(state):
-    """Context in which those numbers begin at a state."""
-    return contextlib.nullcontext()
 
 
 def outside_of_the_step():
