@@ -99,7 +99,7 @@ class FullBatch(StepOfFit):
         self._optimizer.is_watched = True
         self._outer = model.optimizer
         lend(self._outer, self._optimizer)
-        if model.built and not model.optimizer.built:
+        if model.built and model.trainable_variables and not model.optimizer.built:
             # Here and not in the first step: a refusal in the middle of tracing would leave half-made variables.
             with self._optimizer.scope():
                 model.optimizer.build(model.trainable_variables)
@@ -121,7 +121,8 @@ class FullBatch(StepOfFit):
             self._optimizer.begin_pass(self._steps)
 
     def on_test_begin(self, logs=None):
-        self._end_pass()
+        if not self._is_nested:
+            self._end_pass()
 
     def on_epoch_end(self, epoch, logs=None):
         self._end_pass()

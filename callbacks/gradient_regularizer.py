@@ -56,7 +56,7 @@ class GradientRegularizer(BlockGradient):
 
     def block_gradient(self, loss, weights, gradients, learning_rate):
         weight = loss.weight
-        strength = ops.where(weight > 0, self.strength / ops.where(weight > 0, weight, 1), 0)
+        strength = ops.where(weight != 0, self.strength / ops.where(weight != 0, weight, 1), 0)
         vectors = [ops.cast(strength, gradient.dtype) * gradient for gradient in gradients]
         if self.method == "hessian":
             products = loss.hessian_product(weights, vectors)

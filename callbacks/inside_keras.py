@@ -115,7 +115,7 @@ class DataOfFit:
     """
 
     def __init__(self, model):
-        self._iterator = _epoch_iterator_of(model)
+        self._iterator = epoch_iterator_of(model)
 
     def forget_prepared(self):
         """Let the first epoch begin with its own batches: drop those of workers that were prepared before it."""
@@ -159,7 +159,8 @@ class DataOfFit:
         return batches
 
 
-def _epoch_iterator_of(model):
+def epoch_iterator_of(model):
+    """What the nearest `fit` of a model that is calling trains on, and no other does; None where there is no such."""
     for frame in _frames():
         code = frame.f_code
         is_fit = code.co_name == "fit" and "epoch_iterator" in code.co_varnames + code.co_cellvars

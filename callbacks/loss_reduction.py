@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -7,6 +9,7 @@ from callbacks.loss import replicas
 from custom_optimizers.backend import backend_module
 
 MEANS = {"mean": "mean", "sum_over_batch_size": "mean"}
+MOST_MADE_UP = 1_000_000  # entries of samples that are made up to look at a loss
 KINDS = ("mean", "mean_with_sample_weight", "sum")
 
 
@@ -95,7 +98,9 @@ class LossReduction:
             raise self._inexact(f"the loss '{loss.name}' does not return a value for each sample")
         if _depends_on_the_batch(loss, true, predicted):
             raise self._inexact(f"the value of the loss '{loss.name}' for a sample depends on the rest of the batch")
-        if mask_of(loss.call(true, predicted)) is not None:
+        with keras.StatelessScope():  # a loss may have variables, and this call of it is none of training's
+            mask = mask_of(loss.call(true, predicted))
+        if mask is not None:
             self._refuse_mask(loss)
 
     def _refuse_mask(self, loss):
@@ -159,21 +164,36 @@ def _is_for_each_sample(loss, true, predicted):
 
 
 def _depends_on_the_batch(loss, true, predicted):
-    """Whether a loss of four samples made up here has other values for the first two of them without the others.
+    """Whether a loss of three samples made up here has another value for the first of them by itself.
 
-    Where it cannot be computed of them, nobody knows.
+    Where it cannot be computed of them, draws random numbers, or takes much memory, nobody knows.
     """
-    generator = np.random.default_rng(0)
-    y = np.zeros((4, *(size or 3 for size in true.shape[1:])))
-    y[2:] = 1
-    p = generator.uniform(0.2, 0.8, (4, *(size or 3 for size in predicted.shape[1:])))
+    shapes = [(3, *(size or 3 for size in tensor.shape[1:])) for tensor in (true, predicted)]
+    if max(map(math.prod, shapes)) > MOST_MADE_UP:
+        return False
+    y = np.ones(shapes[0], "float32")
+    y[0] = 0
+    p = np.random.default_rng(0).uniform(0.2, 0.8, shapes[1]).astype("float32")
+    backend = backend_module()
+    before = backend.random_state()
     try:
-        with backend_module().outside_of_the_step():
-            y, p = (ops.convert_to_tensor(each, dtype=loss.dtype) for each in (y, p))
-            whole, part = (ops.convert_to_numpy(loss.call(y[:n], p[:n])).astype("float64")[:2] for n in (4, 2))
+        with backend.outside_of_the_step(), keras.StatelessScope():
+            whole, again, part = (_first_value(loss, y[:n], p[:n]) for n in (3, 3, 1))
     except Exception:  # of a user's loss, which may raise anything about samples that are none
         return False
-    return not np.allclose(whole, part, rtol=1e-3, atol=1e-6, equal_nan=True)
+    finally:
+        backend.set_random_state(before)
+    return np.array_equal(whole, again, equal_nan=True) and not _is_close(whole, part)
+
+
+def _first_value(loss, true, predicted):
+    """What a loss has for the first of some samples, an array."""
+    true, predicted = (ops.convert_to_tensor(each, dtype=loss.dtype) for each in (true, predicted))
+    return np.asarray(ops.convert_to_numpy(loss.call(true, predicted)), "float64")[0]
+
+
+def _is_close(one, other):
+    return np.allclose(one, other, rtol=1e-3, atol=1e-6, equal_nan=True)
 
 
 def check_has_reduction(owner, model):

@@ -3,6 +3,8 @@ import weakref
 
 import keras
 
+from callbacks.inside_keras import epoch_iterator_of
+
 CHANGED = "_changed_in_fit"  # the attribute of a model that holds its `_Changed`; it goes when the model goes
 
 
@@ -26,6 +28,7 @@ class StepOfFit(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
         self._in_fit = False  # from the beginning of training to its end, unless an exception ends it
+        self._is_nested = False  # whether it is in an `evaluate` or `predict` that something in its `fit` has called
 
     def prepare(self, model):
         """Look at the model before its step is changed; raises an error if it cannot be."""
@@ -48,6 +51,9 @@ class StepOfFit(keras.callbacks.Callback):
     def set_model(self, model):
         super().set_model(model)
         changed = vars(model).get(CHANGED)
+        if changed is not None and self in changed.callbacks and changed.is_under_way(model):
+            self._is_nested = True
+            return
         if changed is not None and changed.is_left_behind(self):
             restore(model)
         try:
@@ -59,6 +65,8 @@ class StepOfFit(keras.callbacks.Callback):
             raise
 
     def set_params(self, params):
+        if self._is_nested:  # else the rest of `fit` would have those of something else
+            return
         super().set_params(params)
         changed = vars(self._model).get(CHANGED)
         if changed is not None and self not in changed.callbacks:  # another one of its kind has taken its place
@@ -67,6 +75,9 @@ class StepOfFit(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._in_fit = True
+        changed = vars(self._model).get(CHANGED)
+        if changed is not None:
+            changed.begin(self._model)
 
     def on_train_end(self, logs=None):
         restore(self.model)
@@ -80,6 +91,7 @@ class StepOfFit(keras.callbacks.Callback):
 
     def _leave_what_is_no_fit(self):
         """`evaluate` and `predict` take callbacks too."""
+        self._is_nested = False
         if not self._in_fit:
             restore(self.model)
 
@@ -118,9 +130,20 @@ class _Changed:
     def __init__(self, model):
         self.callbacks, self.is_made, self.is_building = [], False, False
         self.own = {}  # what the model itself had there, by name, or None
+        self._iterator = None  # of the data of this `fit`, a weak reference, by which it is known
         vars(model)[CHANGED] = self
         make = functools.partial(_make, weakref.ref(model), model.make_train_function)
         self.put(model, "make_train_function", make)
+
+    def begin(self, model):
+        """Training begins."""
+        iterator = epoch_iterator_of(model)
+        self._iterator = None if iterator is None else weakref.ref(iterator)
+
+    def is_under_way(self, model):
+        """Whether the `fit` that this is of is calling, and not one behind it."""
+        iterator = epoch_iterator_of(model)
+        return iterator is not None and self._iterator is not None and self._iterator() is iterator
 
     def is_left_behind(self, callback):
         """Whether this is of a `fit` that was interrupted, and not of the one that a callback is about to join."""
@@ -161,8 +184,14 @@ def _make(reference, make_own, force=False):
         changed.put(model, "train_step", step)
         changed.put(model, "compute_loss", functools.partial(_compute_loss, changed, own_loss, compute_loss))
         changed.is_made = True
-    elif not (force and any(callback._in_fit for callback in changed.callbacks)):
-        restore(model)  # else some callback has changed the model and wants the function anew
+    elif not changed.is_under_way(model):
+        restore(model)
+    elif not force:  # else some callback has changed the model and wants the function anew
+        names = " and ".join(type(callback).__name__ for callback in changed.callbacks)
+        raise ValueError(
+            f"{names}: the model is trained by something else inside of the `fit` that they change. Train it behind "
+            "that, or another model."
+        )
     make_own(force=True)
 
 

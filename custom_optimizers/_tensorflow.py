@@ -120,7 +120,8 @@ def value_and_gradients(function, values):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
         value, more = function(values)
-    return (value, more), tape.gradient(value, values, unconnected_gradients="zero")
+    gradients = tape.gradient(value, values, unconnected_gradients="zero")
+    return (value, more), [dense(gradient) for gradient in gradients]  # rows of an embedding's may occur twice
 
 
 def hessian_product(function, values, vectors):

@@ -85,13 +85,11 @@ def _is_in_range(optimizer, before, clipped):
 
     The factor may be below what a dtype has room for, by itself or times the learning rate.
     """
-    gone = ops.logical_and(before > 1e30, ops.equal(clipped.norm(), 0))
-    if clipped.factor is None or not optimizer.rate_times_gradient:
-        return ops.logical_not(gone)
-    rate = ops.cast(ops.convert_to_tensor(optimizer.learning_rate), clipped.factor.dtype)
-    product = rate * clipped.factor
-    in_range = ops.logical_or(product > 1e-37, ops.equal(ops.minimum(rate, clipped.factor), 0))
-    return ops.logical_and(in_range, ops.logical_not(gone))
+    gone = ops.equal(clipped.norm(), 0)
+    if clipped.factor is not None and optimizer.rate_times_gradient:
+        rate = ops.cast(ops.convert_to_tensor(optimizer.learning_rate), clipped.factor.dtype)
+        gone = ops.logical_or(gone, ops.logical_and(rate > 0, rate * clipped.factor <= 1e-37))
+    return ops.logical_not(ops.logical_and(before > 1e30, gone))
 
 
 def _clipped(optimizer, variables, gradients):

@@ -210,3 +210,103 @@ def test_masked_means_by_weight_say_what_to_do():
         trained(tagger(BatchGD(0.5)), [FullBatch()], 6)
     found = trained(tagger(BatchGD(0.5)), [FullBatch("mean_with_sample_weight")], 6)
     np.testing.assert_allclose(found, trained(tagger(keras.optimizers.SGD(0.5)), [], N), rtol=1e-5, atol=1e-7)
+
+
+def worded(optimizer):
+    keras.utils.set_random_seed(3)
+    network = [keras.Input((4,)), layers.Embedding(9, 4), layers.GlobalAveragePooling1D(), layers.Dense(3, "softmax")]
+    model = keras.Sequential(network)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    return model
+
+
+WORDS, LABELS = RNG.integers(0, 9, (N, 4)), RNG.integers(0, 3, N)
+OF_ROWS = {  # callbacks that leave the gradient what it is
+    "one block": lambda: [BlockGradient()],
+    "blocks": lambda: [BlockGradient(5)],
+    "FullBatch": lambda: [BlockGradient(5), FullBatch()],
+    "sharpness-aware": lambda: [SharpnessAware(1e-7)],
+    "differences": lambda: [GradientRegularizer(0.0)],
+}
+
+
+@pytest.mark.parametrize("name", OF_ROWS)
+def test_rows_of_a_table_that_occur_twice(name):
+    ends = []
+    for optimizer, callbacks in ((BatchGD(0.5), OF_ROWS[name]()), (keras.optimizers.SGD(0.5), [])):
+        model = worded(optimizer)
+        model.fit(WORDS, LABELS, batch_size=N, shuffle=False, verbose=0, callbacks=callbacks)
+        ends.append(np.concatenate([ops.convert_to_numpy(v).ravel() for v in model.trainable_variables]))
+    np.testing.assert_allclose(*ends, rtol=1e-5, atol=1e-6)
+
+
+def test_a_penalty_beside_weights_below_zero_is_none_that_is_dropped():
+    """The sign of the mean weight divides it: -1 for all descends the other way, by the formula."""
+    plain, penal = (
+        fit(made(keras.optimizers.SGD(0.1)), callbacks, batch_size=N, sample_weight=np.where(np.arange(N) < 16, -1, 1))
+        for callbacks in ([], [GradientRegularizer(20.0)])
+    )
+    assert np.abs(plain - penal).max() > 1e-3
+
+
+class Inside(keras.callbacks.Callback):
+    """Does something with the model in the middle of each epoch."""
+
+    def __init__(self, use):
+        super().__init__()
+        self.use = use
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 1:
+            self.use(self.model)
+
+
+AROUND = {"FullBatch": FullBatch, "SharpnessAware": lambda: SharpnessAware(0.5)}
+
+
+@pytest.mark.parametrize("what", ["evaluate", "predict"])
+@pytest.mark.parametrize("name", AROUND)
+def test_a_look_inside_of_a_fit_with_its_own_callback_changes_nothing(name, what):
+    callback = AROUND[name]()
+    data = (X, Y) if what == "evaluate" else (X,)
+    look = Inside(lambda model: getattr(model, what)(*data, verbose=0, callbacks=[callback]))
+    found = fit(made(BatchGD(0.1)), [callback, look], epochs=3)
+    np.testing.assert_array_equal(found, fit(made(BatchGD(0.1)), [AROUND[name]()], epochs=3))
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_training_inside_of_a_fit_is_refused(name):
+    trains = Inside(lambda model: model.train_on_batch(X, Y))
+    with pytest.raises(ValueError, match=f"{name}: the model is trained by something else inside of the `fit`"):
+        fit(made(BatchGD(0.1)), [AROUND[name](), trains])
+
+
+class Counts(keras.losses.Loss):
+    """Counts how often it is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = keras.Variable(0.0, trainable=False)
+
+    def call(self, true, predicted):
+        self.count.assign_add(1.0)
+        return ops.mean(ops.square(true - predicted), -1)
+
+
+class Noisy(keras.losses.Loss):
+    """Weighs samples at random, which a look at it is not to take for a look at the rest of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator = keras.random.SeedGenerator(3)
+
+    def call(self, true, predicted):
+        factors = keras.random.uniform((ops.shape(true)[0],), 0.9, 1.1, seed=self.generator)
+        return factors * ops.mean(ops.square(true - predicted), -1)
+
+
+def test_looking_at_a_loss_leaves_it_alone():
+    loss = Counts()
+    fit(made(BatchGD(0.1), loss), [FullBatch()], batch_size=7)
+    assert float(ops.convert_to_numpy(loss.count)) in (3.0, 0.0)  # on JAX variables of losses are not kept
+    fit(made(BatchGD(0.1), Noisy()), [FullBatch()], batch_size=7)
