@@ -37,6 +37,7 @@ def main(arguments=None):
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, or Python would complain when it flushes at exit
         return 128 + signal.SIGPIPE
     except OSError as error:  # a full disk, for instance
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, or Python would say so again, and exit with 120
         return _fail(1, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
     except ModuleNotFoundError as error:
         return _fail(1, _missing(error.name))

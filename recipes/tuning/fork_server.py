@@ -145,7 +145,9 @@ def _answer(start, shared):
 
     try:
         _use(start)
-        return json.dumps({"answer": pickle.loads(start.work)(shared)})
+        answer = pickle.loads(start.work)(shared)
+        sys.stdout.flush()  # a disk that is full says so here at the latest
+        return json.dumps({"answer": answer})
     except CommandError as error:
         return _error(str(error), SETTINGS)
     except (WorldError, OSError) as error:
