@@ -25,8 +25,8 @@ import sys
 
 from benchmarks.record import ratios, write
 from recipes import cifar10_cnn
-from recipes.commands.keras_session import start_keras
-from recipes.settings import resolve
+from recipes.machine.backend import start_keras
+from recipes.settings.resolve import resolve
 
 ROOT = pathlib.Path(__file__).parents[1]
 ROUNDS, IMAGES, SEEDS = 5, 3000, 3  # images: of the steps of a round

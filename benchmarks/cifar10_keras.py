@@ -20,11 +20,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from recipes import cifar10_cnn, dtypes
-from recipes.commands.keras_session import start_keras
+from recipes import cifar10_cnn
 from recipes.data.images import Images
-from recipes.run import Run
-from recipes.settings import resolve
+from recipes.machine import dtypes
+from recipes.machine.backend import start_keras
+from recipes.run.run import Run
+from recipes.settings.resolve import resolve
 
 # Side of the inputs, channels in, channels out, side of the kernel, padding, whether the kernel learns.
 CONVOLUTIONS = (

@@ -40,8 +40,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from recipes.environment import machine
 from recipes.errors import CommandError, WorldError
+from recipes.machine.environment import machine
 
 EPOCHS, BATCH = 9.9, 1024
 RATE, L2 = 1.5, 1.3304e-3

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 
-from recipes.commands.keras_session import start_keras
+from recipes.machine.backend import start_keras
 
 EPOCHS, WHOLE, UNEVEN = 5, 1000, 997
 BATCHES = (256, 100)
@@ -141,7 +141,7 @@ def measure(strategy, sizes=(WHOLE, UNEVEN), batches=BATCHES):
 
     Keras's own accumulation is that of the last number of samples, in batches of the first size.
     """
-    from recipes import strategies
+    from recipes.machine import strategies
 
     devices = strategies.resolve(strategy)
     reference = {(row, n): whole(row, n) for row in ROWS for n in sizes}

@@ -15,10 +15,10 @@ import numpy as np
 
 from benchmarks.record import ratios, write
 from recipes import cifar10_cnn, cifar10_gan
-from recipes.commands.keras_session import start_keras
 from recipes.data import Images
 from recipes.layers import flipped_conv2d, flipped_conv2d_transpose
-from recipes.settings import resolve
+from recipes.machine.backend import start_keras
+from recipes.settings.resolve import resolve
 
 ROUNDS, STEPS = 7, 1
 CONTENDERS = {  # recipe, settings, preset

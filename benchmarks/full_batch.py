@@ -26,8 +26,8 @@ import sys
 import threading
 
 from benchmarks.record import read, write
-from recipes.tables import table
-from recipes.tuning.processes import cores_of
+from recipes.run.tables import table
+from recipes.workers.processes import cores_of
 
 LONG = ("--epochs=300", "--schedule=cosine:period=400,warmup=40,start=0")
 SHORT = ("--epochs=30", "--schedule=cosine:warmup=0.0167,start=0")

@@ -18,8 +18,8 @@ from benchmarks import gan_speed
 from benchmarks.gan import JUDGED, KERAS, ONCE, curve
 from benchmarks.record import write
 from recipes import cifar10_gan
-from recipes.settings import resolve
-from recipes.tables import table
+from recipes.run.tables import table
+from recipes.settings.resolve import resolve
 
 PRESET, VARIANT, SEED = "cpu60", "cgan_pd", 1
 SECONDS, TIMES, MINUTES = 3600, 12, (5, 15, 30, 60)

@@ -22,7 +22,7 @@ from recipes.gan.backend import backend_module, jit_options
 from recipes.gan.classifier import Classifier
 from recipes.gan.judge import Judge
 from recipes.gan.players import Players
-from recipes.saved_model import load_model
+from recipes.run.saved_model import load_model
 
 LATENT, BATCH, LABEL_NOISE, DROPOUT = 128, 64, 0.05, 0.2
 

@@ -22,7 +22,7 @@ import subprocess
 import sys
 
 from benchmarks.record import read, write
-from recipes.tuning.processes import cores_of
+from recipes.workers.processes import cores_of
 
 EPOCHS, JUDGED_EVERY, SEEDS = 60, 10, (1, 2, 3)
 ADAM = (0.0005, 0.001, 0.002, 0.004)
@@ -81,11 +81,12 @@ def trained(method, rate, seed, directory):
         method, rate, seed: what is trained.
         directory: of the classifier, which is trained if it is not there.
     """
-    from recipes import cifar10_gan, dtypes
-    from recipes.commands.keras_session import start_keras
-    from recipes.run import Run
-    from recipes.schedules import make_schedule
-    from recipes.settings import resolve
+    from recipes import cifar10_gan
+    from recipes.machine import dtypes
+    from recipes.machine.backend import start_keras
+    from recipes.run.run import Run
+    from recipes.settings.resolve import resolve
+    from recipes.settings.schedules import make_schedule
 
     start_keras("cpu", None)
     given = {"epochs": EPOCHS, "judge_every": JUDGED_EVERY, "seed": seed}

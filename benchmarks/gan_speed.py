@@ -14,10 +14,11 @@ import keras
 
 from benchmarks import gan_keras
 from benchmarks.record import ratios, write
-from recipes import cifar10_gan, dtypes
-from recipes.commands.keras_session import start_keras
-from recipes.commands.train import devices_for
-from recipes.settings import resolve
+from recipes import cifar10_gan
+from recipes.machine import dtypes
+from recipes.machine.backend import start_keras
+from recipes.settings.resolve import resolve
+from recipes.training.train import devices_for
 
 PRESET, VARIANT, BATCHES, ROUNDS = "cpu60", "cgan_pd", 60, 5
 OURS, KERAS = "cifar10_gan", "keras.io"
@@ -40,7 +41,7 @@ def speeds(settings, images, dtype):
     Args:
         settings: `recipes.cifar10_gan.Settings`.
         images: `recipes.data.Images`.
-        dtype: of `recipes.dtypes`, which `cifar10_gan` computes in.
+        dtype: of `recipes.machine.dtypes`, which `cifar10_gan` computes in.
     """
     contenders = {OURS: ours(settings, images, dtype), KERAS: keras_io(settings, images)}
     for run in contenders.values():

@@ -20,10 +20,10 @@ from keras import layers
 
 from benchmarks import gan_keras
 from benchmarks.record import ratios, write
-from recipes import dtypes
 from recipes.gan import GAN
 from recipes.gan.losses import Minimax, NonSaturating
 from recipes.layers import FlippedConv2DTranspose, FusedLeakyReLU, ThinConv2D
+from recipes.machine import dtypes
 
 ROUNDS = 15
 KERAS, XLA = "keras.io", "keras.io, jit_compile as compile gives it by default"

@@ -52,9 +52,10 @@ def shares(given, data, data_dir):
     """Seconds of an epoch's batches alone, and of an epoch."""
     import tensorflow as tf
 
-    from recipes import cifar10_cnn, dtypes
-    from recipes.run import Run
-    from recipes.settings import resolve
+    from recipes import cifar10_cnn
+    from recipes.machine import dtypes
+    from recipes.run.run import Run
+    from recipes.settings.resolve import resolve
 
     size = TRAIN_IMAGES if data == "cifar10" else None
     settings = resolve(cifar10_cnn, {"data": data, "epochs": EPOCHS, "train_images": size, **given})

@@ -5,8 +5,8 @@ import json
 import pathlib
 import statistics
 
-from recipes.environment import machine, versions
-from recipes.processor import processor_flags
+from recipes.machine.environment import machine, versions
+from recipes.machine.processor import processor_flags
 
 DIRECTORY = pathlib.Path(__file__).parent / "results"
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # that convolutions are faster with

@@ -34,11 +34,11 @@ from benchmarks.record import write
 from callbacks.write_whole import write_whole
 from recipes import cifar10_cnn
 from recipes.errors import CommandError
-from recipes.tables import table as as_text
+from recipes.run.tables import table as as_text
 from recipes.tuning import Facts, Place, RecipeHyperModel, work
-from recipes.tuning.processes import Processes, cores_of
 from recipes.tuning.samplers import at_random
 from recipes.tuning.trial import train_trial
+from recipes.workers.processes import Processes, cores_of
 
 CONFIGURATIONS, SEEDS = 40, 2
 BUDGETS = {"digits": (2, 8, 32), "cifar10": (1, 4, 16), "cifar10_overfit": (1, 4, 16)}  # epochs

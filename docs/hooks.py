@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
-from recipes.tables import rows_of
+from recipes.run.tables import rows_of
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

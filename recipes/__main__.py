@@ -10,7 +10,7 @@ import traceback
 
 from recipes.command_line import parse
 from recipes.errors import CommandError, WorldError, one_line
-from recipes.leaving import leave_others, leaving_on_signals
+from recipes.machine.leaving import leave_others, leaving_on_signals
 
 
 def main(arguments=None):

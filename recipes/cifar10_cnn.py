@@ -26,13 +26,14 @@ two CPU cores with AMX. All figures are in benchmarks/results/cifar10_cnn.csv.
 
 import dataclasses
 
-from recipes import optimizers, test_time_augmentation
-from recipes.clippers import parse_clipping
-from recipes.data_names import ALL, FLIPS, absolute, check_data_name
-from recipes.losses import LOSSES
-from recipes.nearest import nearest_multiple
-from recipes.schedules import has_horizon, make_schedule, parse_schedule
-from recipes.settings import option, require, require_one_of
+from recipes.classification import views as test_time_augmentation
+from recipes.classification.losses import LOSSES
+from recipes.settings import optimizers
+from recipes.settings.clippers import parse_clipping
+from recipes.settings.data_names import ALL, FLIPS, absolute, check_data_name
+from recipes.settings.nearest import nearest_multiple
+from recipes.settings.resolve import option, require, require_one_of
+from recipes.settings.schedules import has_horizon, make_schedule, parse_schedule
 
 VARIANTS = {  # network: its preset
     "groupnorm": "full_batch",
@@ -328,7 +329,7 @@ def build_model(settings, images):
     """
     import keras
 
-    from recipes.losses import with_loss
+    from recipes.classification.losses import with_loss
 
     keras.utils.set_random_seed(settings.seed)
     _check_updates(settings, images)
@@ -401,7 +402,7 @@ def _compiles(settings):
     """Whether XLA compiles the training step: as Keras decides, but not for fast networks on a processor."""
     import keras
 
-    from recipes.processor import is_on_processor
+    from recipes.machine.processor import is_on_processor
 
     slower = settings.variant in NORMALIZED and keras.backend.backend() == "tensorflow" and is_on_processor()
     return False if slower else "auto"
@@ -412,11 +413,11 @@ def train(settings, run, images):
 
     Args:
         settings: `Settings`.
-        run: `recipes.run.Run`, the directory that the results go to.
+        run: `recipes.run.run.Run`, the directory that the results go to.
         images: `recipes.data.Images`.
 
     Returns:
-        A dict: what `judge` gives, and what `recipes.training.fit` gives.
+        A dict: what `judge` gives, and what `recipes.training.fit.fit` gives.
     """
     model, trained = fit(settings, run, images)
     run.save(model, title=f"{settings.variant} on {images.name}, {settings.optimizer}")
@@ -430,12 +431,12 @@ def fit(settings, run, images, model=None, **options):
     Args:
         settings, run, images: as in `train`.
         model: what `build_model` gives; by default it is built.
-        options: `until`, `callbacks`, `verbose` of `recipes.training.fit`.
+        options: `until`, `callbacks`, `verbose` of `recipes.training.fit.fit`.
 
     Returns:
-        `(model, trained)`, the second a dict as `recipes.training.fit` gives it.
+        `(model, trained)`, the second a dict as `recipes.training.fit.fit` gives it.
     """
-    from recipes import training
+    from recipes.training import fit as training
 
     model = build_model(settings, images) if model is None else model
     full = settings.steps == "epoch"
@@ -476,9 +477,9 @@ def _write_confusion(run, model, settings, images):
     """Write what test images are taken for; several processes do not."""
     import numpy as np
 
-    from recipes import strategies
-    from recipes.confusion import confusion
-    from recipes.losses import probabilities
+    from recipes.classification.confusion import confusion
+    from recipes.classification.losses import probabilities
+    from recipes.machine import strategies
 
     if strategies.process()[1] > 1:
         return
@@ -501,8 +502,8 @@ def validate(model, settings, images):
 
 
 def find_rates(settings, images):
-    """Between which learning rates a search makes sense, as `recipes.training.find_rates` has it."""
-    from recipes import training
+    """Between which learning rates a search makes sense, as `recipes.training.fit.find_rates` has it."""
+    from recipes.training import fit as training
 
     full = settings.steps == "epoch"
     if full:
@@ -528,8 +529,8 @@ def judge(model, settings, images):
     """
     import numpy as np
 
-    from recipes import strategies
     from recipes.data import evaluation_batches
+    from recipes.machine import strategies
 
     devices, (_, processes) = strategies.replicas(), strategies.process()
     batch_size = -(-max(settings.batch_size, 128) // devices) * devices
@@ -563,7 +564,7 @@ def horizon_matters(settings):
 
 
 def batches(settings, images, full):
-    """The training part as `recipes.training.fit` takes it: in fixed order for full batches, or else shuffled."""
+    """The training part as `recipes.training.fit.fit` takes it: in fixed order for full batches, or else shuffled."""
     from recipes.data import Augmentation, ShuffledBatches, full_batches
 
     samples = _samples(settings, images, _trained_on(settings, images))
@@ -597,7 +598,7 @@ def _count(settings, images):
 
 
 def _samples(settings, images, part):
-    from recipes.losses import targets
+    from recipes.classification.losses import targets
 
     x, y = part
     return x, targets(y, settings.loss, len(images.classes), settings.label_smoothing)

@@ -26,14 +26,14 @@ and to 0.33 on CIFAR-10 (cpu60; two seeds, 0.32 and 0.34, on a GPU; floor 0.026)
 
 import dataclasses
 
-from recipes import optimizers
-from recipes.clippers import parse_clipping
-from recipes.data_names import ALL, FLIPS, absolute, check_data_name
 from recipes.errors import CommandError
-from recipes.nearest import unknown
-from recipes.saved_model import load_model
-from recipes.schedules import has_horizon, make_schedule, parse_schedule
-from recipes.settings import option, require, require_one_of
+from recipes.run.saved_model import load_model
+from recipes.settings import optimizers
+from recipes.settings.clippers import parse_clipping
+from recipes.settings.data_names import ALL, FLIPS, absolute, check_data_name
+from recipes.settings.nearest import unknown
+from recipes.settings.resolve import option, require, require_one_of
+from recipes.settings.schedules import has_horizon, make_schedule, parse_schedule
 
 VARIANTS = {name: name for name in ("sndcgan", "cgan_pd", "dcgan", "wgan_gp", "r3gan_small")}  # network: its own preset
 CONDITIONAL = ("cgan_pd",)
@@ -272,7 +272,7 @@ def train(settings, run, images):
 
     Args:
         settings: `Settings`.
-        run: `recipes.run.Run`, the directory that the results go to.
+        run: `recipes.run.run.Run`, the directory that the results go to.
         images: `recipes.data.Images`.
 
     Returns:
@@ -301,7 +301,7 @@ def fit(settings, run, images, model=None, judge=None, until=None, callbacks=(),
         `(model, trained)`, the second a dict: `outcome`, `epochs`, `updates`, `training_seconds`.
     """
     from recipes.gan.stop_at_nan import StopAtNaN
-    from recipes.training import FINISHED
+    from recipes.training.fit import FINISHED
 
     model = build_model(settings, images) if model is None else model
     batches = _batches(settings, images)

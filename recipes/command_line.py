@@ -7,16 +7,16 @@ import importlib
 import inspect
 import typing
 
-from recipes.clippers import clipper_entries
 from recipes.comparison.contenders import OF_OPTIMIZERS
-from recipes.dtypes import DTYPES
 from recipes.errors import CommandError, one_line
-from recipes.json_output import aside, text_of
-from recipes.nearest import unknown
-from recipes.optimizers import optimizer_entries
-from recipes.schedules import schedule_entries
-from recipes.settings import resolve
-from recipes.strategies import STRATEGIES, is_one_of_several
+from recipes.machine.dtypes import DTYPES
+from recipes.machine.strategies import STRATEGIES, is_one_of_several
+from recipes.run.json_text import aside, text_of
+from recipes.settings.clippers import clipper_entries
+from recipes.settings.nearest import unknown
+from recipes.settings.optimizers import optimizer_entries
+from recipes.settings.resolve import resolve
+from recipes.settings.schedules import schedule_entries
 from recipes.tuning.search import TUNERS
 from recipes.tuning.space import SEARCHED, usual_space
 
@@ -393,8 +393,8 @@ def _given(asked):
 
 
 def _tune(asked):
-    from recipes.commands.tune import report, tune
     from recipes.tuning.search import Search
+    from recipes.tuning.tune import report, tune
 
     epochs = {} if asked.max_epochs is None else {"epochs": asked.max_epochs}
     if asked.max_epochs is not None and not 0 < asked.max_epochs < 2**31:
@@ -413,8 +413,8 @@ def _tune(asked):
 
 
 def _compare(asked):
-    from recipes.commands.compare import Comparison, compare, report
     from recipes.comparison.budget import parse_budget
+    from recipes.comparison.compare import Comparison, compare, report
     from recipes.comparison.contenders import parse_contenders
 
     settings = resolve(asked.recipe, _given(asked), asked.preset)
@@ -437,20 +437,20 @@ def _train(asked):
         "download": asked.download,
     }
     if asked.dry_run:
-        from recipes.commands.dry_run import dry_run
+        from recipes.training.dry_run import dry_run
 
         dry_run(asked.recipe, settings, asked.seeds, **places)
         return
     asked.advice = "; the same command goes on from the last epoch that was saved"
     if asked.seeds:
-        from recipes.commands.seeds import report_seeds, train_seeds
+        from recipes.training.seeds import report_seeds, train_seeds
 
         trained = train_seeds(
             asked.recipe, settings, asked.seeds, asked.run_dir, asked.results, ended=_write_page_and_card, **places
         )
         report_seeds(asked.recipe, *trained, asked.results)
     else:
-        from recipes.commands.train import report, train
+        from recipes.training.train import report, train
 
         result, directory = train(asked.recipe, settings, asked.run_dir, **places)
         report(asked.recipe, settings, result, directory)
@@ -463,7 +463,7 @@ def _write_page_and_card(directory):
 
 def _write_page(directory, card=False):
     """Write the page of what has just ended, and say where; a page that cannot be written undoes nothing."""
-    from recipes.commands.report import report, write_model_card
+    from recipes.report.report import report, write_model_card
 
     if is_one_of_several():
         return
@@ -478,7 +478,7 @@ def _write_page(directory, card=False):
 
 
 def _saved(asked, command):
-    from recipes.commands.saved_run import SavedRun
+    from recipes.run.saved_run import SavedRun
 
     return SavedRun(asked.run_dir, _importers(), command)
 
@@ -508,7 +508,7 @@ def _predict(asked):
 
 
 def _report(asked):
-    from recipes.commands.report import report
+    from recipes.report.report import report
 
     print(report(asked.directories, _importers(), asked.out))
 

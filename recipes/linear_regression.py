@@ -18,9 +18,9 @@ import dataclasses
 import math
 import typing
 
-from recipes import optimizers
-from recipes.schedules import has_horizon, make_schedule, parse_schedule
-from recipes.settings import option, require, require_one_of
+from recipes.settings import optimizers
+from recipes.settings.resolve import option, require, require_one_of
+from recipes.settings.schedules import has_horizon, make_schedule, parse_schedule
 
 VARIANTS = {"line": "batch"}  # network: its own preset
 PRESETS = {
@@ -146,11 +146,11 @@ def train(settings, run, samples):
 
     Args:
         settings: `Settings`.
-        run: `recipes.run.Run`, the directory that the results go to.
+        run: `recipes.run.run.Run`, the directory that the results go to.
         samples: `Samples`.
 
     Returns:
-        As `judge`, with what `recipes.training.fit` gives.
+        As `judge`, with what `recipes.training.fit.fit` gives.
     """
     model, trained = fit(settings, run, samples)
     run.save(model, title=f"Linear regression, batches of {settings.batch_size}, {settings.loss}")
@@ -163,12 +163,12 @@ def fit(settings, run, samples, model=None, **options):
     Args:
         settings, run, samples: as in `train`.
         model: what `build_model` gives; by default it is built.
-        options: `until`, `callbacks`, `verbose` of `recipes.training.fit`.
+        options: `until`, `callbacks`, `verbose` of `recipes.training.fit.fit`.
 
     Returns:
-        `(model, trained)`, the second a dict as `recipes.training.fit` gives it.
+        `(model, trained)`, the second a dict as `recipes.training.fit.fit` gives it.
     """
-    from recipes import training
+    from recipes.training import fit as training
 
     model = build_model(settings, samples) if model is None else model
     options = {"verbose": 0, **options}
@@ -184,8 +184,8 @@ def _batches(settings, samples):
 
 
 def find_rates(settings, samples):
-    """Between which learning rates a search makes sense, as `recipes.training.find_rates` has it."""
-    from recipes import training
+    """Between which learning rates a search makes sense, as `recipes.training.fit.find_rates` has it."""
+    from recipes.training import fit as training
 
     return training.find_rates(build_model(settings, samples), _batches(settings, samples), full=False)
 

@@ -32,7 +32,7 @@ def _compile_cheaply():
 
 
 def _start_tensorflow(cheaply):
-    from recipes.quiet import load_backend
+    from recipes.machine.quiet import load_backend
 
     load_backend("tensorflow", touch=False)
     import tensorflow as tf

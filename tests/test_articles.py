@@ -23,7 +23,7 @@ from custom_optimizers import Accumulate, BatchGD, OptimisticGD
 from custom_optimizers.clipping import ByGlobalNorm, ByValue
 from recipes import linear_regression
 from recipes.command_line import parse
-from recipes.schedules import make_schedule
+from recipes.settings.schedules import make_schedule
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("articles.md", "articles.zh.md")}

@@ -27,9 +27,9 @@ SMALLER = {
     "--dtype": "float32",
 }
 ELSEWHERE = {  # commands that need what this machine lacks, and the tests that run them with a stand-in
-    "KERAS_DISTRIBUTION": "tests/recipes/test_worlds.py",
+    "KERAS_DISTRIBUTION": "tests/recipes/machine/test_hosts.py",
     "KERAS_BACKEND=jax": "tests/backends/test_recipes.py",
-    "postgresql://": "tests/recipes/tuning/test_processes.py",
+    "postgresql://": "tests/recipes/workers/test_processes.py",
     "--archive": "tests/recipes/data/test_cifar10_archive.py",
     "export ": "tests/recipes/commands/test_export.py",
 }

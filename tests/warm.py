@@ -1,6 +1,6 @@
 """Processes without their start: forks of one that has imported TensorFlow and Keras, for all tests of a worker.
 
-`recipes.tuning.processes` starts a process that imports what trains, which takes seconds, for each search. Where that
+`recipes.workers.processes` starts a process that imports what trains, which takes seconds, for each search. Where that
 start is not what is tested, these forks stand in for it, and `run` for programs that need a process of their own.
 """
 
@@ -19,7 +19,7 @@ import traceback
 import types
 from unittest import mock
 
-from recipes.tuning import processes
+from recipes.workers import processes
 from tests.conftest import ROOT
 
 ENVIRONMENT = dict(os.environ)  # not that of the test which is the first to need a fork
@@ -70,7 +70,7 @@ def run(code, directory, environment):
 
 
 class _Fork:
-    """What `recipes.tuning.processes` needs of a `Popen`, by a descriptor of the process, which is none of ours."""
+    """What `recipes.workers.processes` needs of a `Popen`, by a descriptor of the process, which is none of ours."""
 
     def __init__(self, pid):
         self.pid, self._descriptor = pid, None
@@ -126,7 +126,7 @@ SERVER = _Server()
 
 
 def _serve(descriptor):
-    from recipes.commands.keras_session import start_keras
+    from recipes.machine.backend import start_keras
 
     start_keras(touch=False)
 
@@ -147,7 +147,7 @@ def _serve(descriptor):
 
 def _become(connection, errors, file):
     """Make a fork what a process that was started would be, and do what it is for."""
-    from recipes.tuning import fork_server
+    from recipes.workers import fork_server
 
     status = 1
     try:

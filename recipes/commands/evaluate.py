@@ -1,7 +1,7 @@
 import inspect
 
-from recipes.commands.keras_session import start_keras
 from recipes.errors import CommandError, WorldError
+from recipes.machine.backend import start_keras
 
 
 def evaluate(run, data_dir=None, inception=None, generated=10_000):

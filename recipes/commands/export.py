@@ -9,10 +9,10 @@ import shutil
 import tempfile
 import warnings
 
-from recipes.commands.keras_session import start_keras
 from recipes.errors import CommandError, WorldError
-from recipes.leaving import cleaned_up
-from recipes.run import read_json
+from recipes.machine.backend import start_keras
+from recipes.machine.leaving import cleaned_up
+from recipes.run.run import read_json
 
 FORMATS = {"saved_model": "saved_model", "onnx": "model.onnx"}  # name: file or directory in the run's own
 RECORD = "exported.json"  # SHA-256 of the model.keras that each was made from

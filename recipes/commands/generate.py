@@ -1,7 +1,7 @@
 import pathlib
 
-from recipes.commands.keras_session import start_keras
 from recipes.errors import CommandError, WorldError
+from recipes.machine.backend import start_keras
 
 MOST = 100_000  # images
 
@@ -44,7 +44,7 @@ def generate(run, count, out, label=None, seed=0):
 
 
 def _number(run, label):
-    from recipes.nearest import unknown
+    from recipes.settings.nearest import unknown
 
     if not run.settings.classes:
         raise CommandError(f"--label: {run.settings.variant} is not told classes; cgan_pd is")

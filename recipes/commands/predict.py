@@ -1,5 +1,5 @@
-from recipes.commands.keras_session import start_keras
 from recipes.errors import CommandError
+from recipes.machine.backend import start_keras
 
 SHOWN = 3  # classes
 
@@ -20,9 +20,9 @@ def predict(run, paths):
     start_keras(dtype=run.recipe.DTYPE)
     import numpy as np
 
-    from recipes import test_time_augmentation
+    from recipes.classification import views as test_time_augmentation
+    from recipes.classification.losses import probabilities
     from recipes.data.folder import read_image
-    from recipes.losses import probabilities
 
     model = run.model()
     images = np.stack([read_image(path, model.input_shape[1:]) for path in paths])

@@ -2,7 +2,7 @@ import importlib.util
 import os
 
 from recipes.errors import WorldError
-from recipes.quiet import load_backend
+from recipes.machine.quiet import load_backend
 
 
 def prepare(archive, data_dir, unverified):

@@ -3,7 +3,7 @@
 import dataclasses
 
 from recipes.errors import CommandError
-from recipes.nearest import unknown
+from recipes.settings.nearest import unknown
 
 KINDS = ("epochs", "updates", "seconds")
 

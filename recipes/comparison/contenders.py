@@ -9,11 +9,11 @@ adam,muon:others=momentum,sgd       several
 import dataclasses
 import typing
 
-from recipes.clippers import CLIPPERS
 from recipes.errors import CommandError
-from recipes.nearest import unknown
-from recipes.optimizers import KERAS, OURS
-from recipes.schedules import SCHEDULES
+from recipes.settings.clippers import CLIPPERS
+from recipes.settings.nearest import unknown
+from recipes.settings.optimizers import KERAS, OURS
+from recipes.settings.schedules import SCHEDULES
 
 NAMED, SETTING = ":=", "@"
 OF_OPTIMIZERS = ("momentum", "learning_rate_multipliers")  # each contender's own, and not settings of all

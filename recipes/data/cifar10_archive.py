@@ -13,7 +13,7 @@ import numpy as np
 
 from recipes.data.tfds_images import SOURCE, default_data_dir
 from recipes.errors import WorldError, one_line
-from recipes.leaving import cleaned_up
+from recipes.machine.leaving import cleaned_up
 
 SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 FOLDER = "cifar-10-batches-bin"

@@ -10,7 +10,7 @@ from recipes.data.files import files_under
 from recipes.data.labelled import Labelled
 from recipes.data.to_shape import to_shape
 from recipes.errors import WorldError, one_line
-from recipes.regular_file import open_regular
+from recipes.machine.regular_file import open_regular
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")

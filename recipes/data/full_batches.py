@@ -3,9 +3,9 @@ import functools
 import numpy as np
 
 from custom_optimizers.arguments import is_whole
-from recipes import strategies
 from recipes.data.without_autotune import without_autotune
-from recipes.nearest import nearest_multiple
+from recipes.machine import strategies
+from recipes.settings.nearest import nearest_multiple
 
 REDUCTIONS = ("mean", "sum")
 

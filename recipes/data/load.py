@@ -8,8 +8,8 @@ from recipes.data.folder import folder
 from recipes.data.images import Images
 from recipes.data.split import copies_of, held_out
 from recipes.data.tfds_images import tfds_images
-from recipes.data_names import check_data_name
 from recipes.errors import CommandError, WorldError
+from recipes.settings.data_names import check_data_name
 
 SHAPE = (32, 32, 3)
 

@@ -1,6 +1,6 @@
 import keras
 
-from recipes.strategies import process
+from recipes.machine.strategies import process
 
 
 class RowBatches(keras.utils.PyDataset):

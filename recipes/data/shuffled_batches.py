@@ -7,7 +7,7 @@ from custom_optimizers.arguments import flag
 from recipes.data.full_batches import shared_evenly
 from recipes.data.row_batches import share_of_process
 from recipes.data.without_autotune import without_autotune
-from recipes.strategies import replicas
+from recipes.machine.strategies import replicas
 
 THREADS = 4  # that make batches beside the training
 

@@ -9,8 +9,8 @@ from recipes.data.cache import cached
 from recipes.data.labelled import Labelled
 from recipes.data.to_shape import all_to_shape
 from recipes.errors import CommandError, WorldError, one_line
-from recipes.nearest import unknown
-from recipes.regular_file import open_regular
+from recipes.machine.regular_file import open_regular
+from recipes.settings.nearest import unknown
 
 SOURCE = "keras_descent_source.json"  # beside a prepared set: the archive it was made from, and its hash
 

@@ -3,8 +3,8 @@ import importlib
 
 import keras
 
-from recipes.processor import is_on_processor
-from recipes.strategies import replicas
+from recipes.machine.processor import is_on_processor
+from recipes.machine.strategies import replicas
 
 BACKENDS = ("tensorflow", "jax")
 

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from recipes import dtypes
 from recipes.gan.backend import jit_options
 from recipes.layers import FlippedConv2D, FusedBatchNormalization
+from recipes.machine import dtypes
 
 WIDTHS, BATCH, RATE, SEED = (32, 64, 64), 64, 2e-3, 0
 UPDATES, FEWEST = 1400, 8  # at least; epochs, at least

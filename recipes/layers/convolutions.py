@@ -2,7 +2,7 @@
 
 import keras
 
-from recipes.processor import is_on_processor
+from recipes.machine.processor import is_on_processor
 
 
 def is_plain(layer, inputs, dtypes=("float32",)):

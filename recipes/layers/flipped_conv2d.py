@@ -1,7 +1,7 @@
 import keras
 
 from recipes.layers.convolutions import as_tensor, doubled, halves, into_kernel, is_plain, transposed
-from recipes.processor import has_only_avx2
+from recipes.machine.processor import has_only_avx2
 
 FEW = 3  # channels, at most, of a picture, to which the gradient with stride 2 is no faster as a convolution
 

@@ -1,7 +1,7 @@
 import keras
 
 from recipes.layers.convolutions import as_tensor, doubled, into_kernel, is_plain
-from recipes.processor import has_only_avx2
+from recipes.machine.processor import has_only_avx2
 
 
 @keras.saving.register_keras_serializable(package="recipes")

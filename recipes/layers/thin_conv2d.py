@@ -2,7 +2,7 @@ import keras
 
 from recipes.layers.convolutions import as_tensor, halves, in_blocks_of_two, into_inputs, into_kernel, is_plain
 from recipes.layers.flipped_conv2d import FlippedConv2D
-from recipes.processor import has_only_avx2
+from recipes.machine.processor import has_only_avx2
 
 THIN = 3  # channels, at most: those of a picture
 WIDEST = 5  # of a kernel that gives them: more places to sum over are slower than the convolution

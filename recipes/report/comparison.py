@@ -15,7 +15,7 @@ def against(rows, metric):
     """Draw a metric of the validation part against updates, epochs and seconds, the median of the seeds.
 
     Args:
-        rows: list of dicts, as `recipes.commands.compare.compare` gives them.
+        rows: list of dicts, as `recipes.comparison.compare.compare` gives them.
         metric: str, a column of metrics.csv.
 
     Returns:

@@ -1,6 +1,6 @@
 from recipes.report.plain_text import plain_text
 from recipes.report.scales import plain_powers
-from recipes.tables import rows_of
+from recipes.run.tables import rows_of
 
 
 @plain_text()

@@ -1,10 +1,10 @@
 """What a report says of what holds several trainings: a search, or a comparison."""
 
 from recipes.errors import WorldError, one_line
-from recipes.regular_file import open_regular
+from recipes.machine.regular_file import open_regular
 from recipes.report.page import Section, Table, drawn, pixels
-from recipes.run import read_json
-from recipes.tables import rows_of
+from recipes.run.run import read_json
+from recipes.run.tables import rows_of
 
 SHOWN = 30  # trials
 # columns of trials.csv that are no searched settings, in the order in which they follow these
@@ -118,7 +118,7 @@ def _logged(score, rows):
 
 
 def _with_curve(directory, row):
-    from recipes.commands.compare import slug
+    from recipes.comparison.compare import slug
 
     run = directory / slug(row["contender"]) / f"seed-{row['seed']}"
     curve, times = rows_of(run / "metrics.csv"), [float(each["seconds"]) for each in rows_of(run / "timing.csv")]

@@ -4,12 +4,12 @@ import itertools
 import re
 
 from recipes.errors import WorldError, one_line
-from recipes.regular_file import open_regular
+from recipes.machine.regular_file import open_regular
 from recipes.report.curves import MORE_PANELS, PANELS, draw, lines_of, panels
 from recipes.report.page import Section, Table, drawn, pixels
 from recipes.report.plain_text import plain_text
-from recipes.run import read_json
-from recipes.tables import rows_of
+from recipes.run.run import read_json
+from recipes.run.tables import rows_of
 
 LARGEST = 128  # pixels of a mistake's longer side
 SAMPLES = 4  # grids of a GAN's samples, at most

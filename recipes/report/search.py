@@ -1,4 +1,4 @@
-"""The pictures of a search. Each takes its trials, dicts as `recipes.commands.tune.tune` gives them.
+"""The pictures of a search. Each takes its trials, dicts as `recipes.tuning.tune.tune` gives them.
 
 Colours are those of Okabe and Ito, which colour-blind people can tell apart; marks differ too.
 """

@@ -10,7 +10,7 @@ _PLACES = {
     "Facts": "space",
     "Place": "trial",
     "RecipeHyperModel": "recipe_hyper_model",
-    "StorageOracle": "storage_oracle",
+    "StorageOracle": "storage.storage_oracle",
     "Tuner": "tuner",
 }
 __all__ = list(_PLACES)

@@ -8,7 +8,7 @@ def write_hparams(directory, row, metric):
 
     Args:
         directory: `pathlib.Path`.
-        row: dict, as `recipes.commands.tune.tune` gives it, of a trial that was completed.
+        row: dict, as `recipes.tuning.tune.tune` gives it, of a trial that was completed.
         metric: str, what the score is.
     """
     from tensorboard.compat.proto.summary_pb2 import Summary

@@ -3,10 +3,10 @@ import tempfile
 
 import keras_tuner
 
-from recipes.commands.train import recipe_name
 from recipes.errors import CommandError
-from recipes.nearest import unknown
-from recipes.run import Run
+from recipes.run.run import Run
+from recipes.settings.nearest import unknown
+from recipes.training.train import recipe_name
 from recipes.tuning.space import Facts, declare, parse_space
 
 

@@ -1,7 +1,7 @@
 import dataclasses
 
 from recipes.errors import CommandError
-from recipes.nearest import unknown
+from recipes.settings.nearest import unknown
 
 TUNERS = ("random", "grid", "bayesian", "hyperband", "tpe")
 

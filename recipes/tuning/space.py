@@ -16,11 +16,11 @@ import itertools
 import math
 import typing
 
-from recipes.clippers import CLIPPERS
 from recipes.errors import CommandError
-from recipes.nearest import unknown
-from recipes.optimizers import KERAS, default_momentum, parse_optimizer
-from recipes.schedules import SCHEDULES
+from recipes.settings.clippers import CLIPPERS
+from recipes.settings.nearest import unknown
+from recipes.settings.optimizers import KERAS, default_momentum, parse_optimizer
+from recipes.settings.schedules import SCHEDULES
 
 FIXED = ("data", "epochs", "seed", "train_images", "validation_split", "early_stopping", "keep", "loss")
 ADAPTIVE_RATES, RATES = (1e-4, 1e-2), (1e-3, 1.0)  # between which rates lie that no test has found
@@ -68,7 +68,7 @@ class Facts:
 
 _END = OneOf((0.0, 0.01, 0.07))  # of the highest rate
 _WARMUP = "warmup", Between(0.0, 0.1)
-FAMILIES = {  # parameters by schedule, as `recipes.schedules` has them
+FAMILIES = {  # parameters by schedule, as `recipes.settings.schedules` has them
     "constant": (),
     "step": (("factor", Between(0.05, 0.5, log=True)), ("every", Between(0.2, 0.6)), _WARMUP),
     "exponential": (("end", Between(1e-4, 0.1, log=True)), _WARMUP),

@@ -4,12 +4,12 @@ import dataclasses
 import pathlib
 import shutil
 
-from recipes import dtypes
-from recipes.commands.train import computing, devices_for, recipe_name, settled_dtype
 from recipes.errors import CommandError
-from recipes.run import Run
-from recipes.schedules import shared_updates
-from recipes.training import DIVERGED
+from recipes.machine import dtypes
+from recipes.run.run import Run
+from recipes.settings.schedules import shared_updates
+from recipes.training.fit import DIVERGED
+from recipes.training.train import computing, devices_for, recipe_name, settled_dtype
 
 STATE = "state.npz"
 PATIENCE = 15.0  # seconds in which the process of a trial that was taken over ends

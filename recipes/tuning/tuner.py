@@ -14,10 +14,10 @@ from keras_tuner.src.engine.stateful import Stateful
 from callbacks.write_whole import write_whole
 from recipes.errors import WorldError
 from recipes.tuning import work
-from recipes.tuning.processes import Processes, cores_of, gpus_of
 from recipes.tuning.recipe_hyper_model import RecipeHyperModel
-from recipes.tuning.requests import DEATH, SETTINGS, WORLD
 from recipes.tuning.trial import Place
+from recipes.workers.processes import Processes, cores_of, gpus_of
+from recipes.workers.requests import DEATH, SETTINGS, WORLD
 
 RUNNING, COMPLETED, FAILED, INVALID, STOPPED, IDLE = "RUNNING", "COMPLETED", "FAILED", "INVALID", "STOPPED", "IDLE"
 POLL = 0.25  # seconds between looks at trials that run
@@ -45,7 +45,7 @@ class Tuner(BaseTuner):
         directory, project_name, overwrite: as KerasTuner's tuners have them.
         watch: object with methods `began(trial, slot, directory, epochs)`, `ended(trial, slot, seconds)` and `look()`,
             which is called while trials run.
-        processes: `recipes.tuning.processes.Processes` that are ready for this hypermodel; by default `search` starts
+        processes: `recipes.workers.processes.Processes` that are ready for this hypermodel; by default `search` starts
             its own.
 
     Raises:

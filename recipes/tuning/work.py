@@ -12,11 +12,11 @@ import time
 import types
 import warnings
 
-from recipes import dtypes, strategies
-from recipes.commands.train import recipe_name
 from recipes.errors import CommandError, WorldError
-from recipes.run import Run, read_json
-from recipes.schedules import make_schedule
+from recipes.machine import dtypes, strategies
+from recipes.run.run import Run, read_json
+from recipes.settings.schedules import make_schedule
+from recipes.training.train import recipe_name
 from recipes.tuning.space import default_rates, paces
 from recipes.tuning.trial import STATE, train_trial
 
@@ -200,7 +200,7 @@ def train_run(shared, settings, directory):
     Returns:
         A dict: `peak`, the largest memory of its process in MiB beyond what it began with; None if it was done before.
     """
-    from recipes.commands.train import train
+    from recipes.training.train import train
 
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     done = read_json(pathlib.Path(directory, "result.json")) is not None

@@ -9,7 +9,7 @@ from custom_optimizers.units import path_of
 from recipes import cifar10_cnn
 from recipes.data import full_batches, load
 from recipes.errors import CommandError
-from recipes.settings import resolve
+from recipes.settings.resolve import resolve
 from tests.small import flat, relative
 
 

@@ -14,9 +14,9 @@ from recipes.gan import backend, classifier
 from recipes.gan.losses import Hinge, Wasserstein
 from recipes.gan.metrics import frechet_distance
 from recipes.gan.penalties import GradientPenalty, ZeroCentred
-from recipes.run import Run
-from recipes.saved_model import load_model
-from recipes.settings import resolve
+from recipes.run.run import Run
+from recipes.run.saved_model import load_model
+from recipes.settings.resolve import resolve
 from tests.recipes.gan.inception_graph import graph
 from tests.recipes.report.test_page import check
 

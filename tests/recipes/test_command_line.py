@@ -13,7 +13,7 @@ import pytest
 
 from recipes.__main__ import main
 from recipes.command_line import RECIPES
-from recipes.schedules import SCHEDULES
+from recipes.settings.schedules import SCHEDULES
 
 ROOT = pathlib.Path(__file__).parents[2]
 

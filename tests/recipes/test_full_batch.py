@@ -12,8 +12,8 @@ from recipes import cifar10_cnn
 from recipes.data import load
 from recipes.errors import CommandError
 from recipes.layers import FusedBatchNormalization
-from recipes.run import Run
-from recipes.settings import resolve
+from recipes.run.run import Run
+from recipes.settings.resolve import resolve
 
 ROWS = {  # rows of the paper's table: learning rate, clipping, regulariser, block
     "fb": (0.1, "none", 0.0, 128),

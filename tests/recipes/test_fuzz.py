@@ -37,8 +37,8 @@ from recipes.__main__ import main
 from recipes.data import cifar10_archive
 from recipes.errors import CommandError
 from recipes.gan import classifier
-from recipes.tuning import processes
-from recipes.tuning.requests import Ended
+from recipes.workers import processes
+from recipes.workers.requests import Ended
 from tests.recipes.data.prepared import prepare
 from tests.recipes.gan.inception_graph import graph
 
@@ -170,8 +170,8 @@ def ends(*given, **named):
 @pytest.fixture
 def nothing_runs(monkeypatch):
     """Commands are understood and their settings resolved; what would compute for long ends there."""
-    for name in ("seeds.train_seeds", "tune._search", "compare._compared", "dry_run.dry_run", "train.train"):
-        monkeypatch.setattr(f"recipes.commands.{name}", ends)
+    for name in ("training.seeds.train_seeds", "tune._search", "compare._compared", "training.dry_run.dry_run", "training.train.train"):
+        monkeypatch.setattr(f"recipes.{name}", ends)
 
 
 @cases("command lines")

@@ -5,8 +5,8 @@ from sklearn.linear_model import LinearRegression, QuantileRegressor
 from recipes import linear_regression
 from recipes.errors import CommandError
 from recipes.linear_regression import Settings
-from recipes.run import Run
-from recipes.settings import resolve
+from recipes.run.run import Run
+from recipes.settings.resolve import resolve
 
 
 def trained(tmp_path, given, preset=None):

@@ -41,7 +41,7 @@ OTHERS = {
 
 @pytest.fixture
 def avx2(monkeypatch):
-    monkeypatch.setattr("recipes.processor.processor_flags", lambda: {"avx2"})
+    monkeypatch.setattr("recipes.machine.processor.processor_flags", lambda: {"avx2"})
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -56,7 +56,7 @@ def test_outputs_and_first_and_second_derivatives_are_those_of_keras(name, mode,
 
 @pytest.mark.parametrize("name", FLIPPED)
 def test_wider_vectors_have_the_kernels_of_keras(name, monkeypatch):
-    monkeypatch.setattr("recipes.processor.processor_flags", lambda: {"avx2", "avx512f"})
+    monkeypatch.setattr("recipes.machine.processor.processor_flags", lambda: {"avx2", "avx512f"})
     classes, shape, arguments = FLIPPED[name]
     ours, plain = both(*classes, shape, arguments)
     x = tf.ones((2, *(side or 6 for side in shape)))

@@ -27,7 +27,7 @@ THIN = {
 @pytest.fixture(autouse=True)
 def vectors_of_512(monkeypatch):
     """As on a processor on which all of them are the faster."""
-    monkeypatch.setattr("recipes.processor.processor_flags", lambda: {"avx2", "avx512f"})
+    monkeypatch.setattr("recipes.machine.processor.processor_flags", lambda: {"avx2", "avx512f"})
 
 
 def thin_and_plain(height, width, channels, arguments, dtype=None):

@@ -5,12 +5,13 @@ import math
 import numpy as np
 
 from recipes import cifar10_cnn, cifar10_gan
-from recipes.commands import compare, tune
+from recipes.comparison import compare
 from recipes.comparison.budget import parse_budget
 from recipes.report.grid import grid
-from recipes.run import Run
-from recipes.settings import resolve
-from recipes.tables import table
+from recipes.run.run import Run
+from recipes.run.tables import table
+from recipes.settings.resolve import resolve
+from recipes.tuning import tune
 from recipes.tuning.search import Search
 
 DIGITS = {"name": "digits", "classes": list("0123456789"), "train": 1437, "test": 360, "digest": "c2a9671a" * 8}

@@ -3,7 +3,6 @@ import os
 import pytest
 
 from benchmarks.postgresql import PostgreSQL, why_no_postgresql
-from recipes.tuning.processes import Processes
 from tests.recipes.tuning.searches import OPEN
 
 
@@ -13,12 +12,6 @@ def _closed():
     yield
     while OPEN:
         OPEN.pop().close()
-
-
-@pytest.fixture(scope="module")
-def processes():
-    with Processes({"factor": 3}) as made:
-        yield made
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import pytest
 
 from recipes import cifar10_cnn, linear_regression
 from recipes.errors import CommandError
-from recipes.schedules import SCHEDULES, make_schedule, parse_schedule
-from recipes.settings import resolve
+from recipes.settings.resolve import resolve
+from recipes.settings.schedules import SCHEDULES, make_schedule, parse_schedule
 from recipes.tuning.space import FAMILIES, Between, Facts, OneOf, check, declare, parse_space
 
 SPACES = {

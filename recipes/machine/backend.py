@@ -1,0 +1,77 @@
+import importlib.util
+import os
+import sys
+
+from recipes.errors import CommandError, WorldError, one_line
+from recipes.machine import strategies
+from recipes.machine.leaving import killable
+from recipes.machine.quiet import load_backend
+from recipes.settings.nearest import unknown
+
+BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # name: package
+
+
+def start_keras(strategy="auto", dtype=None, join=False, touch=True):
+    """Import what trains: Keras on the backend of KERAS_BACKEND, and pictures that go to files.
+
+    Args:
+        strategy: as `recipes.machine.strategies.parse_strategy` takes it; decides what the backend may use.
+        dtype: "float64" if that is needed, which JAX has to be told.
+        join: bool. Meet the other processes, if this is one of several.
+        touch: bool. False in a process that is to be forked: it leaves the devices alone.
+
+    Raises:
+        CommandError, WorldError: the backend is unknown, or not installed, or one of several processes that cannot be.
+    """
+    backend = os.environ["KERAS_BACKEND"] = backend_name()
+    if backend not in BACKENDS:
+        raise CommandError(f"KERAS_BACKEND: {unknown('backend', backend, BACKENDS)}")
+    if importlib.util.find_spec(BACKENDS[backend]) is None:
+        raise WorldError(f"KERAS_BACKEND is '{backend}', which is not installed: pip install keras-descent[{backend}]")
+    strategies.check_hosts()
+    os.environ["MPLBACKEND"] = "agg"  # whatever is set for windows
+    name, count = strategies.parse_strategy(strategy)
+    if backend == "jax":
+        _prepare_jax(name, count, dtype)
+    load_backend(BACKENDS[backend], touch)
+    if join and strategies.is_one_of_several():
+        with killable():
+            _join()
+
+
+def backend_name():
+    """KERAS_BACKEND, or else TensorFlow, or what is installed."""
+    installed = (name for name, package in BACKENDS.items() if importlib.util.find_spec(package))
+    return os.environ.get("KERAS_BACKEND") or next(installed, "tensorflow")
+
+
+def _prepare_jax(name, count, dtype):
+    """What JAX reads when it is loaded."""
+    if dtype == "float64":
+        os.environ["JAX_ENABLE_X64"] = "1"
+    if name == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    flags = os.environ.get("XLA_FLAGS", "")
+    if count and "xla_force_host_platform_device_count" not in flags:  # of a processor; GPUs are what they are
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={count}".strip()
+
+
+def _join():
+    """Meet the other processes of this training."""
+    import jax
+    import keras
+
+    if jax.distributed.is_initialized():
+        return
+    if given := os.environ.get("KERAS_DISTRIBUTION_JOB_ADDRESSES"):
+        print(f"Meeting the other processes at {given.partition(',')[0]}; that takes up to 5 minutes.", flush=True)
+    try:
+        keras.distribution.initialize()
+    except Exception as error:  # whatever a wrong address, a wrong number or a missing process leads to
+        names = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
+        given = ", ".join(f"{name}={os.environ.get('KERAS_DISTRIBUTION_' + name)}" for name in names)
+        raise WorldError(
+            f"could not meet the other processes (KERAS_DISTRIBUTION_…: {given}): {one_line(error)}"
+        ) from error
+    if jax.process_index() > 0:  # the first one speaks for all
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115

@@ -1,0 +1,114 @@
+"""Several processes that train together: the first keeps the run, the others work for it in temporary directories."""
+
+import contextlib
+import json
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+
+from recipes.errors import CommandError, WorldError
+from recipes.machine import strategies
+from recipes.machine.leaving import cleaned_up
+
+STATE = "state.npz"
+
+
+@contextlib.contextmanager
+def run_directory(run_dir):
+    """The directory that this process writes its run to: the run's own, or one that is thrown away.
+
+    Every process has to save what it trains, since reading the variables is a meeting of all.
+    """
+    if not strategies.is_one_of_several() or _is_first():
+        yield run_dir
+        return
+    directory = tempfile.mkdtemp(prefix="keras-descent-")
+    with cleaned_up(lambda: shutil.rmtree(directory, ignore_errors=True)):
+        yield pathlib.Path(directory, "run")
+
+
+def together(make):
+    """What `make()` gives. If it fails in one process with a CommandError or a WorldError, it fails in all."""
+    if not strategies.is_one_of_several():
+        return make()
+    made = error = None
+    try:
+        made = make()
+    except (CommandError, WorldError) as caught:
+        error = caught
+    said = _from_all(str(error or ""))
+    if any(said):
+        _part()
+        number = next(i for i, text in enumerate(said) if text)
+        raise error or WorldError(f"process {number} ended: {said[number]}")
+    return made
+
+
+def check_same(config):
+    """Raise a CommandError if this process was given other settings than the first one."""
+    if not strategies.is_one_of_several():
+        return
+    first = json.loads(_from_all(json.dumps(config))[0])
+    together(lambda: _compare(config, first))
+
+
+def _compare(config, first):
+    for name, value in config.items():
+        if first.get(name) != value:
+            raise CommandError(
+                f"--{name.replace('_', '-')}: all processes take the same settings; the first has {first.get(name)}, "
+                f"this one {value}"
+            )
+
+
+def result_of(run):
+    """The result of the run that the first process keeps, None while it is not done."""
+    if not strategies.is_one_of_several():
+        return run.result
+    return json.loads(_from_all(json.dumps(run.result))[0])
+
+
+def share_state(run):
+    """Give every process the state that the first one goes on from."""
+    if not strategies.is_one_of_several():
+        return
+    path = run.directory / STATE
+    content = _from_first(path.read_bytes() if path.exists() else b"")
+    if content and not _is_first():
+        path.write_bytes(content)
+
+
+def _part():
+    """Take leave of the other processes, all at once."""
+    import jax
+
+    jax.distributed.shutdown()
+
+
+def _is_first():
+    import jax
+
+    return jax.process_index() == 0
+
+
+def _from_all(text):
+    """What every process has: a list of str."""
+    from jax.experimental import multihost_utils
+
+    mine = np.frombuffer(text.encode(), np.uint8)
+    sizes = np.ravel(multihost_utils.process_allgather(np.array(len(mine))))
+    padded = np.zeros(max(int(sizes.max()), 1), np.uint8)
+    padded[: len(mine)] = mine
+    gathered = np.asarray(multihost_utils.process_allgather(padded)).reshape(len(sizes), -1)
+    return [row[:size].tobytes().decode() for row, size in zip(gathered, sizes, strict=True)]
+
+
+def _from_first(content):
+    """What the first process has: bytes."""
+    from jax.experimental import multihost_utils
+
+    size = int(multihost_utils.broadcast_one_to_all(np.array(len(content))))
+    mine = np.frombuffer(content, np.uint8) if _is_first() else np.zeros(size, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(mine)).tobytes()

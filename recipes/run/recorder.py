@@ -1,0 +1,42 @@
+import keras
+
+from callbacks import ExactResume
+from callbacks.write_whole import write_whole
+from recipes.run.tables import table
+
+
+class Recorder(ExactResume):
+    """The callback that keeps a run: its state, from which it can go on, and the tables that people read.
+
+    Args:
+        directory: `pathlib.Path` of the run.
+        seed, carry, follows: as in `callbacks.ExactResume`.
+    """
+
+    def __init__(self, directory, seed, carry=(), follows=()):
+        super().__init__(directory / "state.npz", seed, carry=carry, follows=follows, every_seconds=1.0)
+        self.directory = directory
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        if self.history and self.model._initial_epoch < self.params["epochs"]:
+            print(f"Going on after epoch {self.history[-1]['epoch'] + 1} of {self.params['epochs']}.", flush=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        super().on_epoch_end(epoch, {**(logs or {}), "learning_rate": float(rate)})
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        self.write_tables()  # which a kill may have kept from being written
+
+    def save(self):
+        super().save()
+        self.write_tables()
+
+    def write_tables(self):
+        """metrics.csv, the same in every repetition, and timing.csv, which never is."""
+        write_whole(self.directory / "metrics.csv", lambda part: part.write_text(table(self.history)))
+        times = zip(self.history, self.seconds, strict=True)
+        timing = [{"epoch": row["epoch"], "seconds": f"{seconds:.4f}"} for row, seconds in times]
+        write_whole(self.directory / "timing.csv", lambda part: part.write_text(table(timing)))

@@ -1,0 +1,184 @@
+"""`compare`: equal budgets, a learning rate for each, and what of the differences is noise."""
+
+import csv
+import json
+import re
+import types
+
+import numpy as np
+import optuna
+import pytest
+from scipy.optimize import minimize_scalar
+
+from recipes import cifar10_cnn, linear_regression
+from recipes.__main__ import main
+from recipes.comparison.compare import _cost
+from recipes.tuning import Place
+from recipes.tuning.storage.agreement import FACTS, KEY
+from recipes.tuning.work import pace
+from tests.recipes.report.test_page import check
+
+LINE = ("linear_regression", "--strategy", "cpu")
+EPOCHS = 12
+
+
+def compared(capsys, directory, *options, recipe=LINE):
+    status = main(["compare", *recipe, "--run-dir", str(directory), *options])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def table(directory):
+    with open(directory / "comparison.csv", newline="") as file:
+        return {row["contender"]: row for row in csv.DictReader(file)}
+
+
+def distance_after(rate, momentum, seed):
+    """How far full-batch descent is from the normal equations after `EPOCHS` updates, in NumPy."""
+    samples = linear_regression.load(linear_regression.Settings(seed=seed))
+    a = np.hstack([samples.x, np.ones_like(samples.x)])
+    best = np.linalg.solve(a.T @ a, a.T @ samples.y)
+    w, velocity = np.zeros((2, 1)), np.zeros((2, 1))
+    for _ in range(EPOCHS):
+        velocity = momentum * velocity - rate * 2 / len(a) * a.T @ (a @ w - samples.y)
+        w = w + velocity
+    return np.abs(w - best).max()
+
+
+@pytest.mark.slow
+def test_descent_and_momentum_on_a_quadratic(tmp_path, capsys, pages):
+    """Descent, twice, and momentum. One test, since the comparison takes longer than all that is asked of it."""
+    directory = tmp_path / "line"
+    options = ["--optimizers", "one:=batch_gd,two:=batch_gd,heavy:=batch_gd@momentum=0.5", "--trials", "12"]
+    options += ["--budget", f"epochs={EPOCHS}", "--seeds", "3"]
+    status, _, error = compared(capsys, directory, *options)
+    assert status == 0, error
+    the_best_rate_of_descent_is_found(directory)
+    for label, momentum in (("one", 0.0), ("heavy", 0.5)):
+        the_distance_is_near_that_of_the_best_rate_of_four_hundred(directory, label, momentum)
+    two_copies_are_within_noise(directory)
+    scores_are_those_of_seeds_that_no_search_has_seen(directory)
+    it_is_told_again_at_once(directory, options, capsys)
+    it_has_a_page(directory)
+
+
+def the_best_rate_of_descent_is_found(directory):
+    """That of SciPy, of the distance in NumPy."""
+    best = minimize_scalar(lambda rate: distance_after(rate, 0.0, seed=0), bounds=(0.1, 2.0), method="bounded").x
+    assert float(table(directory)["one"]["learning_rate"]) == pytest.approx(best, rel=0.05)
+
+
+def the_distance_is_near_that_of_the_best_rate_of_four_hundred(directory, label, momentum):
+    """With momentum the distance after twelve updates has several valleys."""
+    rate = float(table(directory)[label]["learning_rate"])
+    best = min(distance_after(each, momentum, seed=0) for each in np.geomspace(0.05, 2.5, 400))
+    assert distance_after(rate, momentum, seed=0) < 3 * best
+
+
+def two_copies_are_within_noise(directory):
+    found = json.loads((directory / "result.json").read_text())
+    differences = {(each["a"], each["b"]): each for each in found["differences"]}
+    copies = differences.get(("one", "two")) or differences["two", "one"]
+    assert (copies["difference"], copies["within_noise"]) == (0.0, True)
+    assert table(directory)["one"]["mean"] == table(directory)["two"]["mean"]
+
+
+def scores_are_those_of_seeds_that_no_search_has_seen(directory):
+    with open(directory / "seeds.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["contender"] == "one"]
+    assert [row["seed"] for row in rows] == ["1", "2", "3"]
+    for row in rows:
+        expected = distance_after(float(row["learning_rate"]), 0.0, int(row["seed"]))
+        assert float(row["score"]) == pytest.approx(expected, rel=1e-5)
+        assert (row["epochs"], row["updates"], row["images"]) == ("12", "12", "1200")
+        assert float(row["seconds"]) > 0
+        assert float(row["peak_mib"]) > 0
+
+
+def it_is_told_again_at_once(directory, options, capsys):
+    before = {path: path.stat().st_mtime_ns for path in directory.glob("*/seed-*/result.json")}
+    status, out, error = compared(capsys, directory, *options)
+    assert status == 0, error
+    assert {path: path.stat().st_mtime_ns for path in directory.glob("*/seed-*/result.json")} == before
+    assert "Within noise of each other" in out
+    assert "one: two" in out
+
+
+def test_a_search_of_other_rates_is_told_in_one_line_and_left_as_it_is(tmp_path, capsys):
+    options = ["--optimizers", "one:=batch_gd", "--trials", "1", "--budget", "epochs=1", "--seeds", "1"]
+    assert compared(capsys, tmp_path, *options)[0] == 0
+    study = optuna.load_study(study_name="one", storage=f"sqlite:///{tmp_path / 'search.db'}")
+    said = study.user_attrs[KEY]
+    low, high = said[FACTS]["rates"]
+    study.set_user_attr(KEY, {**said, FACTS: {**said[FACTS], "rates": [low, 2 * high]}})
+    status, _, error = compared(capsys, tmp_path, *options)
+    assert status == 2
+    assert re.fullmatch(r"recipes: the study 'one' is of another search: .* is .* there and .* here; .*\n", error)
+    assert [trial.state.name for trial in study.get_trials()] == ["COMPLETE"]
+
+
+@pytest.mark.slow
+def test_images_in_mini_batches_and_full_batches_within_so_many_updates(tmp_path, capsys):
+    """A net on the digits: budgets by updates, clipping counted, cost to a target, the picture."""
+    recipe = ("cifar10_cnn", "--data", "digits", "--train-images", "96", "--batch-size", "32", "--strategy", "cpu")
+    options = ["--optimizers", "batch_gd,adam", "--clippings", "by_global_norm:0.01", "--budget", "updates=6"]
+    status, out, error = compared(
+        capsys, tmp_path, *options, "--seeds", "2", "--trials", "2", "--target", "0.0", recipe=recipe
+    )
+    assert status == 0, error
+    rows = table(tmp_path)
+    full, mini = rows["batch_gd by_global_norm:0.01"], rows["adam by_global_norm:0.01"]
+    assert (full["epochs"], full["updates"]) == ("6", "6")
+    assert (mini["epochs"], mini["updates"]) == ("2", "6")
+    assert full["images"] == "576"
+    assert float(full["clipped_share"]) == 1.0
+    assert float(full["epochs_to_target"]) == 1
+    assert (tmp_path / "comparison.png").stat().st_size > 10_000
+    assert "seconds to 0" in out
+
+
+def it_has_a_page(directory):
+    text = (directory / "report.html").read_text()
+    check(text)
+    assert "<pre><code>python -m recipes" in text
+    mean, low, high = (float(table(directory)["one"][name]) for name in ("mean", "low", "high"))
+    assert f"<td>one</td><td>{float(table(directory)['one']['learning_rate']):.3g}</td>" in text
+    assert f"{mean:.4g} ({low:.4g} to {high:.4g})" in text
+    assert "<p>one: two" in text
+
+
+@pytest.mark.parametrize(("target", "expected"), [(0.2, (1, 2, 1.0)), (0.5, (2, 4, 3.0)), (0.61, (None, None, None))])
+def test_the_cost_to_a_target_is_that_of_the_first_epoch_that_reached_it(target, expected):
+    curve = [{"val_accuracy": score, "seconds": at} for score, at in (("0.2", 1.0), ("0.6", 3.0), ("0.3", 4.5))]
+    found = _cost(cifar10_cnn, curve, {"updates": 6, "epochs": 3}, target)
+    assert tuple(found[f"{name}_to_target"] for name in ("epochs", "updates", "seconds")) == expected
+
+
+@pytest.mark.parametrize("limit", [None, 0.0])
+def test_the_pace_of_a_contender_is_that_of_its_epochs(limit):
+    """Updates of an epoch without training; seconds by two epochs at least, at a rate at which nothing diverges."""
+    settings = linear_regression.Settings(batch_size=25, epochs=10, learning_rate=1e30)
+    hypermodel = types.SimpleNamespace(recipe=linear_regression, data=linear_regression.load(settings))
+    shared = types.SimpleNamespace(hypermodel=hypermodel, place=Place("cpu", None, None))
+    found = pace(shared, settings, limit)
+    assert found["updates"] == 4
+    assert found["seconds"] is None if limit is None else 0 < found["seconds"] < 10
+
+
+WRONG = {
+    ("--optimizers", "adam", "--momentum", "0.5"): "--momentum",
+    ("--optimizers", "adam", "--budget", "hours=3"): "--budget: no budget 'hours'",
+    ("--optimizers", "adan"): "did you mean adam",
+    ("--optimizers", "adam@momentum=0.9"): "adam@momentum=0.9: --momentum: adam has no momentum",
+    ("--optimizers", "adam", "--seeds", "0"): "--seeds must lie in 1 to 1024",
+    (): "nothing to compare",
+}
+
+
+@pytest.mark.parametrize("options", WRONG)
+def test_mistakes_are_told_in_one_line_and_write_nothing(tmp_path, capsys, options):
+    status, _, error = compared(capsys, tmp_path / "comparison", *options)
+    assert status == 2
+    assert WRONG[options] in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
