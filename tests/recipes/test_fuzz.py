@@ -170,7 +170,7 @@ def ends(*given, **named):
 @pytest.fixture
 def nothing_runs(monkeypatch):
     """Commands are understood and their settings resolved; what would compute for long ends there."""
-    for name in ("training.seeds.train_seeds", "tune._search", "compare._compared", "training.dry_run.dry_run", "training.train.train"):
+    for name in ("training.seeds.train_seeds", "tuning.tune._search", "comparison.compare._compared", "training.dry_run.dry_run", "training.train.train"):
         monkeypatch.setattr(f"recipes.{name}", ends)
 
 
