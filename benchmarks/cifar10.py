@@ -24,9 +24,8 @@ import subprocess
 import sys
 
 from benchmarks.record import ratios, write
-from recipes import cifar10_cnn
+from recipes.cifar10_fast import Cifar10Fast
 from recipes.machine.backend import start_keras
-from recipes.settings.resolve import resolve
 
 ROOT = pathlib.Path(__file__).parents[1]
 ROUNDS, IMAGES, SEEDS = 5, 3000, 3  # images: of the steps of a round
@@ -78,13 +77,13 @@ def environment(backend):
 
 def contenders(others):
     """Workers by name."""
-    settings = resolve(cifar10_cnn, {"variant": "fast"})
+    recipe = Cifar10Fast.from_preset()
     keras = sys.executable, "benchmarks.cifar10_keras", "tensorflow"
     torch = others, "benchmarks.cifar10_torch", "torch"
-    steps = "steps", "--activation", settings.activation
-    made = {LIMIT: Worker(*keras, ("convolutions",), settings.batch_size)}
+    steps = "steps", "--activation", recipe.activation
+    made = {LIMIT: Worker(*keras, ("convolutions",), recipe.batch_size)}
     for kind, variables in (("", {}), (KEPT, KEEPS_MEMORY)):
-        made[OURS + kind] = Worker(*keras, steps, settings.batch_size, variables)
+        made[OURS + kind] = Worker(*keras, steps, recipe.batch_size, variables)
         for name, batch_size in TORCH:
             command = (*steps, "--compiled") if "compiled" in name else steps
             made[f"{name}, batch {batch_size}{kind}"] = Worker(*torch, command, batch_size, variables)
@@ -124,7 +123,7 @@ def training(python, module, backend, data_dir, seed):
 def time_to_accuracy(others, data_dir):
     """Three trainings of each, in turns."""
     start_keras()
-    cifar10_cnn.load(resolve(cifar10_cnn, {"variant": "fast", "data": "cifar10"}), data_dir)  # into the cache of arrays
+    Cifar10Fast.from_preset(data="cifar10").load(data_dir)  # into the cache of arrays
     runs = {"torch": [], OURS: []}
     for seed in range(SEEDS):
         runs[OURS].append(training(sys.executable, "benchmarks.cifar10_keras", "tensorflow", data_dir, seed))

@@ -20,12 +20,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from recipes import cifar10_cnn
-from recipes.data.images import Images
+from recipes.cifar10_fast import Cifar10Fast
+from recipes.data import Images
 from recipes.machine import dtypes
 from recipes.machine.backend import start_keras
-from recipes.run.run import Run
-from recipes.settings.resolve import resolve
+from recipes.run import Run
+from recipes.training.train import train_and_judge
 
 # Side of the inputs, channels in, channels out, side of the kernel, padding, whether the kernel learns.
 CONVOLUTIONS = (
@@ -39,33 +39,33 @@ CONVOLUTIONS = (
 )
 
 
-def settings_of(asked):
-    given = {"data": "cifar10", "variant": "fast"}
+def recipe_of(asked):
+    given = {"data": "cifar10"}
     for name in ("seed", "epochs", "activation", "batch_size", "train_images"):
         value = getattr(asked, name, None)
         given |= {} if value is None else {name: value}
-    return resolve(cifar10_cnn, given)
+    return Cifar10Fast.from_preset(**given)
 
 
 def train(asked):
     """Train once; the clock covers all but reading the images: whitening, compiling, checkpoints and judging too."""
-    settings = settings_of(asked)
-    images = cifar10_cnn.load(settings, asked.data_dir)
-    with tempfile.TemporaryDirectory() as directory, Run("cifar10_cnn", settings, directory) as run:
+    recipe = recipe_of(asked)
+    images = recipe.load(asked.data_dir)
+    with tempfile.TemporaryDirectory() as directory, Run(recipe, directory) as run:
         run.begin(images.about())
         start = time.perf_counter()
         with dtypes.policy("bfloat16"):
-            result = cifar10_cnn.train(settings, run, images)
+            result = train_and_judge(recipe, run, images)
         seconds = time.perf_counter() - start
-    trained = len(images.train[1]) * settings.epochs
+    trained = len(images.train[1]) * recipe.epochs
     return {
-        "seed": settings.seed,
+        "seed": recipe.seed,
         "test_accuracy": result["test_accuracy_of_one_view"],
         "test_accuracy_tta": result["test_accuracy"],
         "seconds": seconds,
         "training_seconds": result["training_seconds"],
         "updates": result["updates"],
-        "epochs": settings.epochs,
+        "epochs": recipe.epochs,
         "images_per_second": trained / result["training_seconds"],
     }
 
@@ -74,12 +74,12 @@ def steps(asked):
     """Seconds of k training steps, as a function of k."""
     import tensorflow as tf
 
-    settings = settings_of(asked)
-    x, y = random_batch(settings.batch_size)
+    recipe = recipe_of(asked)
+    x, y = random_batch(recipe.batch_size)
     part = x.astype("uint8"), y
     images = Images("random", tuple("0123456789"), part, part, part, {}, "")
     with dtypes.policy("bfloat16"):
-        model = cifar10_cnn.build_model(settings, images)
+        model = recipe.model(images)
     model.make_train_function()
     targets = np.eye(10, dtype="float32")[y]
     batches = iter(tf.data.Dataset.from_tensors((part[0], targets)).repeat())

@@ -51,7 +51,7 @@ def trained(clipping, seed, x, y, test):
 
     from callbacks import GradientMonitor
     from custom_optimizers import BatchGD
-    from recipes.settings.clippers import make_clippers
+    from recipes.optimization import make_clippers
 
     keras.utils.clear_session()
     model = network(seed)

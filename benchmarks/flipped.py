@@ -14,18 +14,18 @@ import keras
 import numpy as np
 
 from benchmarks.record import ratios, write
-from recipes import cifar10_cnn, cifar10_gan
+from recipes.cifar10_fast import Cifar10Fast
+from recipes.cifar10_gan import Cifar10GAN
 from recipes.data import Images
 from recipes.layers import flipped_conv2d, flipped_conv2d_transpose
 from recipes.machine.backend import start_keras
-from recipes.settings.resolve import resolve
 
 ROUNDS, STEPS = 7, 1
 CONTENDERS = {  # recipe, settings, preset
-    "cifar10_gan cgan_pd": (cifar10_gan, {"data": "cifar10", "variant": "cgan_pd"}, "cpu60"),
-    "cifar10_gan wgan_gp": (cifar10_gan, {"data": "cifar10", "variant": "wgan_gp"}, "cpu60"),
-    "cifar10_cnn fast": (cifar10_cnn, {"data": "cifar10"}, "fast"),
-    "cifar10_cnn resnet9": (cifar10_cnn, {"data": "cifar10", "batch_size": 100}, "resnet9"),
+    "cifar10_gan cgan_pd": (Cifar10GAN, {"data": "cifar10", "variant": "cgan_pd"}, "cpu60"),
+    "cifar10_gan wgan_gp": (Cifar10GAN, {"data": "cifar10", "variant": "wgan_gp"}, "cpu60"),
+    "cifar10_fast fast": (Cifar10Fast, {"data": "cifar10"}, "fast"),
+    "cifar10_fast resnet9": (Cifar10Fast, {"data": "cifar10", "batch_size": 100}, "resnet9"),
 }
 PLAIN, FLIPPED = "Conv2D", "FlippedConv2D"
 
@@ -49,12 +49,10 @@ def photos(count):
     return Images("random", tuple("0123456789"), part, part, part, origin={}, digest="")
 
 
-def stepping(recipe, settings, images):
+def stepping(recipe, images):
     """A function that trains on `STEPS` batches and returns seconds."""
-    model = recipe.build_model(settings, images)
-    is_gan = recipe is cifar10_gan
-    batches = recipe._batches(settings, images) if is_gan else recipe.batches(settings, images, full=False)
-    batch = tuple(keras.ops.convert_to_tensor(part) for part in next(iter(batches.endless())))
+    model = recipe.model(images)
+    batch = tuple(keras.ops.convert_to_tensor(part) for part in next(iter(recipe.batches(images).endless())))
     step = model.make_train_function() or model.train_function
 
     def run():
@@ -68,12 +66,12 @@ def stepping(recipe, settings, images):
     return run
 
 
-def compared(recipe, settings, images):
+def compared(recipe, images):
     """Seconds of a step of each, medians, and how much faster it is."""
     runs = {}
     for name in (PLAIN, FLIPPED):
         with kernels(name):
-            runs[name] = stepping(recipe, settings, images)
+            runs[name] = stepping(recipe, images)
     seconds = {name: [] for name in runs}
     for _ in range(ROUNDS):
         for name, run in runs.items():
@@ -83,11 +81,11 @@ def compared(recipe, settings, images):
 
 
 def main():
-    start_keras("cpu", None)
+    start_keras("cpu")
     found = {}
-    for name, (recipe, options, preset) in CONTENDERS.items():
-        settings = resolve(recipe, options, preset)
-        found[name] = {"batch": settings.batch_size, **compared(recipe, settings, photos(4 * settings.batch_size))}
+    for name, (cls, settings, preset) in CONTENDERS.items():
+        recipe = cls.from_preset(preset, **settings)
+        found[name] = {"batch": recipe.batch_size, **compared(recipe, photos(4 * recipe.batch_size))}
         row = "{median:6.2f} x  ({min:.2f} to {max:.2f})".format(**found[name]["times_as_fast"])
         print(f"{name:22}{row}", flush=True)
     write("flipped", {"rounds": ROUNDS, "contenders": found})

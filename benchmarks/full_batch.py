@@ -1,6 +1,6 @@
 """The rows of Geiping et al.'s table (arXiv:2109.14119), all their numbers of updates a tenth of the paper's.
 
-`cifar10_cnn --variant full_batch` by its presets: a long training is 300 updates, warmed up over 40, along a cosine of
+`cifar10_full_batch` by its presets: a long training is 300 updates, warmed up over 40, along a cosine of
 400 cut at 300; `sgd` and `fb` have 30 epochs. Judged on the 10,000 test images after training, without augmentation.
 The study `small` fits a processor: 1,024 images, width 8, three seeds. `all` has all 50,000 images, width 32 and one
 seed, for a GPU, and leaves out `fb_strong`: its blocks of 32, one after another, leave a large GPU idle.
@@ -26,16 +26,15 @@ import sys
 import threading
 
 from benchmarks.record import read, write
-from recipes.run.tables import table
-from recipes.workers.processes import cores_of
+from recipes.run import table
+from recipes.workers import cores_of
 
 LONG = ("--epochs=300", "--schedule=cosine:period=400,warmup=40,start=0")
 SHORT = ("--epochs=30", "--schedule=cosine:warmup=0.0167,start=0")
 PRESETS = {"sgd": SHORT, "fb": SHORT, "fb_long": LONG, "fb_clip": LONG, "fb_reg": LONG, "fb_strong": LONG}
-COMMON = ("--variant=full_batch", "--validation-split=0")
 STUDIES = {  # presets, seeds, settings of all, of those in full batches
     "small": (tuple(PRESETS), 3, ("--train-images=1024", "--width=8"), ()),
-    "all": (tuple(PRESETS)[:-1], 1, ("--width=32", "--dtype=mixed_bfloat16"), ("--batch-size=4992",)),  # 39 blocks
+    "all": (tuple(PRESETS)[:-1], 1, ("--width=32", "--dtype=bfloat16"), ("--batch-size=4992",)),  # 39 blocks
 }
 MEASURED = ("updates", "train_accuracy", "train_loss", "test_accuracy", "test_loss", "minutes")
 
@@ -59,14 +58,14 @@ class Study:
 
     def options(self, preset):
         full = () if preset == "sgd" else self.full
-        return [*COMMON, *self.common, *full, *PRESETS[preset], f"--preset={preset}"]
+        return [*self.common, *full, *PRESETS[preset], f"--preset={preset}"]
 
     def train(self, job):
         """Train, or take what has been trained; write all rows there are."""
         preset, seed = job
         directory, cores = self.directory / f"{preset}-{seed}", self.cores.get()
         options = [*self.options(preset), *self.source, f"--seed={seed}", f"--run-dir={directory}"]
-        command = [sys.executable, "-m", "recipes", "train", "cifar10_cnn", *options]
+        command = [sys.executable, "-m", "recipes", "train", "cifar10_full_batch", *options]
         try:
             subprocess.run(
                 command, check=True, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, cores)

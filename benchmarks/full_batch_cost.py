@@ -1,6 +1,6 @@
 """What an update of a full batch in blocks costs beside its forward and backward passes, with regularisers and without.
 
-The network of `cifar10_cnn --variant full_batch` at width 16, 512 random images, micro-batches and blocks of 128, one
+The network of `cifar10_full_batch` at width 16, 512 random images, micro-batches and blocks of 128, one
 process. Each contender is one `fit`, and the passes of the same micro-batches, gradients thrown away, are a loop; the
 two take turns, an update each, and every ratio is of two updates one right after the other. On one core, since the two
 threads of a convolution were sometimes put on the same one.

@@ -17,9 +17,8 @@ import sys
 from benchmarks import gan_speed
 from benchmarks.gan import JUDGED, KERAS, ONCE, curve
 from benchmarks.record import write
-from recipes import cifar10_gan
-from recipes.run.tables import table
-from recipes.settings.resolve import resolve
+from recipes.cifar10_gan import Cifar10GAN
+from recipes.run import table
 
 PRESET, VARIANT, SEED = "cpu60", "cgan_pd", 1
 SECONDS, TIMES, MINUTES = 3600, 12, (5, 15, 30, 60)
@@ -28,7 +27,7 @@ SPARE = 1.05  # a judgement's allocations and the first epoch's compilation slow
 
 def epochs_within(seconds, images_a_second, images):
     """How many epochs fit: at least one, and at most those of the preset."""
-    most = resolve(cifar10_gan, {"data": "cifar10", "variant": VARIANT}, PRESET).epochs
+    most = Cifar10GAN.from_preset(PRESET, data="cifar10", variant=VARIANT).epochs
     return max(1, min(most, int(seconds * images_a_second / SPARE / images)))
 
 

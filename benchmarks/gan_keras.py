@@ -16,13 +16,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from recipes import cifar10_gan
 from recipes.data import ShuffledBatches
-from recipes.gan.backend import backend_module, jit_options
-from recipes.gan.classifier import Classifier
-from recipes.gan.judge import Judge
+from recipes.gan import Classifier, Judge, jit_options
+from recipes.gan.backend import backend_module
 from recipes.gan.players import Players
-from recipes.run.saved_model import load_model
+from recipes.run import load_model, read_directory
 
 LATENT, BATCH, LABEL_NOISE, DROPOUT = 128, 64, 0.05, 0.2
 
@@ -169,14 +167,12 @@ def main():
     parser.add_argument("--data-dir")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     asked = parser.parse_args()
-    config = json.loads((asked.run / "config.json").read_text())
-    known = {name: config[name] for name in cifar10_gan.Settings.__dataclass_fields__}
-    settings = cifar10_gan.Settings(**known)
-    images = cifar10_gan.load(settings, asked.data_dir)
-    judge = Judge(Classifier(load_model(asked.run / "classifier.keras", cifar10_gan.CLASSES)), images, classes=False)
+    recipe = read_directory(asked.run).recipe
+    images = recipe.load(asked.data_dir)
+    judge = Judge(Classifier(load_model(asked.run / "classifier.keras", recipe.modules)), images, classes=False)
     x = images.train[0].astype("float32") / 255
     keras.utils.set_random_seed(asked.seed)
-    widths = settings.width, settings.discriminator_width
+    widths = recipe.width, recipe.discriminator_width
     model = compiled(networks(x.shape[-1], *widths), asked.learning_rate, asked.beta_1)
     watch = Watch(judge, asked.seconds, asked.times, asked.images_a_second and BATCH / asked.images_a_second)
     model.fit(**batches(x, asked.seed), epochs=10**6, verbose=0, callbacks=[watch])

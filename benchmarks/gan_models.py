@@ -22,7 +22,7 @@ import time
 
 from benchmarks.gan import JUDGED, KERAS, ONCE, RATES, curve
 from benchmarks.record import read, write
-from recipes.run.tables import table
+from recipes.run import table
 
 VARIANTS = ("sndcgan", "cgan_pd", "dcgan", "wgan_gp", "r3gan_small")
 PRESET, SECONDS, TIMES = "cpu60", 3600, 20

@@ -22,7 +22,13 @@ import subprocess
 import sys
 
 from benchmarks.record import read, write
-from recipes.workers.processes import cores_of
+from recipes import gan, training
+from recipes.cifar10_gan import Cifar10GAN
+from recipes.machine import dtypes
+from recipes.machine.backend import start_keras
+from recipes.optimization import make_schedule
+from recipes.run import Run, load_model
+from recipes.workers import cores_of
 
 EPOCHS, JUDGED_EVERY, SEEDS = 60, 10, (1, 2, 3)
 ADAM = (0.0005, 0.001, 0.002, 0.004)
@@ -81,33 +87,34 @@ def trained(method, rate, seed, directory):
         method, rate, seed: what is trained.
         directory: of the classifier, which is trained if it is not there.
     """
-    from recipes import cifar10_gan
-    from recipes.machine import dtypes
-    from recipes.machine.backend import start_keras
-    from recipes.run.run import Run
-    from recipes.settings.resolve import resolve
-    from recipes.settings.schedules import make_schedule
-
-    start_keras("cpu", None)
-    given = {"epochs": EPOCHS, "judge_every": JUDGED_EVERY, "seed": seed}
-    given["turns"] = "simultaneous" if "simultaneous" in method else "alternating"
-    settings = resolve(cifar10_gan, given, "cpu5")
-    images = cifar10_gan.load(settings)
-    updates = cifar10_gan.updates(settings, images)
-    directory = pathlib.Path(directory)
-    judge = cifar10_gan._judge(settings, images, directory, lambda name, save: save(directory / name))
-    run_dir = directory / f"{method}-{rate:g}-{seed}"
-    with dtypes.policy("float32"), Run("cifar10_gan", settings, run_dir) as run:
+    start_keras("cpu")
+    turns = "simultaneous" if "simultaneous" in method else "alternating"
+    recipe = Cifar10GAN.from_preset("cpu5", epochs=EPOCHS, judge_every=JUDGED_EVERY, seed=seed, turns=turns)
+    images = recipe.load()
+    updates = recipe.updates(images)
+    judge = gan.Judge(_classifier(pathlib.Path(directory, "classifier.keras"), images), images, recipe.classes)
+    run_dir = pathlib.Path(directory, f"{method}-{rate:g}-{seed}")
+    with dtypes.policy("float32"), Run(recipe, run_dir) as run:
         run.begin(images.about())
-        model = cifar10_gan.build_model(settings, images)
-        schedules = (make_schedule(settings.schedule, rate, n) for n in (updates, EPOCHS))
+        run.once("judge", lambda: judge)  # the same for all runs, and not one by a classifier of their own
+        model = recipe.model(images)
+        schedules = (make_schedule(recipe.schedule, rate, n) for n in (updates, EPOCHS))
         model.compile(*optimizers(method, *schedules, updates // EPOCHS), jit_compile=False)
-        cifar10_gan.fit(settings, run, images, model, judge, verbose=0)
+        training.fit(recipe, run, images, model, verbose=0)
     with open(run_dir / "metrics.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row.get("distance")]
     best = min(rows, key=lambda row: float(row["distance"]))
     names = ("distance", "class_entropy", "confidence")
     return {**{name: float(best[name]) for name in names}, "floor": judge.floor}
+
+
+def _classifier(path, images):
+    """That of a file, in which it is left if it has to be trained first."""
+    if path.exists():
+        return gan.Classifier(load_model(path, Cifar10GAN.modules))
+    classifier = gan.Classifier.trained(images)
+    classifier.model.save(path)
+    return classifier
 
 
 class Study:

@@ -14,11 +14,9 @@ import keras
 
 from benchmarks import gan_keras
 from benchmarks.record import ratios, write
-from recipes import cifar10_gan
-from recipes.machine import dtypes
+from recipes.cifar10_gan import Cifar10GAN
+from recipes.machine import dtypes, strategies
 from recipes.machine.backend import start_keras
-from recipes.settings.resolve import resolve
-from recipes.training.train import devices_for
 
 PRESET, VARIANT, BATCHES, ROUNDS = "cpu60", "cgan_pd", 60, 5
 OURS, KERAS = "cifar10_gan", "keras.io"
@@ -35,15 +33,15 @@ class Clock(keras.callbacks.Callback):
         self.ended.append(time.perf_counter())
 
 
-def speeds(settings, images, dtype):
+def speeds(recipe, images, dtype):
     """A dict: images a second of each, medians, and their ratio, median and range.
 
     Args:
-        settings: `recipes.cifar10_gan.Settings`.
+        recipe: `recipes.cifar10_gan.Cifar10GAN`.
         images: `recipes.data.Images`.
-        dtype: of `recipes.machine.dtypes`, which `cifar10_gan` computes in.
+        dtype: of `recipes.machine.dtypes`, which the recipe computes in.
     """
-    contenders = {OURS: ours(settings, images, dtype), KERAS: keras_io(settings, images)}
+    contenders = {OURS: ours(recipe, images, dtype), KERAS: keras_io(recipe, images)}
     for run in contenders.values():
         run()  # compiled
     seconds = {name: [] for name in contenders}
@@ -58,20 +56,15 @@ def speeds(settings, images, dtype):
     }
 
 
-def ours(settings, images, dtype):
+def ours(recipe, images, dtype):
     with dtypes.policy(dtype):
-        model = cifar10_gan.build_model(settings, images)
-    batches = cifar10_gan._batches(settings, images)
-
-    def data():
-        return batches.endless()
-
-    return timed(model, data)
+        model = recipe.model(images)
+    return timed(model, recipe.batches(images).endless)
 
 
-def keras_io(settings, images):
+def keras_io(recipe, images):
     x = images.train[0].astype("float32") / 255
-    model = gan_keras.compiled(gan_keras.networks(x.shape[-1], settings.width, settings.discriminator_width))
+    model = gan_keras.compiled(gan_keras.networks(x.shape[-1], recipe.width, recipe.discriminator_width))
     return timed(model, lambda: gan_keras.batches(x, seed=0)["x"])
 
 
@@ -88,12 +81,11 @@ def timed(model, data):
 
 def measured(preset, variant, data_dir):
     """`(speeds, images)` on this machine, the second how many there are to train on, for CIFAR-10."""
-    start_keras("cpu", None)
-    settings = resolve(cifar10_gan, {"data": "cifar10", "variant": variant}, preset)
-    images = cifar10_gan.load(settings, data_dir)
-    with devices_for(settings, "cpu") as devices:
-        dtype, _ = dtypes.chosen_by_rule(devices)
-    return speeds(settings, images, dtype), len(images.train[0])
+    start_keras("cpu")
+    recipe = Cifar10GAN.from_preset(preset, data="cifar10", variant=variant)
+    images = recipe.load(data_dir)
+    dtype, _ = dtypes.chosen_by_rule(strategies.resolve("cpu"), recipe.dtypes)
+    return speeds(recipe, images, dtype), len(images.train[0])
 
 
 def main():

@@ -10,7 +10,6 @@ pipeline running, beside the time of an epoch of training, both medians of 5 in 
 import argparse
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -18,13 +17,18 @@ import tempfile
 import time
 
 from benchmarks.record import write
+from recipes.cifar10_cnn import Cifar10CNN
+from recipes.cifar10_fast import Cifar10Fast
+from recipes.machine import dtypes
+from recipes.run import Run, seconds_of
+from recipes.training.train import train_and_judge
 
 STARTS, EPOCHS = 5, 5
-CONTENDERS = {
-    "groupnorm, batch_gd, micro-batch 128": {},
-    "groupnorm, sgd, batch 128": {"optimizer": "sgd", "learning_rate": 0.05},
-    "basic, sgd, batch 32": {"variant": "basic"},
-    "fast, muon, batch 500, augmented": {"variant": "fast"},
+CONTENDERS = {  # recipe, settings, dtype
+    "groupnorm, batch_gd, micro-batch 128": (Cifar10CNN, {}, "float32"),
+    "groupnorm, sgd, batch 128": (Cifar10CNN, {"optimizer": "sgd", "learning_rate": 0.05}, "float32"),
+    "basic, sgd, batch 32": (Cifar10CNN, {"variant": "basic"}, "float32"),
+    "fast, muon, batch 500, augmented": (Cifar10Fast, {}, "bfloat16"),
 }
 TRAIN_IMAGES = 10_000
 
@@ -48,38 +52,29 @@ def first_step_seconds(options):
         return seconds
 
 
-def shares(given, data, data_dir):
+def shares(cls, settings, dtype, data, data_dir):
     """Seconds of an epoch's batches alone, and of an epoch."""
     import tensorflow as tf
 
-    from recipes import cifar10_cnn
-    from recipes.machine import dtypes
-    from recipes.run.run import Run
-    from recipes.settings.resolve import resolve
-
     size = TRAIN_IMAGES if data == "cifar10" else None
-    settings = resolve(cifar10_cnn, {"data": data, "epochs": EPOCHS, "train_images": size, **given})
-    images = cifar10_cnn.load(settings, data_dir)
-    full = settings.steps == "epoch"
-    dtype = "bfloat16" if settings.variant in cifar10_cnn.DTYPE_OF_VARIANT else "float32"
-    batches = cifar10_cnn.batches(settings, images, full)
+    recipe = cls.from_preset(data=data, epochs=EPOCHS, train_images=size, **settings)
+    images = recipe.load(data_dir)
+    batches = recipe.batches(images)
 
     def seconds(epochs):
         """Of making the batches of some epochs in one iterator, as `fit` does with shuffled ones."""
-        dataset = batches.repeat(epochs) if full else batches.dataset().take(epochs * batches.num_batches)
+        is_full = recipe.steps == "epoch"
+        dataset = batches.repeat(epochs) if is_full else batches.dataset().take(epochs * batches.num_batches)
         start = time.perf_counter()
         dataset.reduce(tf.constant(0), lambda count, *_: count + 1)
         return time.perf_counter() - start
 
     batches_alone = statistics.median((seconds(1 + EPOCHS) - seconds(1)) / EPOCHS for _ in range(5))
-    with tempfile.TemporaryDirectory() as directory, Run("cifar10_cnn", settings, directory) as run:
+    with tempfile.TemporaryDirectory() as directory, Run(recipe, directory) as run:
         run.begin(images.about())
         with dtypes.policy(dtype):
-            cifar10_cnn.train(settings, run, images)
-        rows = (
-            (pathlib.Path(directory) / "timing.csv").read_text().splitlines()[2:]
-        )  # without the first, which compiles
-    whole = statistics.median(float(row.split(",")[1]) for row in rows)
+            train_and_judge(recipe, run, images)
+        whole = statistics.median(seconds_of(run.directory)[1:])  # without the first, which compiles
     return {"batches_alone_seconds": batches_alone, "epoch_seconds": whole, "share": batches_alone / whole}
 
 
@@ -92,8 +87,8 @@ def main():
     seconds = [first_step_seconds(options) for _ in range(STARTS)]
     print(f"first step after {statistics.median(seconds):.1f} s, {min(seconds):.1f} to {max(seconds):.1f}")
     found = {}
-    for name, given in CONTENDERS.items():
-        found[name] = shares(given, asked.data, asked.data_dir)
+    for name, of in CONTENDERS.items():
+        found[name] = shares(*of, asked.data, asked.data_dir)
         print(f"{name}: {json.dumps(found[name])}")
     write("input_path", {"data": asked.data, "first_step_seconds": seconds, "epochs": found})
 

@@ -23,6 +23,7 @@ import optuna
 
 from benchmarks.postgresql import PostgreSQL
 from benchmarks.record import write
+from recipes.tuning.storage import sqlite_url
 
 KILLS, TRIALS, OUTAGE = 20, 60, 30
 SECONDS = (2.0, 12.0)  # between two kills; a command begins its first trial after five to ten
@@ -164,12 +165,12 @@ def main():
         places = {name: pathlib.Path(scratch, name) for name in ("undisturbed", "sqlite", "postgresql", "outage")}
         for each in places.values():
             each.mkdir()
-        storage = f"sqlite:///{places['undisturbed'] / 'search.db'}"
+        storage = sqlite_url(places["undisturbed"] / "search.db")
         until_done(searched(places["undisturbed"], storage, count=1))
         undisturbed = found(storage)
         results = {
             "outage": outage(places["outage"], server, undisturbed),
-            "sqlite": disturbed(places["sqlite"], f"sqlite:///{places['sqlite'] / 'search.db'}", undisturbed),
+            "sqlite": disturbed(places["sqlite"], sqlite_url(places["sqlite"] / "search.db"), undisturbed),
             "postgresql": disturbed(places["postgresql"], server.new("kills"), undisturbed),
         }
     print(json.dumps(results, indent=2))

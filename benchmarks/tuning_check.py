@@ -22,6 +22,8 @@ from benchmarks.tuning_replay import RESULTS, Table, halved
 from benchmarks.tuning_table import BUDGETS, CHANCE, CONFIGURATIONS, hypermodel_of
 from recipes.tuning import Place, StorageOracle, Tuner
 from recipes.tuning.halving import rungs_of
+from recipes.tuning.statuses import COMPLETED
+from recipes.tuning.storage import sqlite_url
 
 
 def searched(data, data_dir):
@@ -32,7 +34,7 @@ def searched(data, data_dir):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # as each training of the table had one
     with tempfile.TemporaryDirectory() as directory:
         oracle = StorageOracle(
-            f"sqlite:///{directory}/search.db",
+            sqlite_url(f"{directory}/search.db"),
             hypermodel.objective(),
             CONFIGURATIONS,
             rungs=rungs_of(BUDGETS[data][-1]),
@@ -48,7 +50,7 @@ def searched(data, data_dir):
 
 
 def _row(trial):
-    values, done = trial.hyperparameters.values, trial.status == "COMPLETED"
+    values, done = trial.hyperparameters.values, trial.status == COMPLETED
     trained = trial.metrics.get_best_value("trained_epochs") if done else values["tuner/epochs"]
     configuration = int(trial.trial_id.partition("-")[0])
     return configuration, values["tuner/round"], trial.score if done else CHANCE, int(trained)

@@ -7,7 +7,6 @@ turns. A trial's seconds are those from the result before to its own, with all t
     python -m benchmarks.tuning_cost       # ten minutes on two cores
 """
 
-import csv
 import itertools
 import json
 import os
@@ -18,13 +17,13 @@ import time
 import keras_tuner
 
 from benchmarks.record import write
-from recipes import cifar10_cnn
+from recipes import run as runs
+from recipes.cifar10_cnn import Cifar10CNN
 from recipes.tuning import Place, RecipeHyperModel, StorageOracle, Tuner
+from recipes.tuning.storage import sqlite_url
 
 ROUNDS, TRIALS = 3, 8
-SETTINGS = cifar10_cnn.Settings(
-    optimizer="momentum", gradient_accumulation_steps="1", train_images=500, epochs=3, batch_size=50
-)
+RECIPE = Cifar10CNN(optimizer="momentum", gradient_accumulation_steps="1", train_images=500, epochs=3, batch_size=50)
 SPACE = "learning_rate=0.01:1,momentum=0.0|0.9,schedule=linear|cosine"
 
 
@@ -41,19 +40,18 @@ class Clock:
         pass
 
     def ended(self, trial, slot, seconds):
-        with open(self._runs[trial.trial_id] / "timing.csv", newline="") as file:
-            self.fits.append(sum(float(row["seconds"]) for row in csv.DictReader(file)))
+        self.fits.append(sum(runs.seconds_of(self._runs[trial.trial_id])))
         self.ends.append(time.perf_counter())
 
 
 def search(workers, seed):
     """A search on so many cores: `(seconds beyond fit of each trial but the first, trials an hour)`."""
     cores, clock = sorted(os.sched_getaffinity(0)), Clock()
-    hypermodel = RecipeHyperModel(cifar10_cnn, SPACE, SETTINGS)
+    hypermodel = RecipeHyperModel(RECIPE, SPACE)
     with tempfile.TemporaryDirectory() as directory:
         space = keras_tuner.HyperParameters()
         hypermodel.declare_hyperparameters(space)
-        storage = f"sqlite:///{directory}/search.db"
+        storage = sqlite_url(f"{directory}/search.db")
         oracle = StorageOracle(storage, hypermodel.objective(), TRIALS, seed=seed, hyperparameters=space)
         options = {"workers": workers, "place": Place("cpu"), "directory": directory, "project_name": "search"}
         tuner = Tuner(hypermodel, oracle, watch=clock, **options)

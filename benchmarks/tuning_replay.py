@@ -36,7 +36,8 @@ import keras_tuner
 import numpy as np
 
 from benchmarks.record import write
-from recipes.tuning.halving import COMPLETED, FACTOR, STOP, Seen, next_step, rungs_of
+from recipes.tuning.halving import FACTOR, STOP, Seen, next_step, rungs_of
+from recipes.tuning.statuses import COMPLETED, RUNNING
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 REPLAYS, FULL_TRIALS = 500, 20
@@ -144,7 +145,7 @@ def stock(table, order, seeds):
     """The same of KerasTuner's Hyperband."""
     oracle = _Replayed(order, table.budgets[-1], table.budgets[-1] // table.budgets[-2])
     cost, best, trace, ways = 0, -1.0, [], {}
-    while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
+    while (trial := oracle.create_trial("tuner0")).status == RUNNING:
         values = trial.hyperparameters.values
         configuration, parent = values["configuration"], values.get("tuner/trial_id")
         way = str(values["tuner/epochs"]) if parent is None else f"{ways[parent]}>{values['tuner/epochs']}"
@@ -153,7 +154,7 @@ def stock(table, order, seeds):
         _, score, _ = of[configuration, seeds[configuration]][way]
         cost += values["tuner/epochs"] - values["tuner/initial_epoch"]
         oracle.update_trial(trial.trial_id, {"val_accuracy": score})
-        trial.status = "COMPLETED"
+        trial.status = COMPLETED
         oracle.end_trial(trial)
         if score > best:
             best = score

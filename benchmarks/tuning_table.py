@@ -19,7 +19,6 @@ written when they are there, and what is there is not trained again, so that it 
 """
 
 import argparse
-import csv
 import dataclasses
 import functools
 import itertools
@@ -29,16 +28,17 @@ import tempfile
 
 import keras
 import keras_tuner
+import numpy as np
 
 from benchmarks.record import write
 from callbacks.write_whole import write_whole
-from recipes import cifar10_cnn
+from recipes.cifar10_cnn import Cifar10CNN
 from recipes.errors import CommandError
-from recipes.run.tables import table as as_text
-from recipes.tuning import Facts, Place, RecipeHyperModel, work
+from recipes.run import rows_of
+from recipes.run import table as as_text
+from recipes.tuning import Facts, Place, RecipeHyperModel, Shared, train_trial, work
 from recipes.tuning.samplers import at_random
-from recipes.tuning.trial import train_trial
-from recipes.workers.processes import Processes, cores_of
+from recipes.workers import Processes, cores_of
 
 CONFIGURATIONS, SEEDS = 40, 2
 BUDGETS = {"digits": (2, 8, 32), "cifar10": (1, 4, 16), "cifar10_overfit": (1, 4, 16)}  # epochs
@@ -55,8 +55,8 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def hypermodel_of(data, data_dir=None):
-    settings = cifar10_cnn.Settings(**SETTINGS[data], epochs=BUDGETS[data][-1])
-    return RecipeHyperModel(cifar10_cnn, SPACE, settings, Facts(updates=20), data_dir)
+    recipe = Cifar10CNN(**SETTINGS[data], epochs=BUDGETS[data][-1])
+    return RecipeHyperModel(recipe, SPACE, Facts(updates=20), data_dir)
 
 
 def configurations(hypermodel):
@@ -66,31 +66,29 @@ def configurations(hypermodel):
     return [at_random(space, [], [0, number]) for number in range(CONFIGURATIONS)]
 
 
-def settings_of(hypermodel, values, seed, epochs):
+def recipe_of(hypermodel, values, seed, epochs):
     hp = keras_tuner.HyperParameters()
     hp.values = dict(values)
-    return dataclasses.replace(hypermodel.settings_of(hp), seed=seed, epochs=epochs)
+    return dataclasses.replace(hypermodel.recipe_of(hp), seed=seed, epochs=epochs)
 
 
 def described(hypermodel, values):
     """What a configuration has of its own, in all of its trainings, as JSON."""
-    settings = settings_of(hypermodel, values, seed=0, epochs=hypermodel.settings.epochs)
-    return json.dumps({name: getattr(settings, name) for name in hypermodel.space})
+    recipe = recipe_of(hypermodel, values, seed=0, epochs=hypermodel.recipe.epochs)
+    return json.dumps({name: getattr(recipe, name) for name in hypermodel.space})
 
 
 def train_ours(shared, values, seed):
     """Rows of all budgets, each from scratch as a search trains them."""
-    budgets, rows = BUDGETS[shared.hypermodel.settings.data], []
+    budgets, rows = BUDGETS[shared.hypermodel.recipe.data], []
     with tempfile.TemporaryDirectory() as directory:
         for epochs in budgets:
-            settings = settings_of(shared.hypermodel, values, seed, epochs)
+            recipe = recipe_of(shared.hypermodel, values, seed, epochs)
             row = {"kind": "ours", "way": str(epochs), "epochs": epochs}
             try:
-                trained = train_trial(
-                    cifar10_cnn, settings, directory, shared.place, budgets[-1], shared.hypermodel.data
-                )
-                with open(pathlib.Path(directory, f"epochs-{epochs}", "metrics.csv"), newline="") as file:
-                    best = max(float(line["val_accuracy"]) for line in csv.DictReader(file))
+                trained = train_trial(recipe, directory, shared.place, budgets[-1], shared.hypermodel.data)
+                lines = rows_of(pathlib.Path(directory, f"epochs-{epochs}", "metrics.csv"))
+                best = max(float(line["val_accuracy"]) for line in lines)
                 row |= {"trained_epochs": trained["trained_epochs"], "score": trained["val_accuracy"], "best": best}
             except CommandError:  # it diverged
                 row |= {"trained_epochs": epochs, "score": CHANCE, "best": CHANCE}
@@ -100,23 +98,21 @@ def train_ours(shared, values, seed):
 
 def train_stock(shared, values, seed):
     """Rows of all ways to a budget."""
-    budgets = BUDGETS[shared.hypermodel.settings.data]
+    budgets = BUDGETS[shared.hypermodel.recipe.data]
     rows = []
     for first in range(len(budgets) - 1):
-        rows += _way(shared, settings_of(shared.hypermodel, values, seed, budgets[-1]), budgets[first:])
+        rows += _way(shared, recipe_of(shared.hypermodel, values, seed, budgets[-1]), budgets[first:])
     return {"rows": rows}
 
 
-def _way(shared, settings, budgets):
-    import keras
-
+def _way(shared, recipe, budgets):
     rows, weights, done = [], None, 0
     for number, epochs in enumerate(budgets):
         keras.utils.clear_session()
-        model = cifar10_cnn.build_model(settings, shared.hypermodel.data)
+        model = recipe.model(shared.hypermodel.data)
         if weights is not None:
             model.set_weights(weights)  # the optimizer begins anew
-        score, best, weights = _trained(model, settings, shared.hypermodel.data, done, epochs)
+        score, best, weights = _trained(model, recipe, shared.hypermodel.data, done, epochs)
         way = ">".join(map(str, budgets[: number + 1]))
         row = {"kind": "stock", "way": way, "epochs": epochs, "trained_epochs": epochs - done, "score": score}
         rows.append({**row, "best": best})
@@ -124,19 +120,17 @@ def _way(shared, settings, budgets):
     return rows
 
 
-def _trained(model, settings, images, begin, end):
+def _trained(model, recipe, images, begin, end):
     """Train from one epoch to another: score of the last, the best, and the weights of the best."""
-    import numpy as np
-
     keep = _Best()
-    batches = cifar10_cnn.batches(settings, images, full=False)
+    batches = recipe.batches(images)
     history = model.fit(
         batches.dataset(first_epoch=begin),
         steps_per_epoch=batches.num_batches,
         initial_epoch=begin,
         epochs=end,
         validation_data=images.validation,
-        validation_batch_size=settings.batch_size,
+        validation_batch_size=recipe.batch_size,
         shuffle=False,
         verbose=0,
         callbacks=[keep],
@@ -172,7 +166,7 @@ def main():
     there = written(table, settings)
     kinds = {"ours": train_ours, "stock": train_stock}
     jobs = [job for job in itertools.product(range(asked.configurations), range(SEEDS), kinds) if job not in there]
-    shared = work.Shared(hypermodel, Place("cpu", "float32", asked.data_dir))
+    shared = Shared(hypermodel, Place("cpu", "float32", asked.data_dir))
     with Processes(shared, "cpu") as processes, tempfile.TemporaryDirectory() as logs:
         processes.share(work.look)
 
@@ -222,14 +216,6 @@ def written(table, settings):
             raise SystemExit(f"{table}: configuration {configuration} was {row['settings']}; move the table away")
         there.add((configuration, int(row["seed"]), row["kind"]))
     return there
-
-
-def rows_of(table):
-    """The rows of a table as dicts of str; none if it is not there."""
-    if not table.exists():
-        return []
-    with open(table, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def add(table, rows):

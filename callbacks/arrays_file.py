@@ -1,4 +1,4 @@
-"""Arrays and what is said about them in one .npz file, written whole and read without pickles."""
+"""Arrays, and a dict that describes them, in one .npz file, which is written whole and read without pickles."""
 
 import errno
 import json
@@ -29,7 +29,7 @@ def read_arrays(path):
         ValueError: the file is damaged.
         OSError: it is not there, or cannot be read.
     """
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would wait for somebody who writes
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for until somebody writes to it
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
@@ -38,5 +38,5 @@ def read_arrays(path):
     except (*DAMAGES, zlib.error, zipfile.BadZipFile) as error:
         raise ValueError(str(error)) from error
     if not isinstance(about, dict):
-        raise ValueError("it does not say what it holds")
+        raise ValueError("it does not describe its arrays")
     return about, arrays

@@ -8,7 +8,7 @@ from custom_optimizers.backend import backend_module
 def number_of_samples(owner, x, y):
     """The number of samples of a batch: of its targets, over which losses are means, or else of its inputs.
 
-    Inputs need not be of samples: some are constants or tables of which samples are rows.
+    Targets are asked first, since an input need not have samples on its first axis: it may be a constant or a table.
 
     Args:
         owner: str, the callback that asks; its name stands in messages.
@@ -25,9 +25,9 @@ def number_of_samples(owner, x, y):
         sizes = {leaf.shape[0] for leaf in leaves} - {None}
         if len(sizes) > 1:
             raise ValueError(
-                f"{owner}: the {kind} of a batch have {' and '.join(map(str, sorted(sizes)))} samples, and nothing "
-                "tells how much the batch counts in the full one. Give all of them the same first axis, or use losses "
-                "with reduction='sum'."
+                f"{owner}: the {kind} of a batch have {' and '.join(map(str, sorted(sizes)))} samples, so it is not "
+                "known how much the batch counts in the full batch. Give all of them the same first axis, or use "
+                "losses with reduction='sum'."
             )
         if leaves:
             return backend_module().number_of_samples(owner, leaves)

@@ -12,7 +12,7 @@ from keras import ops
 
 from callbacks.arrays_file import read_arrays, write_arrays
 
-# What Keras's own callbacks remember from epoch to epoch.
+# The attributes in which Keras's own callbacks remember something from epoch to epoch.
 CARRIED = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
@@ -25,7 +25,7 @@ class StateError(ValueError):
 
 
 class ExactResume(keras.callbacks.Callback):
-    """Lets `fit` go on after it was killed, with the bits of a run that was not.
+    """Lets a `fit` that was killed go on in a new process, bit for bit as if it had not been killed.
 
     ```python
     before epoch e:  seed of random, numpy.random, torch = hash(seed, e);  follows.epoch = e
@@ -34,9 +34,9 @@ class ExactResume(keras.callbacks.Callback):
 
     `keras.callbacks.BackupAndRestore` keeps weights and optimizer, but data and randomness start from the beginning,
     and what EarlyStopping and ReduceLROnPlateau have seen is forgotten. Here the same `fit` in a new process goes on
-    behind the last epoch that was saved; what had been done of the next one is done again. On the same machine, with
-    the same versions and operations that repeat their bits (TensorFlow on CPU does), weights, optimizer and logs end
-    bit for bit as if nothing had happened.
+    after the last epoch that was saved; an epoch that was interrupted is done again from its beginning. On the same
+    machine, with the same versions and with operations that give the same bits each time (those of TensorFlow on CPU
+    do), weights, optimizer and logs end bit for bit as if nothing had happened.
 
     Layers that draw random numbers have to do so from a `keras.random.SeedGenerator` of their own, as those of Keras
     do; its state is in the file. (Reseeding TensorFlow would throw away its compiled kernels: 40 ms an epoch.) On
@@ -46,16 +46,17 @@ class ExactResume(keras.callbacks.Callback):
     Data have to come in an order that depends on the epoch alone: `recipes.data.ShuffledBatches` in `follows`,
     `recipes.data.full_batches`, or `shuffle=False`. Put this last in `callbacks`, so that it sees what the others did.
 
-    The file is written beside its place and moved there: a kill at any moment leaves the last one or the new one.
+    The file is first written under another name and then moved to its place: a kill at any moment leaves the file that
+    was there before or the new one.
 
     Args:
         path: str or path of the file, .npz. Its directory is made if it is not there.
-        seed: int >= 0, that all randomness derives from.
-        follows: data sets with an attribute `epoch` that is to be set.
+        seed: int >= 0, from which all random numbers are derived.
+        follows: data sets whose attribute `epoch` is set when an epoch begins.
         carry: callbacks of this `fit` whose state is saved too: `EarlyStopping`, `ReduceLROnPlateau`,
             `ModelCheckpoint`.
-        every_seconds: float >= 0. Save after an epoch only if the last save is that long ago; the first and the last
-            epoch are always saved.
+        every_seconds: float >= 0. After an epoch the state is saved only if the last save is that many seconds ago;
+            after the first and the last epoch it is always saved.
 
     Attributes:
         history: list of dicts, the logs of every epoch since the first, those before the restart too.
@@ -204,7 +205,7 @@ def read_state(path):
     try:
         about, arrays = read_arrays(path)
         if not _is_about(about):
-            raise ValueError("it does not say what it holds")
+            raise ValueError("it does not describe its arrays")
     except ValueError as error:
         raise StateError(f"{os.fspath(path)} is damaged ({error}); remove it to start from the beginning.") from error
     return about, arrays
@@ -236,6 +237,11 @@ def _is_carried(state):
     return isinstance(state, dict) and all(value is None or _is_number(value) for value in state.values())
 
 
+def is_carried(callback):
+    """Whether a callback is one whose state `ExactResume` can save."""
+    return _kind(callback) is not None
+
+
 def _kind(callback):
     return next((cls.__name__ for cls in type(callback).__mro__ if cls.__name__ in CARRIED), None)
 
@@ -246,12 +252,12 @@ def _numpy_type(dtype):
 
 
 def _plain(array):
-    """The same bits in a type that .npz files know: bfloat16 and float8 are not among them."""
+    """An array with the same bits, of a type that .npz files can hold: they cannot hold bfloat16 and float8."""
     return array.view(f"u{array.itemsize}") if array.dtype.kind == "V" else array
 
 
 def _number(value):
-    """What JSON can hold of a log or of a callback's state."""
+    """A log, or a part of a callback's state, as a value that JSON can hold."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     array = np.asarray(value)
@@ -259,7 +265,7 @@ def _number(value):
 
 
 def _alike(there, here):
-    """Whether two descriptions are of the same variable; Keras numbers the layers of a process in their names."""
+    """Whether two descriptions are of the same variable, but for the numbers that Keras gives to layers in names."""
     if there is None or here is None:
         return there is here
     return there[1:] == here[1:] and re.sub(r"_\d+", "", there[0]) == re.sub(r"_\d+", "", here[0])

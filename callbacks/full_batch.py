@@ -5,22 +5,22 @@ import keras
 from keras import ops
 
 from callbacks.batch_size import number_of_samples
-from callbacks.inside_keras import DataOfFit, lend, take_back
-from callbacks.loss_reduction import LossReduction, repeated
+from callbacks.inside_keras import DataOfFit, hide_lent_window, unhide_lent_window
+from callbacks.loss_reduction import LossReduction, repeated_regularization
 from callbacks.step_of_fit import StepOfFit
 from callbacks.watched import descent_of, stop_if_diverged
 from custom_optimizers.dtypes import wide_floatx
 
-LEAST_WEIGHT = 1e-20  # of a micro-batch beside others; above float32's rounding of what it is multiplied by
+LEAST_WEIGHT = 1e-20  # in place of 0, of a micro-batch: nothing beside other weights, and its products do not underflow
 WARNINGS = {
     "too short": "FullBatch: the data ended before the {} batches of the pass did, so no update was made.",
     "too long": "FullBatch: `fit` trained on more than the {} batches of the pass, since `steps_per_execution` does "
-    "not divide them. The update is of the first ones; those behind them are in the logs alone.",
+    "not divide them. The update is of the first ones; those after them are in the logs only.",
 }
 
 
 class FullBatch(StepOfFit):
-    """Makes `fit` descend the exact gradient of the whole training set, in micro-batches.
+    """Makes `fit` use the exact gradient of the whole training set, computed in micro-batches.
 
     ```python
     weights = n_b                                   # loss averaged over the batch: number of samples
@@ -29,39 +29,39 @@ class FullBatch(StepOfFit):
     g = sum(gradient)                               # reduction="sum"; regularisers count once
     ```
 
-    An optimizer of `custom_optimizers` with `gradient_accumulation_steps=None` makes one update a pass over the data
-    for the length of this `fit`; behind it each batch is the full batch again, and momentum goes on. One with an int k
-    keeps updating every k micro-batches, which are then weighted by their number of samples too. The result is that of
-    one batch with all samples, for any number of samples and any `batch_size`, up to rounding. Losses by mean over the
-    batch, by weighted mean and by sum are exact, as are sample weights, class weights and the regularisers of weights.
-    With `steps_per_epoch`, a pass is that many batches. The logged loss is that of Keras: the mean of the
-    micro-batches' losses by the first axis of the first input.
+    An optimizer of `custom_optimizers` with `gradient_accumulation_steps=None` makes one update for each pass over the
+    data, for the length of this `fit`. After it each batch is the full batch again, and momentum goes on. An optimizer
+    with an int k still makes an update for every k micro-batches, which are then weighted by their numbers of samples
+    too. The result is that of one batch with all samples, for any number of samples and any `batch_size`, up to
+    rounding. Losses that are a mean over the batch, a weighted mean or a sum are exact, as are sample weights, class
+    weights and the regularisers of weights. With `steps_per_epoch`, a pass is that many batches. The logged loss is
+    that of Keras: the mean of the micro-batches' losses, weighted by the length of the first axis of the first input.
 
-    The number of samples is that of the targets, the inputs may have other parts. Where samples are sequences and each
-    batch has one length, the full batch is the mean over sequences of their means over steps; for the mean over all
-    steps give the loss reduction="mean_with_sample_weight" and `fit` weights of one for each step.
+    Samples are counted by the targets; an input may have another first axis. Where samples are sequences and each batch
+    has one length, the loss of the full batch is the mean over sequences of their means over steps. For the mean over
+    all steps give the loss reduction="mean_with_sample_weight", and `fit` a weight of one for each step.
 
     What cannot be exact is refused where it can be seen: masks and `ignore_class` under a mean (each micro-batch
     divides by a count of its own), activity regularisers and `add_loss` (nothing says whether they are a mean or a sum
     over the batch), losses that reduce over the batch by themselves or compare its samples, losses of different
     reductions, and a `compute_loss` of your own. Where you know that the loss of your model is a mean or a sum over the
-    batch, say so by `reduction` and nothing is refused; with "sum", the losses of regularisers are taken to be in it,
-    where Keras puts them.
+    batch, say so by `reduction`, and nothing is refused; with "sum", the losses of regularisers have to be in the loss,
+    as Keras adds them.
 
-    What cannot be seen: layers that compute with the other samples of a micro-batch or change with each one (batch
-    normalisation, spectral normalisation, dropout's masks), loss functions that do for some samples only, and a
-    `train_step` that changes the loss or the gradients. They act on each micro-batch by itself.
+    What cannot be seen is not refused, and acts on each micro-batch by itself: layers that compute with the other
+    samples of a micro-batch or change with each one (batch normalisation, spectral normalisation, dropout's masks),
+    loss functions that compare samples in some cases only, and a `train_step` that changes the loss or the gradients.
 
-    Its place in `callbacks` does not matter. Batches of unknown number (generators) get their update before validation
-    begins, or else when this callback hears of the end of the epoch. A pass that `model.stop_training` or a lack of
-    data ends early makes no update. A `keras.utils.PyDataset` may change its length in its `on_epoch_end` and may
-    have several workers, whose batches Keras mixes up where this callback is not there. With mixed_float16, a
-    micro-batch that loss scaling drops voids the pass, which is counted in `skipped_updates`. Five skipped updates in a
-    row stop `fit`.
+    Its place in `callbacks` does not matter. If the number of batches is unknown (generators), the update is made when
+    validation begins, or else when this callback is called at the end of the epoch. A pass that `model.stop_training`
+    or a lack of data ends early makes no update. A `keras.utils.PyDataset` may change its length in its `on_epoch_end`,
+    and may have several workers (without this callback Keras mixes up their batches). With mixed_float16, a micro-batch
+    that loss scaling drops voids the pass: it makes no update, and is counted in `skipped_updates`. Five skipped
+    updates in a row stop `fit`.
 
     Args:
-        reduction: None (read it from the compiled loss), or what the total loss is over the batch, taken at your word:
-            "mean", "mean_with_sample_weight", or "sum".
+        reduction: None (read it from the compiled loss), or what the total loss is over the batch, which is then not
+            checked: "mean", "mean_with_sample_weight", or "sum".
 
     Raises:
         TypeError: the model's optimizer is not one of `custom_optimizers`.
@@ -84,9 +84,10 @@ class FullBatch(StepOfFit):
         super().__init__()
         self.reduction = reduction
         self.loss_reduction = LossReduction("FullBatch", reduction)
-        self._optimizer = self._outer = None  # the second is the model's, which may be a LossScaleOptimizer around it
-        self._data = None  # `DataOfFit` of this one
-        self._steps = None  # micro-batches of the pass, None if nobody knows
+        self._optimizer = None  # `Descent`
+        self._outer = None  # the model's optimizer: the same one, or a LossScaleOptimizer around it
+        self._data = None  # `DataOfFit` of this `fit`
+        self._steps = None  # number of micro-batches in the pass; None if it is unknown
         self._voided = False  # whether loss scaling voided the last pass
 
     def prepare(self, model):
@@ -98,9 +99,10 @@ class FullBatch(StepOfFit):
             self._optimizer.watch_gradients()
         self._optimizer.is_watched = True
         self._outer = model.optimizer
-        lend(self._outer, self._optimizer)
+        hide_lent_window(self._outer, self._optimizer)
         if model.built and model.trainable_variables and not model.optimizer.built:
-            # Here and not in the first step: a refusal in the middle of tracing would leave half-made variables.
+            # Built here and not in the first step, where an error in the middle of tracing would leave some variables
+            # without a value.
             with self._optimizer.scope():
                 model.optimizer.build(model.trainable_variables)
 
@@ -110,8 +112,8 @@ class FullBatch(StepOfFit):
         self._data = DataOfFit(self._model)
         if self._data.is_spent_after_one_epoch() and (self.params or {}).get("epochs", 1) > 1:
             raise ValueError(
-                "FullBatch: a generator is spent after one epoch, and there are more: give `fit` `steps_per_epoch` for "
-                "one that goes on, or a keras.utils.PyDataset."
+                "FullBatch: a generator is spent after one epoch, and there are more epochs: give `fit` a generator "
+                "that never ends and `steps_per_epoch`, or a keras.utils.PyDataset."
             )
         self._data.forget_prepared()
 
@@ -128,10 +130,10 @@ class FullBatch(StepOfFit):
         self._end_pass()
         stop_if_diverged(self.model, self._optimizer, voided=self._voided)
 
-    def step_ended(self):
-        super().step_ended()
+    def step_restored(self):
+        super().step_restored()
         self._data = None
-        take_back(self._outer)
+        unhide_lent_window(self._outer)
         self._optimizer.is_watched = False
         self._optimizer.accumulate_as_given()
 
@@ -154,24 +156,24 @@ class FullBatch(StepOfFit):
         def watched_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
             options = {"training": training} if takes_training else {}
             compute = functools.partial(compute_loss, **options)
-            if not self._optimizer.micro_batches.told:  # validation, or a step of someone else's
+            if not self._optimizer.micro_batches.has_weight:  # this is validation, or a step outside of this `fit`
                 return compute(x, y, y_pred, sample_weight)
             total = self.loss_reduction.checked(model, compute, x, y, y_pred, sample_weight)
             if self.loss_reduction.kind == "sum":  # regularisers count once an update
-                total = total - repeated(model, self._optimizer.is_first_micro_batch(), total.dtype)
+                total = total - repeated_regularization(model, self._optimizer.is_first_micro_batch(), total.dtype)
             return total
 
         return watched_loss
 
     def around_step(self, model, step, *arguments):
-        # `self.model` would end the step under way: on JAX, it brings the variables up to date.
+        # Not `self.model`: on JAX, asking for it writes the variables, which would end the step under way.
         if not self._in_fit:
             raise ValueError(
                 "FullBatch was given to something else and not to this `fit`: give it `callbacks.FullBatch()` too."
             )
         counts = functools.partial(self._counts_for, arguments[-1])
-        counting, arguments = self._optimizer.micro_batch_in(model.optimizer, arguments, counts)
-        with counting:
+        weighing, arguments = self._optimizer.micro_batch_in(model.optimizer, arguments, counts)
+        with weighing:
             logs = step(*arguments)
         self.loss_reduction.check_was_computed(model)
         return logs
@@ -185,7 +187,7 @@ class FullBatch(StepOfFit):
             return 1.0, ops.cast(is_first, wide_floatx())
         if self.loss_reduction.kind == "mean_with_sample_weight" and weights:
             weight = ops.sum(ops.cast(weights[0], wide_floatx()))
-            weight = ops.where(ops.equal(weight, 0), LEAST_WEIGHT, weight)  # whose regularisers count all the same
+            weight = ops.where(ops.equal(weight, 0), LEAST_WEIGHT, weight)  # regularisers count without samples too
         else:
             weight = number_of_samples("FullBatch", x, y)
             weight = float(weight) if isinstance(weight, int) else ops.cast(weight, wide_floatx())

@@ -6,11 +6,11 @@ from keras import ops
 from callbacks.watched import descent_of, stop_if_diverged
 from custom_optimizers.clipping.norms import norms
 
-LOOK_EVERY = 5  # batches: to look is to wait for the device
+CHECK_EVERY = 5  # batches; not every one, since reading the record waits for the device
 
 
 class GradientMonitor(keras.callbacks.Callback):
-    """Writes what the optimizer knows of its gradients into the logs of each epoch, and warns of layers.
+    """Writes norms of gradients into the logs of each epoch, and warns of layers whose gradients vanish or explode.
 
     ```python
     norm(layer) = sqrt(sum(sum(g ** 2) for each variable of the layer))      # of the last full batch, before clipping
@@ -23,15 +23,16 @@ class GradientMonitor(keras.callbacks.Callback):
     `vanishing_layers` and `exploding_layers` (how many there are). A layer that begins to vanish or to explode is named
     in one line, with the figures.
 
-    With `FullBatch`, list it behind that, and list callbacks that read logs, such as `CSVLogger`, behind it. Turns on
-    the diagnostics of the optimizer, by which an update whose gradient is not finite is skipped; five in a row stop
-    `fit`, at the next look, which is every five batches and at the end of an epoch.
+    List it after `FullBatch`, and list callbacks that read logs, such as `CSVLogger`, after it. It turns on the
+    diagnostics of the optimizer, by which an update whose gradient is not finite is skipped. Five skipped updates in a
+    row stop `fit`; that is checked every five batches and at the end of an epoch.
 
     Args:
         layers: bool. Log the norm of each layer's gradient too, as `gradient_norm/LAYER`.
         vanishing: float in [0, 1), the share of the largest layer's norm below which a layer hardly learns. Stacks of
             ten sigmoid layers come to 1e-6.
-        exploding: float > 0, in units of the norm of the layer's weights. Above 1000, a rate of 0.001 replaces them.
+        exploding: float > 0, in units of the norm of the layer's weights. Above 1000, a learning rate of 0.001 moves
+            the weights by more than their norm.
 
     Raises:
         TypeError: the model's optimizer is not one of `custom_optimizers`.
@@ -75,11 +76,11 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def _watch(self, watched):
         self._optimizer.is_watched = watched
-        self.model.train_function = None  # what it does with gradients that are not finite depends on it
+        self.model.train_function = None  # it was compiled for the other value
 
     def on_train_batch_end(self, batch, logs=None):
         self._batches += 1
-        if self._batches % LOOK_EVERY == 0 and not self._optimizer.makes_passes:
+        if self._batches % CHECK_EVERY == 0 and not self._optimizer.makes_passes:
             stop_if_diverged(self.model, self._optimizer)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -115,7 +116,7 @@ class GradientMonitor(keras.callbacks.Callback):
         ]
 
     def _warn(self, what, names, norms, beside):
-        """Print a line for each layer that was not warned of; return how many layers there are."""
+        """Print a line for each layer of which none was printed yet; return the number of layers."""
         for name in names:
             if (what, name) not in self._warned_of:
                 other = (
@@ -134,7 +135,7 @@ def _norms_of(variables):
 
 
 def _by_layer(of_variables):
-    """Norms of variables, by path, as norms of layers."""
+    """The norms of layers, from those of their variables by path."""
     squares = {}
     for path, norm in of_variables.items():
         layer = path.rpartition("/")[0] or path

@@ -8,10 +8,10 @@ METHODS = ("differences", "hessian")
 
 
 class GradientRegularizer(BlockGradient):
-    """Descends the loss of each block and a penalty on its gradient, which replaces what noise does for mini-batches.
+    """Adds a penalty on the gradient of each block to its loss, in place of the regularising noise of mini-batches.
 
     ```python
-    L_b + learning_rate * strength / 8 * norm(gradient(L_b)) ** 2 / weight_b      # descended by the gradient of this:
+    L_b + learning_rate * strength / 8 * norm(gradient(L_b)) ** 2 / weight_b      # the loss of block b; its gradient:
     v = strength * g_b / weight_b                                      # mean weight of the block's samples; 1 for none
     g_b + learning_rate / 4 * hessian(L_b) @ v                         # method="hessian"
     g_b + learning_rate / 4 * (gradient(L_b at w + e * v) - g_b) / e   # method="differences", e = epsilon / norm(v)
@@ -22,11 +22,12 @@ class GradientRegularizer(BlockGradient):
     product with the Hessian, is taken of each block.
 
     Args:
-        strength: float >= 0. 0.5 is Geiping et al.'s, `learning_rate / 16` times the square. Stochastic descent in
-            batches of the block's size has four times that of its own, by Smith et al.: strength 2.
+        strength: float >= 0. 0.5 is Geiping et al.'s, `learning_rate / 16` times the square. By Smith et al.,
+            stochastic descent in batches of the block's size has by itself a penalty four times as large: strength 2.
         method: "differences" or "hessian". The second is exact and slower.
-        epsilon: float > 0, how far the weights are moved for a difference. In float64 the error of the penalty's
-            gradient goes with it: below 1e-2 at 0.01, below 1e-3 at 1e-3. In float32 smaller steps drown in rounding.
+        epsilon: float > 0, how far the weights are moved for a difference. In float64 the relative error of the
+            penalty's gradient is proportional to it: below 1e-2 at 0.01, below 1e-3 at 1e-3. In float32 the error grows
+            again for smaller ones, by rounding.
         block_size, reduction: as in `BlockGradient`.
 
     Raises:

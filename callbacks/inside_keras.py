@@ -1,22 +1,23 @@
-"""What the callbacks take from the inside of Keras, for which it has no public way: all of it, and why.
+"""All private parts of Keras that the callbacks use, and why: Keras has no public way to do this.
 
 - `train_step`, `compute_loss` and `make_train_function`, replaced on one model for one `fit` (step_of_fit.py): a
-  callback hears of batches and cannot change what is done with them.
-- `_symbolic_build`, `_loss_tracker` (step_of_fit.py, block_gradient.py): a step of one's own keeps metrics as Keras's.
+  callback is called for each batch, but cannot change what is done with it.
+- `_symbolic_build`, `_loss_tracker` (step_of_fit.py, block_gradient.py): a training step that is not Keras's has to
+  keep metrics as Keras's does.
 - `_losses_override`, `_compute_loss`, `_call_has_training_arg`, `_compute_loss_has_training_arg` (loss.py): the loss of
   a step as a function.
-- `_compile_loss._flat_losses` (`each_loss` here): the compiled loss pairs losses with outputs by rules of its own.
-- The mask of a tensor (`mask_of` here): nothing else says that a mean divides by what is not masked.
-- The frame of `fit` (`callbacks_of_fit`, `DataOfFit` here): a callback is told neither of the others nor of the data.
+- `_compile_loss._flat_losses` (`observe_losses` here): the compiled loss pairs losses with outputs by rules of its own.
+- The mask of a tensor (`mask_of` here): nothing else tells that a mean divides by the number of unmasked values.
+- The frame of `fit` (`callbacks_of_fit`, `DataOfFit` here): a callback gets neither the other callbacks nor the data.
 - `_flatten_layers`, and `call` of a layer, replaced for the length of a pass (recompute_statistics.py): a layer that is
   used twice keeps the statistics of its last use.
 - `_initial_epoch` (exact_resume.py): where `fit` begins, as in Keras's own `BackupAndRestore`.
-- `save_own_variables`, `load_own_variables` of a `LossScaleOptimizer`, for one `fit` (`lend` here): it saves the
-  variables of the optimizer inside without asking that.
-- `_assert_compile_called`, `optimizer._learning_rate`, `_iterations` (learning_rate_finder.py): a test that leaves no
-  trace.
+- `save_own_variables`, `load_own_variables` of a `LossScaleOptimizer`, for one `fit` (`hide_lent_window` here): it
+  saves the variables of the optimizer inside by itself, and does not call that optimizer's own methods.
+- `_assert_compile_called`, `optimizer._learning_rate`, `_iterations` (learning_rate_finder.py): a test of learning
+  rates has to leave no trace.
 
-tests/backends/test_inside_keras.py fails where a version of Keras has them no more.
+tests/backends/test_inside_keras.py fails if a version of Keras no longer has them.
 """
 
 import contextlib
@@ -33,27 +34,27 @@ def mask_of(tensor):
 
 
 @contextlib.contextmanager
-def each_loss(model, looks):
-    """Call each `look(loss, y_true, y_pred)` for each Keras loss that the model computes inside the context.
+def observe_losses(model, observers):
+    """Call each of `observers`, as `observer(loss, y_true, y_pred)`, for each Keras loss computed inside the context.
 
-    The compiled loss pairs losses with targets and outputs by rules of its own (lists, dictionaries, partial ones), so
-    for the length of a call its list has losses that look first. Keras makes that list in its first call.
+    The compiled loss pairs losses with targets and outputs by rules of its own (lists, dictionaries, some left out). So
+    in the context its list has losses that call the observers first. Keras makes that list in the first call.
     """
     compiled = model._compile_loss
     if compiled is None:  # the model's losses are all `add_loss`
         yield
         return
 
-    def put_in():
+    def insert():
         own = compiled._flat_losses
-        compiled._flat_losses = [each._replace(loss=functools.partial(_looked_at, looks, each.loss)) for each in own]
+        compiled._flat_losses = [each._replace(loss=functools.partial(_observed, observers, each.loss)) for each in own]
 
     def build(y_true, y_pred):
         type(compiled).build(compiled, y_true, y_pred)
-        put_in()
+        insert()
 
     if compiled.built:
-        put_in()
+        insert()
     else:
         vars(compiled)["build"] = build
     try:
@@ -61,41 +62,41 @@ def each_loss(model, looks):
     finally:
         vars(compiled).pop("build", None)
         if compiled._flat_losses is not None:
-            compiled._flat_losses = [_own_loss(each) for each in compiled._flat_losses]
+            compiled._flat_losses = [_without_observers(each) for each in compiled._flat_losses]
 
 
-def _looked_at(looks, loss, y_true, y_pred, sample_weight=None):
-    for look in looks:
-        look(loss, y_true, y_pred)
+def _observed(observers, loss, y_true, y_pred, sample_weight=None):
+    for observer in observers:
+        observer(loss, y_true, y_pred)
     return loss(y_true, y_pred, sample_weight)
 
 
-def _own_loss(entry):
-    """An entry of the compiled loss's list with the loss that looks taken out."""
-    is_put_in = isinstance(entry.loss, functools.partial) and entry.loss.func is _looked_at
-    return entry._replace(loss=entry.loss.args[1]) if is_put_in else entry
+def _without_observers(entry):
+    """An entry of the compiled loss's list, with the loss itself in place of one that calls observers."""
+    is_inserted = isinstance(entry.loss, functools.partial) and entry.loss.func is _observed
+    return entry._replace(loss=entry.loss.args[1]) if is_inserted else entry
 
 
-def lend(outer, inner):
-    """Let a `LossScaleOptimizer` save and load no more of the optimizer inside of it than that does by itself."""
+def hide_lent_window(outer, inner):
+    """Make a `LossScaleOptimizer` leave out the lent window of the optimizer inside when it saves and loads."""
     if outer is not inner:
         for name in ("save_own_variables", "load_own_variables"):
-            vars(outer)[name] = functools.partial(_without_lent, inner, getattr(outer, name))
+            vars(outer)[name] = functools.partial(_call_without_lent_window, inner, getattr(outer, name))
 
 
-def take_back(outer):
-    """End what `lend` has begun."""
+def unhide_lent_window(outer):
+    """End what `hide_lent_window` has begun."""
     for name in ("save_own_variables", "load_own_variables"):
         vars(outer).pop(name, None)
 
 
-def _without_lent(inner, function, store):
-    with inner.nothing_lent():
+def _call_without_lent_window(inner, function, store):
+    with inner.without_lent_window():
         function(store)
 
 
 def callbacks_of_fit():
-    """The callbacks of the `fit` that is calling one of them, a list; empty outside of one."""
+    """The callbacks of the `fit` that is calling one of them, a list; empty if none is."""
     for frame in _frames():
         caller = frame.f_locals.get("self")
         if isinstance(caller, keras.callbacks.CallbackList):
@@ -104,38 +105,38 @@ def callbacks_of_fit():
 
 
 class DataOfFit:
-    """The data that a `fit` trains on; to be made while it is calling `on_train_begin`.
+    """The data that a `fit` trains on. It has to be made while `fit` is calling `on_train_begin`.
 
-    Keras's loops read the number of batches of a `keras.utils.PyDataset` too early to follow one that changes, and
-    with several workers they mix the batches of two epochs: the batch that was taken to build a model is missing from
-    the first one, what had been prepared behind it is put before the next, and so on in every epoch.
+    Keras reads the number of batches of a `keras.utils.PyDataset` too early to notice that it changes. With several
+    workers it mixes the batches of two epochs: the batch that was taken to build the model is missing from the first
+    epoch, batches that workers had prepared come before those of the next epoch, and so on.
 
     Args:
-        model: `keras.Model`, that is in `fit`.
+        model: `keras.Model` whose `fit` is under way.
     """
 
     def __init__(self, model):
         self._iterator = epoch_iterator_of(model)
 
     def forget_prepared(self):
-        """Let the first epoch begin with its own batches: drop those of workers that were prepared before it."""
+        """Drop the batches that workers prepared before the first epoch, so that it begins with its own."""
         enqueuer = getattr(getattr(self._iterator, "data_adapter", None), "enqueuer", None)
         if enqueuer is None or enqueuer.is_running() or self._iterator.data_adapter.num_batches is None:
-            return  # data without an end go on where they were
+            return  # data without an end go on from where they are
         for queue in (enqueuer.ready_queue, enqueuer.future_queue):
             while not queue.empty():
                 queue.get_nowait()
 
     def is_spent_after_one_epoch(self):
-        """Whether the data are a generator of Python that nobody gives a number of steps.
+        """Whether the data are a Python generator, and `fit` was not given `steps_per_epoch`.
 
-        From the second epoch on Keras trains on the two batches that it has looked at before the first.
+        From the second epoch on, Keras then trains on the two batches that it took from it before the first.
         """
         adapter = getattr(self._iterator, "data_adapter", None)
         return type(adapter).__name__ == "GeneratorDataAdapter" and self._iterator.steps_per_epoch is None
 
     def sizes(self):
-        """The numbers of samples of its batches, a set of ints: of a whole one, and of the last; empty if not known."""
+        """The sizes of the batches, a set of ints: that of a whole batch and that of the last; empty if unknown."""
         adapter = getattr(self._iterator, "data_adapter", None)
         batches = getattr(adapter, "num_batches", None)
         if adapter is None or batches is None or getattr(adapter, "batch_size", None) is None:
@@ -145,10 +146,10 @@ class DataOfFit:
         return {size for size in (whole, last) if size}
 
     def length(self, otherwise):
-        """The number of batches of the epoch that begins, which `fit` then follows; None where nobody knows it.
+        """The number of batches of the epoch that begins, which `fit` then follows; None if it is unknown.
 
         Args:
-            otherwise: int or None, what is known without it.
+            otherwise: int or None, what to return if the data do not have it.
         """
         if self._iterator is None or self._iterator.steps_per_epoch is not None:
             return otherwise
@@ -160,7 +161,10 @@ class DataOfFit:
 
 
 def epoch_iterator_of(model):
-    """What the nearest `fit` of a model that is calling trains on, and no other does; None where there is no such."""
+    """The epoch iterator of the innermost `fit` of a model that is under way, None if none is.
+
+    It is in the frame of `fit`. No other `fit` has the same one.
+    """
     for frame in _frames():
         code = frame.f_code
         is_fit = code.co_name == "fit" and "epoch_iterator" in code.co_varnames + code.co_cellvars
@@ -170,7 +174,7 @@ def epoch_iterator_of(model):
 
 
 def _frames():
-    """The frames that are calling, from the nearest."""
+    """The frames of the call stack, the innermost first."""
     frame = sys._getframe(1)
     while frame is not None:
         yield frame

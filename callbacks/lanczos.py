@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-BASIS = 30  # vectors that are kept, float64: 240 bytes for each row of the matrix
-KEPT = 10  # of them after a restart, those of the largest eigenvalues
-LEADING = 3  # of them that are returned
-ROUNDING = 1e-6  # of the eigenvalue of largest size: more than products in float32 tell
+BASIS = 30  # vectors of the basis at most, float64: 240 bytes for each row of the matrix
+KEPT = 10  # vectors that a restart keeps: those of the largest eigenvalues
+LEADING = 3  # vectors that are returned: those of the largest eigenvalues
+ROUNDING = 1e-6  # relative to the eigenvalue of largest magnitude; products in float32 are no more precise
 
 
 class Eigenvalue(NamedTuple):
@@ -16,11 +16,11 @@ class Eigenvalue(NamedTuple):
     value: float
     residual: float
     products: int
-    is_exact: bool  # to the tolerance
+    is_exact: bool  # whether the residual is within the tolerance
     leading: np.ndarray  # (at most `LEADING`, n), orthonormal: the last belongs to the value
 
 
-def largest_eigenvalue(times, start, tolerance, most):
+def largest_eigenvalue(multiply, start, tolerance, max_products):
     """The algebraically largest eigenvalue, by the method of Lanczos.
 
     ```python
@@ -32,25 +32,26 @@ def largest_eigenvalue(times, start, tolerance, most):
 
     An eigenvalue lies within `residual` of the value. Each vector is made orthogonal to all the others, so that no
     eigenvalue is found twice. A basis that is full is replaced by its `KEPT` leading eigenvectors (the thick restart of
-    Wu and Simon, 2000): what they have in common with the next vector comes out of its product.
+    Wu and Simon, 2000): their entries of `V.T @ H @ V` beside the next vector come from its product.
 
     Args:
-        times: function of a vector, float64 `(n,)`: its product with the matrix.
-        start: vector to begin with, not 0. It needs some of the eigenvector that is looked for: a random one has.
+        multiply: function of a vector, float64 `(n,)`, that returns its product with the matrix.
+        start: vector to begin with, not 0. It must not be orthogonal to the eigenvector of the largest eigenvalue; a
+            random vector is not.
         tolerance: float > 0.
-        most: int >= 1, products at most.
+        max_products: int >= 1, products at most.
 
     Returns:
-        An `Eigenvalue`. Its value is not a number if a product has one that is none.
+        An `Eigenvalue`. Its value is NaN if a product is not finite.
     """
     size = min(BASIS, start.size)
-    basis, projected = np.empty((size, start.size)), np.zeros((size, size))  # V, a vector a row, and V.T @ H @ V
+    basis, projected = np.empty((size, start.size)), np.zeros((size, size))  # V with a vector in each row; V.T @ H @ V
     vector, count = start / np.linalg.norm(start), 0
-    for products in range(1, most + 1):
+    for products in range(1, max_products + 1):
         basis[count] = vector
         count += 1
         known = basis[:count]
-        product = times(vector)
+        product = multiply(vector)
         if not np.all(np.isfinite(product)):
             return Eigenvalue(np.nan, np.nan, products, False, known[:0])
         projected[count - 1, :count] = projected[:count, count - 1] = known @ product
@@ -59,7 +60,7 @@ def largest_eigenvalue(times, start, tolerance, most):
         values, vectors = np.linalg.eigh(projected[:count, :count])
         residual = length * abs(vectors[-1, -1])
         is_exact = residual <= max(tolerance * abs(values[-1]), ROUNDING * abs(values).max())
-        if is_exact or count == start.size or products == most:  # n vectors span everything
+        if is_exact or count == start.size or products == max_products:  # n vectors span the whole space
             break
         if count == size:
             count = KEPT
@@ -71,7 +72,10 @@ def largest_eigenvalue(times, start, tolerance, most):
 
 
 def _orthogonal(vector, basis):
-    """What a vector has beyond a basis; twice, since what is left may be little beside the rounding of the first."""
+    """The part of a vector that is orthogonal to a basis.
+
+    The basis is projected out twice: after the first time, rounding errors may be large beside the part that is left.
+    """
     for _ in range(2):
         vector = vector - basis.T @ (basis @ vector)
     return vector

@@ -1,12 +1,12 @@
-"""What the losses of a learning-rate range test say, as pure functions of them, and their picture."""
+"""What follows from the losses of a learning-rate range test, by pure functions, and a picture of the losses."""
 
 import numpy as np
 
 from callbacks.write_whole import write_whole
 
-FIRST = 5  # updates whose slope is not looked at: their moving average is one of few losses
-CLEAR = 3.0  # a fall of the loss is one if it is that many times the scatter from update to update,
-LEAST = 1e-3  # and that share of the loss, which rounding errors do not come to
+FIRST = 5  # updates whose slope is left out, since their moving average is of few losses
+CLEAR = 3.0  # the loss falls clearly if it falls by more than this many times the scatter from update to update,
+LEAST = 1e-3  # and by more than this share of the loss, which rounding errors do not reach
 
 
 def smoothed_loss(smoothed, loss, smoothing):
@@ -15,7 +15,7 @@ def smoothed_loss(smoothed, loss, smoothing):
     Args:
         smoothed: list of the values so far.
         loss: float, the next loss.
-        smoothing: float in [0, 1), the share of what was before.
+        smoothing: float in [0, 1), the share of the earlier losses.
     """
     n = len(smoothed)
     before = smoothed[-1] * (1 - smoothing**n) if smoothed else 0.0
@@ -53,7 +53,7 @@ def draw_curve(path, finder):
     axes.set(xlabel="learning rate of the update", ylabel="training loss before the update")
     axes.set_title("Learning-rate range test", loc="left")
     axes.grid(alpha=0.3)
-    figure.legend(frameon=False, loc="outside lower center", ncols=2, fontsize="small")  # it hides no loss there
+    figure.legend(frameon=False, loc="outside lower center", ncols=2, fontsize="small")  # where it hides no point
     write_whole(path, figure.savefig)
 
 
@@ -64,7 +64,7 @@ def _mark(axes, finder, rate, colour, marker, what):
 
 
 def _loss_range(losses, smoothed):
-    """The range that is worth seeing: down to the lowest loss, up to where the test began, and not where it ended."""
+    """The range of losses to show: from the lowest to the highest before the lowest point, not the rise at the end."""
     lowest = int(np.argmin(smoothed))
     top, bottom = max(losses[: lowest + 1]), min(losses)
     margin = 0.08 * (top - bottom) or 1.0

@@ -13,8 +13,8 @@ from custom_optimizers import Descent
 from custom_optimizers.arguments import count
 from custom_optimizers.diagnostics import number
 
-FEWEST = 10  # updates, below which there is no slope to speak of
-TRAINING = ("fit", "train_on_batch")  # what must not go on from an interrupted test
+FEWEST = 10  # updates; fewer give no usable slope
+TRAINING = ("fit", "train_on_batch")  # methods before which an interrupted test is undone
 REFUSED = {
     keras.callbacks.LearningRateScheduler: "changes the learning rate",
     keras.callbacks.ReduceLROnPlateau: "changes the learning rate",
@@ -38,16 +38,16 @@ class LearningRateFinder(keras.callbacks.Callback):
 
     Give it to a `fit` of its own, with the data and the batch size of the training to come, and epochs enough for
     `updates` updates. At its end the weights, running statistics, random seeds, the optimizer with its iterations and
-    its rate or schedule, and the metrics are what they were: the next `fit` has the bits it would have had without.
-    Only the generators that shuffle data have gone on; seed them, or use `shuffle=False`, where that matters.
+    its rate or schedule, and the metrics are what they were: the next `fit` gives the same bits as without the test.
+    Only the random generators that shuffle data have gone on; seed them, or use `shuffle=False`, where that matters.
 
-    Any Keras optimizer will do, in a `LossScaleOptimizer` too. One rate is that of one update: with
-    `callbacks.FullBatch()`, before or behind this in the list, a pass, and with gradient_accumulation_steps=k, k
-    batches; the loss is then their mean by number of samples. Batches that loss scaling drops are not counted. The loss
-    that is logged during the test is that of one batch.
+    Any Keras optimizer is supported, also inside of a `LossScaleOptimizer`. Each rate is used for one update. An update
+    is a pass with `callbacks.FullBatch()`, before or after this in the list, and k batches with
+    gradient_accumulation_steps=k; its loss is then the mean over all of their samples. Batches that loss scaling drops
+    are not counted. The loss that is logged during the test is that of one batch.
 
-    An exception or Ctrl-C ends `fit` without a word to its callbacks. The next `fit` or `train_on_batch` of the model
-    then begins with `restore()`; call it yourself before anything else, such as `predict` or `save`.
+    An exception or Ctrl-C ends `fit` without calling its callbacks. The next `fit` or `train_on_batch` of the model
+    then begins with `restore()`; before anything else, such as `predict` or `save`, call `restore()` yourself.
 
     Args:
         lowest: float > 0, the first rate.
@@ -63,7 +63,8 @@ class LearningRateFinder(keras.callbacks.Callback):
         smoothed: list of floats, their moving average.
         suggestion: float, the rate at which the loss fell fastest; None where it did not clearly fall.
         lowest_loss_rate: float, the rate at the lowest point, where the loss begins to rise; None without updates.
-        bounds: pair of floats to search between: a tenth of the suggestion, and lowest_loss_rate; None without one.
+        bounds: pair of floats to search between: a tenth of the suggestion, and lowest_loss_rate; None without a
+            suggestion.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -99,7 +100,7 @@ class LearningRateFinder(keras.callbacks.Callback):
         self.lowest, self.highest = lowest, highest
         self.updates = count("LearningRateFinder", "updates", updates, least=FEWEST)
         self.smoothing, self.diverged = smoothing, diverged
-        self._before = None  # (state of the model, its optimizer, that one's learning rate) while they are not restored
+        self._before = None  # (state of the model, its optimizer, the optimizer's rate) to restore; None if restored
         self._begin()
 
     def _begin(self):
@@ -122,12 +123,12 @@ class LearningRateFinder(keras.callbacks.Callback):
         self._optimizer, self._loss = optimizer, _mean_loss(model)
         self._before = ModelState(model), optimizer, optimizer._learning_rate
         self._restore_before_training(model)
-        self._at = self._start = _position(optimizer)
+        self._last_position = self._start = _position(optimizer)
         self._sweep = Sweep(optimizer, self._start[0], np.geomspace(self.lowest, self.highest, self.updates))
         optimizer._learning_rate = self._sweep  # `learning_rate` would drop the variable from those of the optimizer
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._take_in()
+        self._record_progress()
 
     def on_train_batch_begin(self, batch, logs=None):
         self._loss.reset_state()  # its mean is then that of the batch alone
@@ -140,15 +141,15 @@ class LearningRateFinder(keras.callbacks.Callback):
                 f"LearningRateFinder: the train_step of {type(model).__name__} does not keep the model's mean 'loss'."
             )
         if math.isfinite(total):
-            self._take_in((total, samples))
+            self._record_progress((total, samples))
         else:
             self._stop()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._take_in()
+        self._record_progress()
 
     def on_train_end(self, logs=None):
-        self._take_in()
+        self._record_progress()
         complete = self._done
         self.restore()
         if complete:
@@ -156,7 +157,7 @@ class LearningRateFinder(keras.callbacks.Callback):
         self._conclude(complete)
 
     def restore(self):
-        """Put the model back to where it was before the test, if it is not there yet."""
+        """Give the model the state that it had before the test, if it does not have it yet."""
         if self._before is None:
             return
         model = self.model
@@ -164,7 +165,7 @@ class LearningRateFinder(keras.callbacks.Callback):
         self._before = None
         vars(model).pop("_assert_compile_called", None)
         optimizer._learning_rate = learning_rate
-        state.put_back()
+        state.restore()
         model.train_function = None  # made of the rates of the test
 
     def draw(self, path):
@@ -181,23 +182,26 @@ class LearningRateFinder(keras.callbacks.Callback):
             raise ValueError("LearningRateFinder: there are no losses to draw; give the finder to a `fit` first.")
         draw_curve(path, self)
 
-    def _take_in(self, batch=None):
-        """Look how far the optimizer has come, and record the update that has been made since the last look.
+    def _record_progress(self, batch=None):
+        """Record the update that the optimizer has made since the last call, if it has made one.
 
-        `FullBatch` may make it after the last batch, when it hears that the pass has ended. On TensorFlow a step that
-        finds no more data may count all the same (Keras 3.15, without XLA): such a rate has no loss.
+        `FullBatch` may make an update after the last batch, when it is called at the end of the pass. On TensorFlow a
+        step that finds no more data may count as an update too (Keras 3.15, without XLA): its rate has no loss.
+
+        Args:
+            batch: `(sum of the losses, number of samples)` of a batch that has just been trained on; None for none.
         """
         if self._done:
             return
-        (made, waited), now = self._at, _position(self._optimizer)
+        (made, waited), now = self._last_position, _position(self._optimizer)
         if batch is None and now[0] == made and now[1] >= waited:
             return
-        self._at = now
-        if batch is not None and now != (made, waited):  # else loss scaling has dropped it
+        self._last_position = now
+        if batch is not None and now != (made, waited):  # else loss scaling has dropped the batch
             self._pending.append(batch)
         if now[0] > made:
             self._check_made_one(now[0] - made)
-            if 0 < len(self._pending) == waited + (batch is not None):  # else some are not known
+            if 0 < len(self._pending) == waited + (batch is not None):  # else the losses of some batches are unknown
                 self._record(made - self._start[0])
         if now[1] == 0:
             self._pending = []
@@ -246,7 +250,7 @@ class LearningRateFinder(keras.callbacks.Callback):
             )
 
     def _restore_before_training(self, model):
-        """Let a later `fit`, of which this callback may hear nothing, begin from where the test began."""
+        """Make a later `fit` or `train_on_batch`, which may not call this callback, begin with `restore`."""
         check = model._assert_compile_called
 
         def restore_first(method_name=None):
@@ -258,12 +262,12 @@ class LearningRateFinder(keras.callbacks.Callback):
 
 
 class Sweep:
-    """A learning rate that is another one in each update: what optimizers take for a callable without arguments.
+    """A learning rate with another value in each update: a callable without arguments, as optimizers take it.
 
     Args:
         optimizer: Keras optimizer, whose `iterations` count updates.
-        start: int, of which the first rate is.
-        rates: array.
+        start: int, its `iterations` at the first rate.
+        rates: array, a rate for each update.
     """
 
     def __init__(self, optimizer, start, rates):
@@ -275,7 +279,7 @@ class Sweep:
         return ops.take(ops.convert_to_tensor(self.rates), update)
 
     def assign(self, rate):
-        """What Keras calls where something sets `optimizer.learning_rate`."""
+        """Refuse a rate: Keras calls this if something sets `optimizer.learning_rate`."""
         raise ValueError(
             f"LearningRateFinder: the learning rate was set to {float(rate):g} during the test; take out the callback "
             "that changes it."
@@ -288,12 +292,12 @@ def _position(optimizer):
     if not steps:
         return number(optimizer.iterations), 0
     if isinstance(optimizer, Descent):
-        return number(optimizer.iterations), number(optimizer.micro_batches_counted)
+        return number(optimizer.iterations), number(optimizer.micro_batches_summed)
     return divmod(number(optimizer._iterations), steps)  # Keras counts micro-batches there
 
 
 def _mean_loss(model):
-    """The metric in which the model keeps the mean of its losses."""
+    """The metric that keeps the mean of the model's losses."""
     metrics = (m for m in model.metrics if m.name == "loss" and isinstance(m, keras.metrics.Mean))
     found = next(metrics, None)
     if found is None:

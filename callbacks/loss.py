@@ -16,40 +16,40 @@ class Loss:
     gradient = d(scale * loss) / d(weights) / scale
     ```
 
-    Each evaluation begins with the same random numbers and running statistics, so that it is one function; nothing is
-    changed by it.
+    Each evaluation begins with the same random numbers and running statistics, so that all of them are of one and the
+    same function. It changes no variable.
 
     Args:
         model: compiled `keras.Model`.
-        others: list of tensors, the values of what is not trained, metrics last.
+        untrained: list of tensors, the values of `untrained_variables(model)`.
         x, y, sample_weight: of the batch.
         scale: scalar tensor, by which the optimizer scales losses; None for 1.
-        random: state of the backend's own random numbers, as its `random_state` gives it, for every evaluation; None:
-            the first one goes on with those there are, and the others repeat them.
+        random: state of the backend's own random numbers, from its `random_state`, with which each evaluation begins;
+            None: the first evaluation begins with the present state, and the others begin with the same.
     """
 
-    def __init__(self, model, others, x, y, sample_weight, scale=None, random=None):
-        self._model, self._others, self._data = model, others, (x, y, sample_weight)
+    def __init__(self, model, untrained, x, y, sample_weight, scale=None, random=None):
+        self._model, self._untrained, self._data = model, untrained, (x, y, sample_weight)
         self._scale, self._random = scale, random
         self._backend = backend_module()
 
     def __call__(self, weights):
-        """`(scaled loss, (loss, y_pred, values of what is not trained after it))` at some weights."""
-        model, variables = self._model, others_of(self._model)
+        """`(scaled loss, (loss, y_pred, values of the untrained variables after it))` at some weights."""
+        model, variables = self._model, untrained_variables(self._model)
         x, y, sample_weight = self._data
-        y_pred, after, losses = _forward(model, weights, self._others, x)
+        y_pred, after, losses = _forward(model, weights, self._untrained, x)
         known = [*zip(model.trainable_variables, weights, strict=True), *zip(variables, after, strict=True)]
         with _added(model, losses), keras.StatelessScope(known) as scope:
             loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
-        loss = loss * replicas()  # by which Keras has divided it
+        loss = loss * replicas()  # Keras has divided it by their number
         scaled = loss if self._scale is None else loss * ops.cast(self._scale, loss.dtype)
         return scaled, (loss, y_pred, values_in(scope, variables, after))
 
     @property
     def weight(self):
-        """What weights of samples multiply the loss by, a scalar tensor: their mean over samples and outputs.
+        """The factor by which sample weights multiply the loss, a scalar tensor: their mean over samples and outputs.
 
-        1 without weights, and where a loss divides by their sum.
+        It is 1 without weights, and where a loss divides by their sum.
         """
         one = ops.ones((), wide_floatx())
         leaves = keras.tree.flatten(self._data[2])
@@ -59,7 +59,7 @@ class Loss:
         return ops.mean(ops.stack([one if each is None else ops.mean(ops.cast(each, one.dtype)) for each in leaves]))
 
     def and_gradients(self, weights):
-        """`((loss, y_pred, values of what is not trained after it), gradient)` at some weights."""
+        """`((loss, y_pred, values of the untrained variables after it), gradient)` at some weights."""
         with self._same_random_numbers():
             (_, found), gradients = self._backend.value_and_gradients(self, list(weights))
         return found, self._unscaled(gradients)
@@ -83,40 +83,43 @@ class Loss:
         return tensors if self._scale is None else [t / ops.cast(self._scale, t.dtype) for t in tensors]
 
 
-def others_of(model):
-    """All variables of a model that are not trained, those of metrics last."""
+def untrained_variables(model):
+    """The variables of a model that are not trained: its `non_trainable_variables`, then its `metrics_variables`."""
     return [*model.non_trainable_variables, *model.metrics_variables]
 
 
 def values_in(scope, variables, before):
-    """The values that variables have at the end of a scope."""
+    """The values that variables have at the end of a scope, in the dtypes of those before."""
     found = (scope.get_current_value(variable) for variable in variables)
     return [old if new is None else ops.cast(new, old.dtype) for new, old in zip(found, before, strict=True)]
 
 
 def replicas():
-    """How many devices of TensorFlow share each batch of the step under way; one outside of a strategy's steps."""
+    """How many devices of TensorFlow share a batch in the step under way; one outside of such a step."""
     return backend_module().replicas_in_sync()
 
 
-def _forward(model, weights, others, x):
-    """`(y_pred, values of what is not trained after it, losses of layers and regularisers)`, as Keras's own step."""
+def _forward(model, weights, untrained, x):
+    """`(y_pred, values of the untrained variables after it, losses of layers and regularisers)`.
+
+    The model is called as Keras's own training step calls it.
+    """
     options = {"training": True} if model._call_has_training_arg else {}
     count = len(model.non_trainable_variables)
-    if keras.backend.backend() == "jax":  # whose step calls the model without what `__call__` casts
-        y_pred, after, losses = model.stateless_call(weights, others[:count], x, return_losses=True, **options)
-        return y_pred, [*after, *others[count:]], losses
-    variables = others_of(model)
-    known = [*zip(model.trainable_variables, weights, strict=True), *zip(variables, others, strict=True)]
+    if keras.backend.backend() == "jax":  # its step leaves out the casts of `__call__`
+        y_pred, after, losses = model.stateless_call(weights, untrained[:count], x, return_losses=True, **options)
+        return y_pred, [*after, *untrained[count:]], losses
+    variables = untrained_variables(model)
+    known = [*zip(model.trainable_variables, weights, strict=True), *zip(variables, untrained, strict=True)]
     with keras.StatelessScope(known, collect_losses=True) as scope:
         y_pred = model(x, **options)
         losses = model.losses
-    return y_pred, values_in(scope, variables, others), losses
+    return y_pred, values_in(scope, variables, untrained), losses
 
 
 @contextlib.contextmanager
 def _added(model, losses):
-    """Make the losses of a forward pass those that `compute_loss` adds: Keras's own step on JAX does it like this."""
+    """Context in which `compute_loss` adds the losses of a forward pass. Keras's own step on JAX does it this way."""
     before, model._losses_override = model._losses_override, losses
     try:
         yield

@@ -4,25 +4,25 @@ import keras
 import numpy as np
 from keras import ops
 
-from callbacks.inside_keras import each_loss, mask_of
+from callbacks.inside_keras import mask_of, observe_losses
 from callbacks.loss import replicas
 from custom_optimizers.backend import backend_module
 
 MEANS = {"mean": "mean", "sum_over_batch_size": "mean"}
-MOST_MADE_UP = 1_000_000  # entries of samples that are made up to look at a loss
+LARGEST_PROBE = 1_000_000  # entries, at most, of the samples that `_depends_on_the_batch` makes up
 KINDS = ("mean", "mean_with_sample_weight", "sum")
 
 
 class LossReduction:
     """What a model's loss is over a batch: the mean, the mean by sample weight, or the sum.
 
-    Read from the compiled loss before training, and checked against what the loss does: masks in each step, since a
-    mask comes with the data, and all else in the first.
+    It is read from the compiled loss before training, and checked against what the loss does: masks are checked in each
+    step, since a mask comes with the data, and everything else in the first step.
 
     Args:
         owner: str, the callback that asks; its name stands in messages.
-        declared: one of `kinds`, taken at the user's word; None to find out.
-        kinds: those that the callback can do with.
+        declared: one of `kinds`, said by the user and not checked; None to find out.
+        kinds: tuple of str, those that the callback supports.
     """
 
     def __init__(self, owner, declared=None, kinds=KINDS):
@@ -36,7 +36,7 @@ class LossReduction:
         self._checked = False
 
     def read(self, model):
-        """Set `kind` for this model, or raise a ValueError that says what cannot be exact."""
+        """Set `kind` for this model; raise a ValueError, which says why, if the full batch cannot be exact."""
         self._checked = False
         if self.declared is not None:
             return
@@ -57,7 +57,7 @@ class LossReduction:
             )
 
     def check_weights(self, weights):
-        """Raise a ValueError if these sample weights, a list with one for each output, cannot be exact."""
+        """Raise a ValueError if the full batch cannot be exact with these sample weights, a list with one an output."""
         if self.declared is not None:
             return
         if self.kind == "mean_with_sample_weight" and len(weights) > 1:
@@ -73,10 +73,10 @@ class LossReduction:
             )
 
     def checked(self, model, compute_loss, *data):
-        """What `compute_loss(x, y, y_pred, sample_weight, ...)` returns, if nothing in it cannot be exact."""
+        """Return `compute_loss(x, y, y_pred, sample_weight)`; raise a ValueError if the full batch cannot be exact."""
         if self.declared is not None:
             return compute_loss(*data)
-        with each_loss(model, [self._check_mask] if self._checked else [self._check_mask, self._check_loss]):
+        with observe_losses(model, [self._check_mask] if self._checked else [self._check_mask, self._check_loss]):
             total = compute_loss(*data)
         if not self._checked:
             self._check_layers(model)
@@ -84,7 +84,7 @@ class LossReduction:
         return total
 
     def check_was_computed(self, model):
-        """Raise a ValueError if a step has been made without a look at its loss."""
+        """Raise a ValueError if a step has been made whose loss was not checked."""
         if self.declared is None and not self._checked:
             raise self._inexact(f"the train_step of {type(model).__name__} does not call `compute_loss`")
 
@@ -98,7 +98,7 @@ class LossReduction:
             raise self._inexact(f"the loss '{loss.name}' does not return a value for each sample")
         if _depends_on_the_batch(loss, true, predicted):
             raise self._inexact(f"the value of the loss '{loss.name}' for a sample depends on the rest of the batch")
-        with keras.StatelessScope():  # a loss may have variables, and this call of it is none of training's
+        with keras.StatelessScope():  # a loss may have variables, which this call must not change
             mask = mask_of(loss.call(true, predicted))
         if mask is not None:
             self._refuse_mask(loss)
@@ -130,7 +130,7 @@ class LossReduction:
                 f"exact for it. Train with one batch, without {self.owner}."
             )
         if not isinstance(loss, keras.losses.Loss):
-            return "mean"  # what Keras makes of names and functions
+            return "mean"  # Keras takes the mean of losses that are given as names or functions
         if type(loss).__call__ is not keras.losses.Loss.__call__:
             raise self._inexact(f"{type(loss).__name__} overrides `__call__`")
         return MEANS.get(loss.reduction, loss.reduction)
@@ -154,7 +154,7 @@ class _Call(keras.Operation):
 
 
 def _is_for_each_sample(loss, true, predicted):
-    """Whether the values of a loss have the batch as their first axis, and only there, for a batch of unknown size."""
+    """Whether the values of a loss, for a batch of unknown size, have the batch as their first axis and as no other."""
     unknown = (
         keras.KerasTensor((None, *t.shape[1:]), keras.backend.standardize_dtype(t.dtype)) for t in (true, predicted)
     )
@@ -164,12 +164,13 @@ def _is_for_each_sample(loss, true, predicted):
 
 
 def _depends_on_the_batch(loss, true, predicted):
-    """Whether a loss of three samples made up here has another value for the first of them by itself.
+    """Whether a loss gives the first of three made-up samples another value if that sample is alone in the batch.
 
-    Where it cannot be computed of them, draws random numbers, or takes much memory, nobody knows.
+    False where this cannot be found out: if the loss fails for made-up samples, draws random numbers, or would take
+    much memory.
     """
     shapes = [(3, *(size or 3 for size in tensor.shape[1:])) for tensor in (true, predicted)]
-    if max(map(math.prod, shapes)) > MOST_MADE_UP:
+    if max(map(math.prod, shapes)) > LARGEST_PROBE:
         return False
     y = np.ones(shapes[0], "float32")
     y[0] = 0
@@ -177,9 +178,9 @@ def _depends_on_the_batch(loss, true, predicted):
     backend = backend_module()
     before = backend.random_state()
     try:
-        with backend.outside_of_the_step(), keras.StatelessScope():
+        with backend.eager_scope(), keras.StatelessScope():
             whole, again, part = (_first_value(loss, y[:n], p[:n]) for n in (3, 3, 1))
-    except Exception:  # of a user's loss, which may raise anything about samples that are none
+    except Exception:  # a user's loss may raise any error for made-up samples
         return False
     finally:
         backend.set_random_state(before)
@@ -187,7 +188,7 @@ def _depends_on_the_batch(loss, true, predicted):
 
 
 def _first_value(loss, true, predicted):
-    """What a loss has for the first of some samples, an array."""
+    """The value of a loss for the first of some samples, an array."""
     true, predicted = (ops.convert_to_tensor(each, dtype=loss.dtype) for each in (true, predicted))
     return np.asarray(ops.convert_to_numpy(loss.call(true, predicted)), "float64")[0]
 
@@ -197,7 +198,7 @@ def _is_close(one, other):
 
 
 def check_has_reduction(owner, model):
-    """Raise a ValueError where a model's loss has no reduction, and so no gradient of its own."""
+    """Raise a ValueError if a loss of a model has no reduction: then it is not one number, and has no gradient."""
     for loss in keras.tree.flatten(model.loss):
         if isinstance(loss, keras.losses.Loss) and loss.reduction in (None, "none"):
             raise ValueError(
@@ -205,8 +206,8 @@ def check_has_reduction(owner, model):
             )
 
 
-def repeated(model, is_first, dtype):
-    """The losses of weight regularisers, 0 in the first micro-batch: what a sum would count once too often."""
+def repeated_regularization(model, is_first, dtype):
+    """The losses of weight regularisers, which a sum over micro-batches repeats; 0 in the first micro-batch."""
     losses = [v.regularizer(v) for v in model.trainable_variables if v.regularizer is not None]
     if not losses:
         return ops.zeros((), dtype)

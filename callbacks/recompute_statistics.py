@@ -9,27 +9,29 @@ from callbacks.sample_arrays import SampleArrays
 from custom_optimizers.arguments import count
 from custom_optimizers.backend import backend_module
 
-STATISTICS = ("moving_mean", "moving_variance", "moving_stddev")  # the last one of batch renormalisation alone
+STATISTICS = ("moving_mean", "moving_variance", "moving_stddev")  # only batch renormalisation has the last one
 
 
 class RecomputeStatistics(keras.callbacks.Callback):
-    """Gives batch normalisation, at the end of training, statistics of the weights that training has ended with.
+    """Recomputes the statistics of batch normalisation, at the end of training, for the weights it has ended with.
 
     ```python
     moving_mean, moving_variance = means over the batches of x of what the layer computes in training
     ```
 
-    A layer that a model uses more than once gets the mean over its uses of a batch. Frozen layers keep what they have.
-    The moving averages that a layer keeps are of the last few batches, and of weights that have moved since; after full
-    batches, whose weights move once a pass, they are of few samples. Nothing but these statistics is changed. A moving
-    average of the weights (`use_ema`) is in place by then; list it behind `EarlyStopping(restore_best_weights=True)`.
+    The moving averages that a layer keeps are of the last few batches only, and of weights that have changed since;
+    with full batches, where the weights change once in a pass, they are of few samples. Nothing but these statistics is
+    changed. A layer that the model uses more than once gets the mean over its uses in a batch. Frozen layers keep
+    theirs. If the optimizer has a moving average of the weights (`use_ema`), the model has it by then. List this
+    callback after `EarlyStopping(restore_best_weights=True)`.
 
     Args:
         x: array of samples, such as the training part; with several inputs a list or dictionary of arrays.
         batch_size: int >= 1, samples that are normalised together: as in training.
 
     Raises:
-        ValueError: `batch_size` is none, there are fewer samples than that, or not as many in each array.
+        ValueError: `batch_size` is not an int >= 1, there are fewer samples than that, or the arrays have different
+            numbers of samples.
 
     Reference:
         Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, arXiv:2105.07576 (precise batch normalisation).
@@ -58,20 +60,20 @@ class RecomputeStatistics(keras.callbacks.Callback):
         self.recompute(self.model)
 
     def recompute(self, model):
-        """Do so now. Samples behind the last whole batch have no part in it."""
+        """Recompute the statistics of a model now. Samples after the last whole batch are left out."""
         layers = [layer for layer in model._flatten_layers() if _has_statistics(layer)]
         if not layers:
             return
         variables = [getattr(layer, name) for layer in layers for name in STATISTICS if hasattr(layer, name)]
         backend = backend_module()
         statistics = backend.compiled(_statistics_of(model, layers, variables))
-        with backend.random_numbers_of(backend.random_state()):  # those of training go on as if nothing had been
+        with backend.random_numbers_of(backend.random_state()):  # so that those of training go on unchanged
             found = self._means(statistics, [ops.copy(v) for v in model.variables])
         for variable, mean in zip(variables, found, strict=True):
             variable.assign(mean)
 
     def _means(self, statistics, values):
-        """What a function of the model's values and a batch returns, in the mean over the batches, float64."""
+        """The mean over the batches, float64, of what a function of the model's values and a batch returns."""
         sums, batches = itertools.repeat(0.0), len(self._samples) // self.batch_size
         for start in range(0, batches * self.batch_size, self.batch_size):
             (x,) = self._samples.part(start, start + self.batch_size)
@@ -85,8 +87,8 @@ def _has_statistics(layer):
 
 
 def _statistics_of(model, layers, variables):
-    """A function of the model's values and a batch: the statistics of the batch, and nothing of those before."""
-    forward = model.call if keras.backend.backend() == "jax" else model  # as Keras's own step there
+    """A function of the model's values and a batch that returns the statistics of that batch alone."""
+    forward = model.call if keras.backend.backend() == "jax" else model  # as Keras's own step calls it on JAX
     options = {"training": True} if model._call_has_training_arg else {}
 
     def statistics(values, x):
@@ -102,7 +104,7 @@ def _statistics_of(model, layers, variables):
 
 @contextlib.contextmanager
 def _mean_over_uses(layer, scope):
-    """Have a layer keep, in a scope, the mean over its uses in place of a moving average."""
+    """Context in which a layer keeps the mean over its uses, in place of a moving average, in a StatelessScope."""
     call, before, uses = layer.call, dict(vars(layer)), 0
 
     def counted(*args, **options):
@@ -110,7 +112,7 @@ def _mean_over_uses(layer, scope):
         mean = scope.get_current_value(layer.moving_mean)
         layer.momentum = 1 - 1 / (uses + 1)
         outputs = call(*args, **options)
-        uses += scope.get_current_value(layer.moving_mean) is not mean  # frozen layers let it be
+        uses += scope.get_current_value(layer.moving_mean) is not mean  # a frozen layer keeps it
         return outputs
 
     vars(layer)["call"] = counted

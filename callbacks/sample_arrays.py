@@ -8,10 +8,10 @@ class SampleArrays:
 
     Args:
         owner: str, the callback that asks; its name stands in messages.
-        *data: what `fit` takes as `x` or `y`; None is kept.
+        *data: what `fit` takes as `x` or `y`; None stays None.
 
     Raises:
-        ValueError: there are no samples, or not as many in each array.
+        ValueError: there are no samples, or the arrays have different numbers of samples.
     """
 
     def __init__(self, owner, *data):
@@ -30,12 +30,12 @@ class SampleArrays:
         return self._number
 
     def part(self, start, stop):
-        """The samples from one to another as tensors, in a list with an entry for each of `data`."""
+        """The samples from `start` to `stop` as tensors, in a list with an entry for each of `data`."""
         return keras.tree.map_structure(lambda leaf: None if leaf is None else _tensor(leaf[start:stop]), self._data)
 
 
 def _arrays(data):
-    """The same structure of NumPy arrays. Plain numbers in lists are one array."""
+    """The same structure with NumPy arrays in it. Nested lists of plain numbers are one array."""
     leaves = keras.tree.flatten(data)
     if leaves and all(np.isscalar(leaf) for leaf in leaves):
         return np.asarray(data)
@@ -49,6 +49,6 @@ def _array(leaf):
 
 
 def _tensor(array):
-    """Floats in the precision that `fit` gives them."""
+    """An array as a tensor; floats in the precision that `fit` gives them."""
     is_float = array.dtype.kind in "fV"  # V: bfloat16, which NumPy does not know
     return ops.convert_to_tensor(array, dtype=keras.config.floatx() if is_float else None)

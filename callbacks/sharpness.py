@@ -6,20 +6,20 @@ import numpy as np
 from keras import ops
 
 from callbacks.lanczos import largest_eigenvalue
-from callbacks.loss import Loss, others_of
+from callbacks.loss import Loss, untrained_variables
 from callbacks.loss_reduction import check_has_reduction
 from callbacks.sample_arrays import SampleArrays
 from custom_optimizers.arguments import count, positive
 from custom_optimizers.backend import backend_module
 
-FRESH = 0.3  # norm of the random part of a vector that a look begins with, where the other part has 1
+RANDOM_PART = 0.3  # norm of the random part of a start vector, whose other part has the norm 1
 
 
 class Sharpness(keras.callbacks.Callback):
     """Logs the largest eigenvalue of the loss's Hessian, `sharpness`.
 
     ```python
-    V = orthonormal basis of v, H @ v, H @ H @ v, ...                 # H @ v by differentiation, H is never there
+    V = orthonormal basis of v, H @ v, H @ H @ v, ...                 # H @ v by differentiation, without H itself
     sharpness, y = the largest eigenvalue of V.T @ H @ V, and its vector
     stop when norm(H @ V @ y - sharpness * V @ y) <= tolerance * abs(sharpness)
     ```
@@ -28,30 +28,31 @@ class Sharpness(keras.callbacks.Callback):
     below `(2 + 2 * momentum) / learning_rate`. With full batches it rises to that bound and stays there, the edge of
     stability. The loss is that of `compile`, as in training, over samples that are given here.
 
-    The method is that of Lanczos. It finds the largest eigenvalue where others are as large in size but negative, as
-    they are near saddles. The rule means that an eigenvalue is no further from the sharpness than
-    `tolerance * abs(sharpness)`; most often it is far nearer, since the error goes with the square of that norm. That
-    it is the largest one is likely, and not certain. The first look begins with a random vector `v`, each other with
-    the leading vectors of the last look and a random part. The memory of the host holds up to 30 vectors in float64,
-    240 bytes for each weight.
+    The method is that of Lanczos. It finds the largest eigenvalue also where negative ones are as large in magnitude,
+    as they are near saddles. When it stops by this rule, an eigenvalue of H lies within `tolerance * abs(sharpness)` of
+    the sharpness, and most often far nearer, since the error is proportional to the square of that norm. This
+    eigenvalue is likely to be the largest one, but that is not certain. The first measurement begins with a random
+    vector `v`, each later one with the leading vectors of the one before and a random part. They take up to 30 vectors
+    of float64 in the memory of the host, 240 bytes for each weight.
 
-    The vectors of the last look are not in the file of `ExactResume`: behind a restart the sharpness agrees with that
-    of a run that was not killed to the tolerance, and not to the bit.
+    The vectors of the last measurement are not in the file of `ExactResume`. So after a restart the sharpness agrees
+    with that of a run that was not killed within the tolerance, and not to the bit.
 
-    With a `batch_size` the loss of all samples is the mean of those of its parts, by their numbers of samples. That is
-    exact for losses that are means over the samples; layers that couple samples, such as batch normalisation, see a
-    part at a time.
+    With a `batch_size` the samples are taken in parts, and the loss is the mean of the parts' losses by their numbers
+    of samples. That is exact for losses that are means over the samples. Layers that couple samples, such as batch
+    normalisation, see one part at a time.
 
     Args:
         x: array of samples; with several inputs a list or dictionary of arrays, as for `fit`.
         y: array of targets; with several outputs a list or dictionary of arrays. None where the loss needs none.
         batch_size: int, samples in memory at once; None: all.
-        every: int >= 1, epochs from one look to the next; the first epoch is looked at.
-        iterations: int >= 1, products with the Hessian at most. A warning says so if the rule asks for more.
-        tolerance: float > 0, norm of what is left of the equation `H @ v = sharpness * v`, relative to the sharpness.
+        every: int >= 1, epochs from one measurement to the next; the first is made after the first epoch.
+        iterations: int >= 1, products with the Hessian at most. If that is not enough for `tolerance`, a warning says
+            so.
+        tolerance: float > 0, norm of the residual `H @ v - sharpness * v`, relative to the sharpness.
 
     Attributes:
-        products: int, products with the Hessian that the last look has taken.
+        products: int, products with the Hessian that the last measurement has taken.
 
     Raises:
         ValueError: an argument is out of its range, the arrays have different numbers of samples, the model has no
@@ -100,16 +101,16 @@ class Sharpness(keras.callbacks.Callback):
             logs["sharpness"] = self.measure()
 
     def measure(self):
-        """The largest eigenvalue at the model's weights as they are now."""
+        """The largest eigenvalue at the present weights of the model."""
         if self._product is None:
             self.on_train_begin()
         weights = [ops.copy(v) for v in self.model.trainable_variables]
-        others = [ops.copy(v) for v in others_of(self.model)]
+        untrained = [ops.copy(v) for v in untrained_variables(self.model)]
         if not weights:
             raise ValueError("Sharpness: the model has no trainable weights, so its loss has no Hessian")
-        values = weights, others, backend_module().random_state()
-        start = self._start(sum(_sizes(weights)))
-        found = largest_eigenvalue(lambda v: self._times(values, v), start, self.tolerance, self.iterations)
+        values = weights, untrained, backend_module().random_state()
+        start = self._start_vector(sum(_sizes(weights)))
+        found = largest_eigenvalue(lambda v: self._hessian_product(values, v), start, self.tolerance, self.iterations)
         self.products, self._leading = found.products, found.leading
         if not found.is_exact and np.isfinite(found.value):
             warnings.warn(
@@ -120,15 +121,15 @@ class Sharpness(keras.callbacks.Callback):
             )
         return found.value
 
-    def _start(self, size):
-        """The leading vectors of the last look, one of which may lead now, and something of each other."""
-        fresh = _unit(self._generator.standard_normal(size))
+    def _start_vector(self, size):
+        """The sum of the leading vectors of the last measurement, one of which may lead now, and of a random part."""
+        random = _unit(self._generator.standard_normal(size))
         if self._leading is None or not len(self._leading):
-            return fresh
-        return _unit(self._leading.sum(axis=0)) + FRESH * fresh
+            return random
+        return _unit(self._leading.sum(axis=0)) + RANDOM_PART * random
 
-    def _times(self, values, vector):
-        """The product of the Hessian over all samples with a vector, float64; the same dropout in each product."""
+    def _hessian_product(self, values, vector):
+        """The product of the Hessian over all samples with a vector, float64; all products have the same dropout."""
         total, number = np.zeros(vector.shape), len(self._samples)
         vectors = _as_weights(vector, values[0])
         for start in range(0, number, self.batch_size):
@@ -140,15 +141,17 @@ class Sharpness(keras.callbacks.Callback):
 
 
 def _product_of(model):
-    def product(weights, others, random, vectors, x, y):
-        return Loss(model, others, x, y, None, random=random).hessian_product(weights, vectors)
+    """A function of the model's values, a vector and a batch that returns a product with the Hessian."""
+
+    def product(weights, untrained, random, vectors, x, y):
+        return Loss(model, untrained, x, y, None, random=random).hessian_product(weights, vectors)
 
     return product
 
 
 def _check_mean(losses, batch_size):
     for loss in keras.tree.flatten(losses):
-        reduction = getattr(loss, "reduction", "mean")  # what Keras makes of names and functions
+        reduction = getattr(loss, "reduction", "mean")  # as Keras takes names and functions
         if reduction in ("sum", "mean_with_sample_weight"):
             raise ValueError(
                 f"Sharpness: batch_size={batch_size} takes means over parts of the samples, and the loss "

@@ -6,7 +6,7 @@ from custom_optimizers.clipping.norms import global_norm
 
 
 class SharpnessAware(BlockGradient):
-    """Descends the gradient where the loss nearby is highest, so that minima are flat.
+    """Uses the gradient at the point nearby where the loss is highest, so that training finds flat minima.
 
     ```python
     e = rho * g_b / norm(g_b)

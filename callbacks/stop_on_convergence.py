@@ -14,16 +14,16 @@ class StopOnConvergence(keras.callbacks.Callback):
     stop = logs[monitor] <= loss and norm(g) <= gradient_norm      # both, with require="both"; "or" with "either"
     ```
 
-    It is looked at after each epoch. A gradient that vanishes says that the descent has arrived at a stationary point
-    of the training loss, which only the full batch can tell: with mini-batches the norm is that of the last one. List
-    it behind `FullBatch`.
+    The rule is checked after each epoch. A gradient that vanishes means that descent has arrived at a stationary point
+    of the training loss. Only the gradient of the full batch can tell that: with mini-batches the norm is that of the
+    last mini-batch. List it after `FullBatch`.
 
     Args:
         loss: float or None, in units of the loss.
         gradient_norm: float >= 0 or None, in units of the gradient, before clipping. Turns on the diagnostics of the
             optimizer, which has to be one of `custom_optimizers`.
         require: "both" or "either", where both bounds are given.
-        monitor: str, the log that `loss` is a bound of: "loss", "val_loss".
+        monitor: str, the log that is compared with `loss`: "loss", "val_loss".
 
     Attributes:
         stopped_epoch: int, the epoch after which it stopped `fit`; None if it did not.

@@ -7,8 +7,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def uninterrupted():
-    """Let Ctrl-C and SIGTERM wait until the block is done; then they do what they do outside of it."""
-    if threading.current_thread() is not threading.main_thread():  # signals are handled in the main thread alone
+    """Delay Ctrl-C and SIGTERM until the block is done; then they are handled as they are outside of it."""
+    if threading.current_thread() is not threading.main_thread():  # signals are handled in the main thread only
         yield
         return
     waiting = []

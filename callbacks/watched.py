@@ -1,4 +1,4 @@
-"""What several callbacks need of the optimizer they watch."""
+"""What several callbacks need from the optimizer that they watch."""
 
 from custom_optimizers import Descent
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
@@ -21,7 +21,10 @@ def descent_of(optimizer, callback):
 
 
 def stop_if_diverged(model, optimizer, voided=False):
-    """Stop `fit` with one line once five gradients in a row were not finite, or `voided` by loss scaling."""
+    """Stop `fit`, with one line, after five full batches in a row whose gradient was not finite or was `voided`.
+
+    A pass is voided if loss scaling has dropped a part of it.
+    """
     skipped = optimizer.read_diagnostics().get("skipped_in_a_row", 0)
     if skipped >= GIVE_UP_AFTER and not model.stop_training:
         model.stop_training = True

@@ -5,17 +5,17 @@ from callbacks.uninterrupted import uninterrupted
 
 
 def write_whole(path, write):
-    """Write a file whole or not at all, and let it survive a power cut.
+    """Write a file whole or not at all, so that it survives a power cut.
 
-    Signals that would end the process wait until the file is there.
+    Signals that would end the process are delayed until the file is written.
 
     Args:
-        path: where to; what is there is replaced in one step.
+        path: path of the file; a file that is there is replaced in one step.
         write: function that writes a file, given a path in the same directory with the same ending.
 
     Raises:
-        OSError: there is no room, or no permission; it names the file. What was there before is still there, and
-            nothing half-written.
+        OSError: there is no room, or no permission; it names the file. A file that was there before is still there,
+            and nothing half-written is left.
     """
     path = pathlib.Path(path)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")

@@ -1,11 +1,11 @@
-"""How a step is carried out on JAX, where it is a function of the variables' values that is compiled as a whole.
+"""How a step is carried out on JAX. A step is a function of the variables' values and is compiled as a whole.
 
-Under `keras.distribution` the values are those of all devices and processes together: a gradient is that of the global
-batch, and there is nothing to reduce.
+Under `keras.distribution` a value is that of all devices and processes together: a gradient is already the gradient of
+the global batch, and nothing has to be reduced.
 
-What happens under a condition is the body of a loop that runs once or not at all, and not a branch: XLA lets a loop
-work in place on donated buffers, and copies what goes through a branch (5 times the cost of adding up 10 million
-gradients).
+A condition is carried out by a loop that runs once or not at all, and not by `jax.lax.cond`: XLA lets the body of a
+loop work in place on donated buffers, but copies whatever goes through a branch (5 times the cost of adding up 10
+million gradients).
 """
 
 import contextlib
@@ -21,21 +21,21 @@ from custom_optimizers.update import update, update_from_sums, write_one
 
 
 def check_devices(owner):
-    """All that Keras trains on will do."""
+    """Check nothing: every device that Keras trains on is supported."""
 
 
 def scope(optimizer):
-    """Where variables that join the optimizer later have to be created: anywhere."""
+    """Context in which variables of the optimizer have to be created. On JAX any will do: this does nothing."""
     return contextlib.nullcontext()
 
 
 def replica():
-    """One trace serves all devices."""
+    """Number of the replica that is being traced: None, since one trace serves all devices."""
     return None
 
 
 def replicas_in_sync():
-    """One trace serves all devices, which hold one batch."""
+    """How many replicas share a batch: one, since one trace serves all devices, which hold one batch together."""
     return 1
 
 
@@ -48,31 +48,32 @@ def begin_step(optimizer, outer, arguments):
         arguments: `(state, data)` of the step; the third part of `state` has the values of `outer.variables`.
 
     Returns:
-        `(arguments, is_first)`, the second whether the micro-batch is the first of its update.
+        `(arguments, is_first)`: the arguments with the new count, and whether the micro-batch is the first of its
+        update.
     """
-    (trainable, other, values, metrics), data = arguments
+    (trainable, non_trainable, values, metrics), data = arguments
     window, place = optimizer._window, {id(variable): i for i, variable in enumerate(outer.variables)}
-    is_first = jnp.equal(values[place[id(window.counted)]], 0)
-    if window.seen is not None:
-        seen = place[id(window.seen)]
-        values = [*values[:seen], values[seen] + 1, *values[seen + 1 :]]
-    return ((trainable, other, values, metrics), data), is_first
+    is_first = jnp.equal(values[place[id(window.micro_batches_summed)]], 0)
+    if window.micro_batches_begun is not None:
+        i = place[id(window.micro_batches_begun)]
+        values = [*values[:i], values[i] + 1, *values[i + 1 :]]
+    return ((trainable, non_trainable, values, metrics), data), is_first
 
 
-def count_seen(optimizer, data=None):
-    """`begin_step` or `step` does it, which have the values of the variables."""
+def count_begun(optimizer, data=None):
+    """Do nothing: on JAX `begin_step` or `step` counts, since they have the values of the variables."""
 
 
 def step(optimizer, grads, variables):
-    """Take in one batch's gradients."""
+    """Use the gradients of one batch: add them to the sums, and make an update if one is due."""
     if optimizer.gradient_accumulation_steps is None:
         update(optimizer, variables, grads)
         return
     window = optimizer._window
     _accumulate(optimizer, grads, variables)
-    window.counted.assign_add(1)
-    if window.seen is not None:
-        window.seen.assign(ops.maximum(window.seen, window.counted))
+    window.micro_batches_summed.assign_add(1)
+    if window.micro_batches_begun is not None:
+        window.micro_batches_begun.assign(ops.maximum(window.micro_batches_begun, window.micro_batches_summed))
     _when(optimizer, window.is_due(optimizer.steps_of_an_update()), lambda: _update_from_sums(optimizer, variables))
 
 
@@ -81,8 +82,11 @@ def finish_pass(optimizer):
     _update_from_sums(optimizer, ())
 
 
-def choose(optimizer, predicate, then, otherwise=None):
-    """Carry out one of two functions that write variables, the second of which writes small ones."""
+def cond(optimizer, predicate, then, otherwise=None):
+    """Call `then` if `predicate` holds, else `otherwise`. Both write variables; those of `otherwise` have to be small.
+
+    What `otherwise` writes is computed in any case, and copied.
+    """
     if otherwise is not None:
         _select(optimizer, jnp.logical_not(predicate), otherwise)
     _when(optimizer, predicate, then)
@@ -94,21 +98,21 @@ def value_and_gradients(function, values):
 
 
 def hessian_product(function, values, vectors):
-    """The product of the Hessian of `function(values)`, as above, with vectors."""
+    """The product of vectors with the Hessian of a function as `value_and_gradients` takes it."""
     return jax.jvp(lambda at: jax.grad(lambda w: function(w)[0])(at), (values,), (vectors,))[1]
 
 
 def number_of_samples(owner, leaves):
-    """The first axis that arrays have in common, an int."""
+    """The length of the first axis, which all arrays have in common: an int."""
     return leaves[0].shape[0]
 
 
 def checked(value, conditions, message):
-    """An int whose conditions are known to hold: shapes are known here."""
+    """`value` itself: on JAX shapes are known while a step is traced, so conditions have been checked by then."""
     return value
 
 
-def outside_of_the_step():
+def eager_scope():
     """Context in which operations are carried out at once, also while a step is being traced."""
     return jax.ensure_compile_time_eval()
 
@@ -129,19 +133,19 @@ def skip(optimizer):
     optimizer._record.count_skipped()
 
 
-def separate(variables):
-    """Give variables memory of their own: what two of them share cannot be donated by both."""
+def unalias(variables):
+    """Copy the values of variables, since a buffer that two variables share cannot be donated for both."""
     for variable in variables:
         variable.assign(jnp.copy(variable.value))
 
 
 def dense(gradient):
-    """A gradient as a dense array, which it is."""
+    """A gradient as a dense array, which it always is on JAX."""
     return gradient
 
 
-def known(tensor):
-    """A tensor as an array, None where a step is being traced."""
+def static_value(tensor):
+    """A tensor as an array; None while a step is being traced."""
     return None if isinstance(tensor, jax.core.Tracer) else np.asarray(tensor)
 
 
@@ -150,7 +154,7 @@ def sum_of_squares(tensor):
     return jnp.sum(jnp.square(tensor))
 
 
-kernels = None  # XLA makes one pass of a rule
+kernels = None  # none are needed: XLA fuses a rule into one pass over memory
 
 
 def _accumulate(optimizer, grads, variables):
@@ -160,12 +164,18 @@ def _accumulate(optimizer, grads, variables):
         total = window.sum_of(variable)
         total.assign(total.value + ops.cast(grad, total.dtype) * ops.cast(weight, total.dtype))
     window.divisor.assign_add(ops.cast(divisor, window.divisor.dtype))
-    window.fed.assign_add(window.one_for_each(variables))
+    window.gradient_counts.assign_add(window.one_for_each(variables))
 
 
-def _update_from_sums(optimizer, now):
+def _update_from_sums(optimizer, current):
     window = optimizer._window
-    update_from_sums(optimizer, lambda v: window.sum_of(v).value, window.divisor.value, lambda: window.fed.value, now)
+    update_from_sums(
+        optimizer,
+        lambda variable: window.sum_of(variable).value,
+        window.divisor.value,
+        lambda: window.gradient_counts.value,
+        current,
+    )
 
 
 def _select(optimizer, predicate, then):

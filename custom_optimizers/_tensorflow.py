@@ -1,9 +1,9 @@
 """How a step is carried out on TensorFlow, with or without tf.distribute.
 
-Each replica adds its micro-batch's gradient to a sum of its own, without any communication. All replicas then meet
-once (`merge_call`), and there, outside of the replicas, a conditional decides whether an update is due. It has to
-stand there: a conditional inside a replica may not hold a meeting of replicas, which is why accumulation in Keras 3.15
-fails under MirroredStrategy.
+Each replica adds its micro-batch's gradient to a sum of its own, without any communication. The replicas then make one
+`merge_call`, and in it, in the cross-replica context, a `tf.cond` decides whether an update is due. The `tf.cond` has
+to stand there: one inside of a replica must not contain a `merge_call`, which is why accumulation in Keras 3.15 fails
+under MirroredStrategy.
 """
 
 import functools
@@ -28,7 +28,7 @@ def check_devices(owner):
 
 
 def scope(optimizer):
-    """Where variables that join the optimizer later have to be created."""
+    """Context in which variables of the optimizer have to be created."""
     return optimizer._distribution_strategy.scope()
 
 
@@ -45,23 +45,23 @@ def replicas_in_sync():
 
 def begin_step(optimizer, outer, arguments):
     """`(arguments, is_first)`: a training step's arguments, and whether its micro-batch is the first of its update."""
-    return arguments, ops.equal(optimizer.micro_batches_counted, 0) if optimizer.built else True
+    return arguments, ops.equal(optimizer.micro_batches_summed, 0) if optimizer.built else True
 
 
-def count_seen(optimizer, data=None):
+def count_begun(optimizer, data=None):
     """Count a micro-batch that is about to be trained on, whether or not loss scaling will drop it."""
-    with _once_there_is(tf.nest.flatten(data)):
-        optimizer._window.seen.assign_add(1)
+    with _control_dependencies(tf.nest.flatten(data)):
+        optimizer._window.micro_batches_begun.assign_add(1)
 
 
 def step(optimizer, grads, variables):
-    """Take in one batch's gradients; called on each replica."""
-    with _once_there_is(grads[-1:]):  # the last is computed first
+    """Use the gradients of one batch, on each replica: add them to the sums, and make an update if one is due."""
+    with _control_dependencies(grads[-1:]):  # backpropagation computes the last one first
         if optimizer.gradient_accumulation_steps is None:
-            _meet(functools.partial(_update_from, optimizer, variables), grads)
+            _merge_call(functools.partial(_update_from, optimizer, variables), grads)
         else:
             _accumulate(optimizer, grads, variables)
-            _meet(functools.partial(_update_if_due, optimizer, variables))
+            _merge_call(functools.partial(_update_if_due, optimizer, variables))
 
 
 def finish_pass(optimizer):
@@ -70,13 +70,13 @@ def finish_pass(optimizer):
         _update_from_sums(optimizer, (), optimizer._distribution_strategy)
 
 
-def choose(optimizer, predicate, then, otherwise=lambda: None):
-    """Carry out one of two functions that write variables."""
+def cond(optimizer, predicate, then, otherwise=lambda: None):
+    """Call `then` if `predicate` holds, else `otherwise`. Both write variables."""
     tf.cond(predicate, then, otherwise)
 
 
 def write(optimizer, variables, gradients, learning_rate, shared):
-    """Change the variables by their gradients, wherever they lie."""
+    """Change the variables by their gradients, on every device that has a copy of them."""
     extended = tf.distribute.get_strategy().extended
     for variable, gradient in zip(variables, gradients.tensors, strict=True):
         extended.update(
@@ -90,14 +90,14 @@ def write(optimizer, variables, gradients, learning_rate, shared):
 def skip(optimizer):
     """Count a full batch whose gradient is not finite; raise an InvalidArgumentError if there are too many."""
     optimizer._record.count_skipped()
-    if not optimizer.is_watched:  # by a callback, which stops `fit` gently
+    if not optimizer.is_watched:  # else a callback stops `fit`, without an error
         in_a_row = optimizer._record.skipped_in_a_row.value
         message = divergence_message(optimizer, GIVE_UP_AFTER)
         tf.debugging.assert_less(in_a_row, tf.cast(GIVE_UP_AFTER, in_a_row.dtype), message)
 
 
-def separate(variables):
-    """Give variables memory of their own, which they have."""
+def unalias(variables):
+    """Do nothing: on TensorFlow no two variables share memory."""
 
 
 def dense(gradient):
@@ -105,8 +105,8 @@ def dense(gradient):
     return tf.convert_to_tensor(gradient)
 
 
-def known(tensor):
-    """A tensor as an array, None where a step is being traced."""
+def static_value(tensor):
+    """A tensor as an array; None while a step is being traced."""
     return tf.get_static_value(tensor)
 
 
@@ -121,11 +121,11 @@ def value_and_gradients(function, values):
         tape.watch(values)
         value, more = function(values)
     gradients = tape.gradient(value, values, unconnected_gradients="zero")
-    return (value, more), [dense(gradient) for gradient in gradients]  # rows of an embedding's may occur twice
+    return (value, more), [dense(gradient) for gradient in gradients]  # a sparse one may have a row twice
 
 
 def hessian_product(function, values, vectors):
-    """The product of the Hessian of `function(values)`, as above, with vectors."""
+    """The product of vectors with the Hessian of a function as `value_and_gradients` takes it."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
         _, gradients = value_and_gradients(function, values)
@@ -134,7 +134,7 @@ def hessian_product(function, values, vectors):
 
 
 def number_of_samples(owner, leaves):
-    """The first axis that tensors have in common: an int, or a scalar tensor where its length is not known yet."""
+    """The length of the first axis, which all tensors have in common: an int, or a scalar tensor if it is unknown."""
     first = leaves[0].shape[0]
     if first is not None:
         return first
@@ -144,13 +144,13 @@ def number_of_samples(owner, leaves):
 
 
 def checked(value, conditions, message):
-    """A tensor, of which a step without XLA raises an InvalidArgumentError if some condition does not hold."""
+    """`value` as a tensor. If a condition does not hold, a step without XLA raises an InvalidArgumentError."""
     checks = [tf.debugging.Assert(condition, [message]) for condition in conditions]
     with tf.control_dependencies([check for check in checks if check is not None]):
         return tf.identity(value)
 
 
-def outside_of_the_step():
+def eager_scope():
     """Context in which operations are carried out at once, also while a step is being traced."""
     return tf.init_scope()
 
@@ -160,18 +160,19 @@ def compiled(function):
     return tf.function(function)
 
 
-def _once_there_is(values):
-    """Context whose operations wait for tensors.
+def _control_dependencies(values):
+    """Context whose operations wait until some values have been computed.
 
-    `fit` ends a pass over data of unknown length by a step that finds none. Whatever does not wait for data is carried
-    out in that step, such as counting or weight decay.
+    At the end of data of unknown length `fit` makes one more step, which finds no data. In that step TensorFlow still
+    carries out every operation that does not wait for data, such as counting or weight decay.
     """
     tensors = [getattr(value, "values", value) for value in values]  # of a sparse gradient
     return tf.control_dependencies([tensor for tensor in tensors if tf.is_symbolic_tensor(tensor)])
 
 
-def _meet(together, *per_replica):
-    tf.__internal__.distribute.interim.maybe_merge_call(together, tf.distribute.get_strategy(), *per_replica)
+def _merge_call(function, *per_replica):
+    """Call `function(strategy, *values)` once for all replicas, in the cross-replica context."""
+    tf.__internal__.distribute.interim.maybe_merge_call(function, tf.distribute.get_strategy(), *per_replica)
 
 
 def _accumulate(optimizer, grads, variables):
@@ -179,12 +180,12 @@ def _accumulate(optimizer, grads, variables):
     for grad, variable in zip(grads, variables, strict=True):
         kernels.add_scaled(window.sum_of(variable).value, grad, weight)
     window.divisor.value.assign_add(tf.cast(divisor, window.divisor.dtype))
-    window.fed.value.assign_add(window.one_for_each(variables))
+    window.gradient_counts.value.assign_add(window.one_for_each(variables))
 
 
 def _update_if_due(optimizer, variables, strategy):
     window = optimizer._window
-    window.counted.assign_add(1)
+    window.micro_batches_summed.assign_add(1)
     tf.cond(
         window.is_due(optimizer.steps_of_an_update()),
         lambda: _update_from_sums(optimizer, variables, strategy),
@@ -192,23 +193,23 @@ def _update_if_due(optimizer, variables, strategy):
     )
 
 
-def _update_from_sums(optimizer, now, strategy):
+def _update_from_sums(optimizer, current, strategy):
     window, replicas = optimizer._window, strategy.num_replicas_in_sync
     update_from_sums(
         optimizer,
-        lambda variable: _summed(strategy, window.sum_of(variable).value),
-        _summed(strategy, window.divisor.value),
-        lambda: _summed(strategy, window.fed.value),
-        now,
+        lambda variable: _sum_over_replicas(strategy, window.sum_of(variable).value),
+        _sum_over_replicas(strategy, window.divisor.value),
+        lambda: _sum_over_replicas(strategy, window.gradient_counts.value),
+        current,
         replicas,
     )
 
 
 def _update_from(optimizer, variables, strategy, grads):
-    update(optimizer, variables, [_summed(strategy, g) for g in grads])
+    update(optimizer, variables, [_sum_over_replicas(strategy, g) for g in grads])
 
 
-def _summed(strategy, value):
+def _sum_over_replicas(strategy, value):
     if strategy.num_replicas_in_sync == 1:
         return value if isinstance(value, tf.IndexedSlices) else tf.convert_to_tensor(value)
     if tf.distribute.in_cross_replica_context():

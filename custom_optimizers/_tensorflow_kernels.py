@@ -1,7 +1,7 @@
-"""What TensorFlow does in one pass over memory, where several operations would make several.
+"""Kernels of TensorFlow that make one pass over memory, where several operations would make several.
 
-That says the rule of `BatchGD` a second time. It is kept because an update of 10 million parameters with momentum and a
-clip takes 1.4 times as long by the rule alone, on two processor cores without XLA.
+They state the rule of `BatchGD` a second time, since they are faster: by the rule alone an update of 10 million
+parameters with momentum and a clip takes 1.4 times as long, on two processor cores without XLA.
 """
 
 import keras
@@ -38,5 +38,5 @@ def descend_with_momentum(variable, velocity, gradient, rate, momentum, nesterov
 
 
 def native(variable):
-    """The variable as TensorFlow knows it."""
+    """The `tf.Variable` of a Keras variable; a `tf.Variable` itself."""
     return variable.value if isinstance(variable, keras.Variable) else variable

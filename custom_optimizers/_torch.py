@@ -1,6 +1,7 @@
 """How a step is carried out on torch, operation by operation.
 
-Gradients arrive reduced where several processes train together (`DistributedDataParallel` does that in `backward`).
+Where several processes train together, `DistributedDataParallel` reduces the gradients in `backward`, before they
+arrive here.
 """
 
 import contextlib
@@ -14,47 +15,47 @@ from custom_optimizers.descent import Descent
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
 from custom_optimizers.update import goes_with_rate, update, update_from_sums, write_one
 
-ENTRIES_AT_ONCE = 1 << 16  # of tensors on a processor
+ENTRIES_AT_ONCE = 1 << 16  # how many entries of tensors `_in_parts` puts into one list on a processor
 
 
 def check_devices(owner):
-    """All that Keras trains on will do."""
+    """Check nothing: every device that Keras trains on is supported."""
 
 
 def scope(optimizer):
-    """Where variables that join the optimizer later have to be created: anywhere."""
+    """Context in which variables of the optimizer have to be created. On torch any will do: this does nothing."""
     return contextlib.nullcontext()
 
 
 def replica():
-    """There is one replica in a process."""
+    """Number of the replica of this process: None, since there is only one."""
     return None
 
 
 def replicas_in_sync():
-    """There is one replica in a process."""
+    """How many replicas share a batch: one, since a process has one replica and a batch of its own."""
     return 1
 
 
 def begin_step(optimizer, outer, arguments):
     """`(arguments, is_first)`: a training step's arguments, and whether its micro-batch is the first of its update."""
-    return arguments, ops.equal(optimizer.micro_batches_counted, 0) if optimizer.built else True
+    return arguments, ops.equal(optimizer.micro_batches_summed, 0) if optimizer.built else True
 
 
-def count_seen(optimizer, data=None):
+def count_begun(optimizer, data=None):
     """Count a micro-batch that is about to be trained on, whether or not loss scaling will drop it."""
-    optimizer._window.seen.assign_add(1)
+    optimizer._window.micro_batches_begun.assign_add(1)
 
 
 @torch.no_grad()
 def step(optimizer, grads, variables):
-    """Take in one batch's gradients."""
+    """Use the gradients of one batch: add them to the sums, and make an update if one is due."""
     if optimizer.gradient_accumulation_steps is None:
         update(optimizer, variables, grads)
         return
     window = optimizer._window
     _accumulate(optimizer, grads, variables)
-    window.counted.assign_add(1)
+    window.micro_batches_summed.assign_add(1)
     if window.is_due(optimizer.steps_of_an_update()):
         _update_from_sums(optimizer, variables)
 
@@ -65,8 +66,8 @@ def finish_pass(optimizer):
     _update_from_sums(optimizer, ())
 
 
-def choose(optimizer, predicate, then, otherwise=lambda: None):
-    """Carry out one of two functions that write variables."""
+def cond(optimizer, predicate, then, otherwise=lambda: None):
+    """Call `then` if `predicate` holds, else `otherwise`. Both write variables."""
     if predicate:
         then()
     else:
@@ -84,10 +85,10 @@ def value_and_gradients(function, values):
 
 
 def hessian_product(function, values, vectors):
-    """The product of the Hessian of `function(values)`, as above, with vectors."""
+    """The product of vectors with the Hessian of a function as `value_and_gradients` takes it."""
     with torch.enable_grad(), torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         leaves = [value.detach().requires_grad_() for value in values]
-        value, _ = function(leaves)  # of attention by single operations: flash attention has no second derivative
+        value, _ = function(leaves)  # under MATH, since flash attention has no second derivative
         gradients = torch.autograd.grad(value, leaves, create_graph=True, materialize_grads=True)
         product = sum((g * v).sum() for g, v in zip(gradients, vectors, strict=True))
         if not product.requires_grad:  # the loss is linear
@@ -96,23 +97,23 @@ def hessian_product(function, values, vectors):
 
 
 def number_of_samples(owner, leaves):
-    """The first axis that tensors have in common, an int."""
+    """The length of the first axis, which all tensors have in common: an int."""
     return int(leaves[0].shape[0])
 
 
 def checked(value, conditions, message):
-    """An int whose conditions are known to hold: shapes are known here."""
+    """`value` itself: on torch shapes are always known, so conditions have been checked by then."""
     return value
 
 
 def random_state():
-    """State of torch's own random numbers, from which Keras's Dropout without a seed draws."""
+    """The state of torch's own generators, from which Keras's Dropout draws if it has no seed."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     return torch.get_rng_state(), [torch.cuda.get_rng_state(device) for device in devices]
 
 
 def set_random_state(state):
-    """Let those numbers go on from a state."""
+    """Set torch's own generators to a state."""
     of_processor, of_devices = state
     torch.set_rng_state(of_processor)
     for device, each in enumerate(of_devices):
@@ -121,29 +122,29 @@ def set_random_state(state):
 
 @contextlib.contextmanager
 def random_numbers_of(state):
-    """Context in which those numbers begin at a state; behind it they go on as if it had not been."""
+    """Context in which torch's own generators begin at a state; after it they go on as if it had not been."""
     with torch.random.fork_rng(devices=range(len(state[1]))):
         set_random_state(state)
         yield
 
 
 @contextlib.contextmanager
-def outside_of_the_step():
-    """Context in which operations are carried out at once, as all are, and on the processor.
+def eager_scope():
+    """Context in which operations are carried out at once, as always on torch, and on the processor.
 
-    A label that is out of range stops CUDA for good, and raises an error there.
+    There, a label that is out of range raises an error; on a GPU it makes CUDA unusable until the process ends.
     """
     with torch.no_grad(), keras.device("cpu"):
         yield
 
 
 def compiled(function):
-    """The same function of tensors: torch carries it out operation by operation."""
+    """The function itself: torch carries it out operation by operation."""
     return function
 
 
 def write(optimizer, variables, gradients, learning_rate, shared):
-    """Change the variables by their gradients: all of one kind at once where the rule is one of single entries."""
+    """Change the variables by their gradients: where the rule is `arithmetic`, all variables of one kind at once."""
     if not optimizer.arithmetic or type(optimizer).update_step is not Descent.update_step:
         for variable, gradient in zip(variables, gradients.tensors, strict=True):
             write_one(optimizer, variable, gradient, gradients.factor, learning_rate, *shared)
@@ -160,10 +161,10 @@ def write(optimizer, variables, gradients, learning_rate, shared):
 
 
 def _in_parts(pairs, device):
-    """Pairs of a variable and its gradient, in lists that are computed with at once.
+    """Lists of pairs of a variable and its gradient; each list is computed with at once.
 
-    Each operation goes over all of a list before the next one begins. On a processor that pays for tensors that stay in
-    its cache: a fifth less time for 60 of 1,000 entries, and half as much again for 20 of 500,000.
+    An operation goes over a whole list before the next operation begins. On a processor that is faster only while a
+    list stays in its cache: 60 tensors of 1,000 entries take a fifth less time, 20 of 500,000 half as much again.
     """
     if device.type != "cpu":
         return [pairs]
@@ -186,8 +187,8 @@ def skip(optimizer):
         raise FloatingPointError(divergence_message(optimizer, GIVE_UP_AFTER))
 
 
-def separate(variables):
-    """Give variables memory of their own, which they have."""
+def unalias(variables):
+    """Do nothing: on torch no two variables share memory."""
 
 
 def dense(gradient):
@@ -195,8 +196,8 @@ def dense(gradient):
     return gradient.to_dense() if gradient.layout != torch.strided else gradient
 
 
-def known(tensor):
-    """A tensor as a list."""
+def static_value(tensor):
+    """A tensor as a list: on torch its values are always known."""
     return tensor.tolist()
 
 
@@ -204,13 +205,13 @@ def sum_of_squares(tensor):
     """The sum of a tensor's squares, in one pass over memory.
 
     torch adds up a dot product in a single sum, which in float32 is wrong by 1e-3 after 50 million entries: so there is
-    one for each 65,536.
+    one dot product for each 65,536 entries.
     """
     parts = tensor.reshape(-1).split(1 << 16)
     return torch.stack([torch.dot(part, part) for part in parts]).sum()
 
 
-kernels = None  # foreach does all variables at once
+kernels = None  # none are needed: `_Foreach` computes with all variables at once
 
 
 def _accumulate(optimizer, grads, variables):
@@ -223,12 +224,19 @@ def _accumulate(optimizer, grads, variables):
     else:
         torch._foreach_addcmul_(sums, grads, [weight.to(s.dtype) for s in sums])
     window.divisor.value.add_(divisor)
-    window.fed.value.add_(torch.as_tensor(window.one_for_each(variables), device=window.fed.value.device))
+    counts = window.gradient_counts.value
+    counts.add_(torch.as_tensor(window.one_for_each(variables), device=counts.device))
 
 
-def _update_from_sums(optimizer, now):
+def _update_from_sums(optimizer, current):
     window = optimizer._window
-    update_from_sums(optimizer, lambda v: window.sum_of(v).value, window.divisor.value, lambda: window.fed.value, now)
+    update_from_sums(
+        optimizer,
+        lambda variable: window.sum_of(variable).value,
+        window.divisor.value,
+        lambda: window.gradient_counts.value,
+        current,
+    )
 
 
 def _write_kind(optimizer, pairs, factor, rate, decay, shared):
@@ -255,7 +263,7 @@ def _write_kind(optimizer, pairs, factor, rate, decay, shared):
 
 
 class _Foreach:
-    """Tensors that are computed with as one: each operation is one call of torch for all of them.
+    """A list of tensors that is computed with like one tensor: an operation is one call of torch for the whole list.
 
     Args:
         tensors: list, of one dtype, on one device.
@@ -289,5 +297,5 @@ class _Foreach:
 
 
 def _operand(other):
-    """Another list of tensors, or a number, or a scalar tensor."""
+    """The other operand as torch takes it: a list of tensors, a number, or a scalar tensor."""
     return other.tensors if isinstance(other, _Foreach) else other

@@ -27,8 +27,8 @@ class AcceleratedGD(Descent):
     order there is for a method of first order, and with the restart they converge linearly near a minimum. The model
     holds `w`, at which gradients are taken, as with Nesterov momentum.
 
-    **Full batches only.** The restart and the bound hold for exact gradients. By default one update is made a pass, and
-    `fit` needs `callbacks.FullBatch()`.
+    **Full batches only.** The restart and the bound hold for exact gradients. By default each pass over the data makes
+    one update, and `fit` needs `callbacks.FullBatch()`.
 
     Args:
         learning_rate: float > 0, at most 1 / L. A schedule or a callable is taken too, without the bound.
@@ -63,7 +63,7 @@ class AcceleratedGD(Descent):
         if gradient_accumulation_steps not in (None, EPOCH):
             raise ValueError(
                 "AcceleratedGD: `gradient_accumulation_steps` must be 'epoch', or None if every batch is the full "
-                f"batch: parts of it mislead the restart. Received: {gradient_accumulation_steps!r}"
+                f"batch: the gradient of a part of it misleads the restart. Received: {gradient_accumulation_steps!r}"
             )
         super().__init__(learning_rate, gradient_accumulation_steps=gradient_accumulation_steps, **kwargs)
 

@@ -3,7 +3,7 @@ from keras import ops
 
 from custom_optimizers.descent import Descent
 
-OF_THE_WRAPPER = {  # what an inner optimizer is refused with: its attribute, and what it has when nothing was given
+WRAPPER_ARGUMENTS = {  # what the wrapper does in place of the inner optimizer: an attribute, and its value if not given
     "gradient_accumulation_steps": None,
     "clipnorm": None,
     "clipvalue": None,
@@ -25,9 +25,9 @@ class Accumulate(Descent):
     w = inner's update of w by g
     ```
 
-    Of the inner optimizer its update rule, learning rate and weight decay are used. All around it is this one's:
-    accumulation, clipping, moving average, rates and exclusions by path. Adam, Nadam, RMSprop and the others count
-    updates here, not micro-batches, and clip what is summed over replicas.
+    The inner optimizer gives its update rule, learning rate and weight decay. Everything else belongs to this one:
+    accumulation, clipping, moving average, rates and exclusions by path. So Adam, Nadam, RMSprop and the others count
+    updates here, not micro-batches, and gradients are clipped after they have been summed over replicas.
 
     Args:
         inner: a `keras.optimizers.Optimizer` that is not built yet, of Keras, of this package or of your own, with an
@@ -37,8 +37,8 @@ class Accumulate(Descent):
         kwargs: the other arguments of `Descent` except `learning_rate` and `weight_decay`, which are the inner one's.
 
     Raises:
-        ValueError: the inner optimizer accumulates, clips or averages by itself, or is made of others. The message says
-            which argument belongs here.
+        ValueError: the inner optimizer accumulates, clips or averages by itself, or wraps another optimizer. The
+            message says which argument belongs here.
 
     Example:
 
@@ -89,7 +89,7 @@ class Accumulate(Descent):
         super().build(variables)
         self.inner.build(variables)
         if self._is_ours:
-            self.inner.multipliers = self.multipliers  # for what it computes of all variables together
+            self.inner.multipliers = self.multipliers  # which its `share` may need
 
     @property
     def variables(self):
@@ -111,7 +111,7 @@ class Accumulate(Descent):
 
     @property
     def needs_dense_gradients(self):
-        return True  # Keras squares rows of a sparse gradient that are of one word one by one
+        return True  # a sparse gradient may have several rows for one word; Keras squares each, and not their sum
 
     @property
     def decays_in_gradients(self):
@@ -148,14 +148,14 @@ class Accumulate(Descent):
         index = self._get_variable_index(variable)
         return (
             self.weight_decay_of(variable) is not None
-            and index not in self.not_decayed.of
+            and index not in self.not_decayed.by_index
             and self._use_weight_decay(variable)
             and self.inner._use_weight_decay(variable)
         )
 
     def weight_decay_of(self, variable):
         inner = self.inner
-        if isinstance(inner, keras.optimizers.Muon):  # it has another for the variables that Adam trains
+        if isinstance(inner, keras.optimizers.Muon):  # it has another weight decay for the variables that Adam trains
             is_adam = inner.adam_velocities[inner._get_variable_index(variable)] is not None
             return inner.adam_weight_decay if is_adam else inner.weight_decay
         return inner.weight_decay
@@ -183,11 +183,13 @@ def _check(owner, inner, others):
     kind = type(inner).__name__
     if inner.built:
         raise ValueError(f"{owner}: `inner` must not be built yet; give it a new {kind}.")
-    if isinstance(inner, (keras.optimizers.LossScaleOptimizer, Accumulate)):
-        raise ValueError(f"{owner}: `inner` cannot be a {kind}. Put {owner} inside of the one, or leave the other out.")
+    if isinstance(inner, keras.optimizers.LossScaleOptimizer):
+        raise ValueError(f"{owner}: `inner` cannot be a {kind}. Put the {owner} inside of the {kind}.")
+    if isinstance(inner, Accumulate):
+        raise ValueError(f"{owner}: `inner` cannot be a {kind}, which wraps an optimizer too. Leave one of them out.")
     if type(inner).update_step is keras.optimizers.Optimizer.update_step:
         raise ValueError(f"{owner}: `inner` must have an update rule of its own, an `update_step`; {kind} has none.")
-    for name, nothing in OF_THE_WRAPPER.items():
+    for name, nothing in WRAPPER_ARGUMENTS.items():
         if getattr(inner, name, nothing) not in (nothing, None):
             raise ValueError(f"{owner}: give `{name}` to {owner}, not to the inner {kind}.")
     for patterns in getattr(inner, "patterns", []):

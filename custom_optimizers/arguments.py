@@ -1,6 +1,6 @@
 """Checks of arguments. Each returns the value, or raises a ValueError that names the argument and what it may be.
 
-Numbers of NumPy are taken like those of Python, which they become: a config of them can be written as JSON.
+Numbers of NumPy are allowed too. They become numbers of Python, so that a config can be written as JSON.
 """
 
 import math

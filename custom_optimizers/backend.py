@@ -8,7 +8,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 @functools.cache
 def backend_module():
-    """The module with what depends on the backend: `_tensorflow`, `_jax` or `_torch`.
+    """The module with everything that depends on the backend: `_tensorflow`, `_jax` or `_torch`.
 
     Raises:
         RuntimeError: KERAS_BACKEND is none of them.

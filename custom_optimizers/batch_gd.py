@@ -123,7 +123,7 @@ class BatchGD(Descent):
 
     @classmethod
     def from_preset(cls, preset, **arguments):
-        """`BatchGD` with the settings that a method is known by; arguments come on top of them.
+        """`BatchGD` with the settings of a well-known method; arguments are added to them or replace them.
 
         Args:
             preset: "momentum" (`momentum=0.9`) or "nesterov" (`momentum=0.9, nesterov=True`).

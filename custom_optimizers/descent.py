@@ -135,7 +135,7 @@ class Descent(Diagnosed):
 
     @property
     def variables(self):
-        """All variables, those of accumulation and diagnostics last whenever they were added."""
+        """All variables. Those of accumulation and diagnostics are the last ones, no matter when they were added."""
         late = self.late_variables
         is_late = {id(variable) for variable in late}
         return [v for v in self._variables if id(v) not in is_late] + late
@@ -161,7 +161,7 @@ class Descent(Diagnosed):
     # One step
 
     def apply(self, grads, trainable_variables=None):
-        """Take in the gradients of one batch, and make an update if one is due.
+        """Use the gradients of one batch: add them to the sums, if there are any, and make an update if one is due.
 
         Args:
             grads: list of gradients, None for a variable without one.
@@ -170,8 +170,8 @@ class Descent(Diagnosed):
         """
         if len(grads) == 0:
             return
-        self._check_is_told_of_passes()
-        variables = self._known(grads, trainable_variables)
+        self._check_knows_passes()
+        variables = self._checked_variables(grads, trainable_variables)
         with keras.name_scope(self.name, caller=self):
             grads, variables = self._filter_empty_gradients(grads, variables)
             if self.gradient_accumulation_steps is None:
@@ -188,15 +188,15 @@ class Descent(Diagnosed):
     # The rule
 
     arguments = ()  # names of the arguments of `__init__` that a subclass adds, which are attributes too
-    slot_names = ()  # of what is kept of each variable from one update to the next, zeros at first
+    slot_names = ()  # names of the tensors that are kept for each variable from update to update, zeros at first
     arithmetic = True  # whether `rule` is made of `+`, `-`, `*` and `/` alone, entry by entry
     rate_times_gradient = False  # whether `rule` uses the learning rate and the gradient as their product only
 
     def rule(self, gradient, slots, learning_rate, *shared):
         """The update rule: a pure function.
 
-        Where `arithmetic` is true it is called on torch once for all variables, with objects that stand for as many
-        tensors.
+        Where `arithmetic` is true it is called on torch once for many variables, with objects that each stand for a
+        list of tensors.
 
         Args:
             gradient: tensor, of the full batch, clipped; in float32 or wider, whatever the variable's dtype.
@@ -220,7 +220,7 @@ class Descent(Diagnosed):
         return ()
 
     def finish(self, variables, shared):
-        """What remains to be done when all variables have been changed, before their moving average is taken.
+        """Called when all variables have been changed, before their moving average is updated.
 
         Args:
             variables: list of the variables that have gradients.
@@ -228,7 +228,7 @@ class Descent(Diagnosed):
         """
 
     def update_step(self, gradient, variable, learning_rate, *shared):
-        """Change one variable by its gradient, as `rule` says. For rules that it cannot say, subclasses override this.
+        """Change one variable by its gradient, by `rule`. A subclass whose rule needs more than that overrides this.
 
         Args:
             gradient: tensor, of the full batch, clipped.
@@ -250,14 +250,14 @@ class Descent(Diagnosed):
         self.assign_add(variable, change)
 
     def step_by_kernel(self, kernels, gradient, variable, learning_rate):
-        """What `rule` says by kernels that make one pass over memory, where a backend has them for this rule.
+        """Change one variable by a kernel that makes one pass over memory, if the backend has one for this rule.
 
         Args:
             kernels: the module that has them.
             gradient, variable, learning_rate: as in `update_step`.
 
         Returns:
-            Whether that was done.
+            bool, whether the variable has been changed.
         """
         return False
 
@@ -270,7 +270,7 @@ class Descent(Diagnosed):
 
     @property
     def needs_dense_gradients(self):
-        """Whether something has to be done with a gradient that cannot be done with a sparse one.
+        """Whether gradients have to be dense, for something that cannot be done with sparse ones.
 
         Keras clips a sparse gradient as if a row that occurs twice were two rows.
         """
@@ -294,8 +294,8 @@ class Descent(Diagnosed):
         """Count an update that has been made."""
         self._iterations.assign_add(1)
 
-    def _known(self, grads, trainable_variables):
-        """The variables of `grads`, checked as Keras does; builds the optimizer."""
+    def _checked_variables(self, grads, trainable_variables):
+        """The variables of `grads`, checked as Keras checks them; builds the optimizer if it is not built."""
         if trainable_variables is not None:
             variables = list(trainable_variables)
             if not self.built:
@@ -339,4 +339,4 @@ class Descent(Diagnosed):
         """At the end of `fit`: give the variables the values of their moving averages, if there are any."""
         super().finalize_variable_values(var_list)
         if self.use_ema:
-            self._backend.separate(self._model_variables_moving_average)
+            self._backend.unalias(self._model_variables_moving_average)

@@ -6,13 +6,13 @@ from custom_optimizers.units import path_of
 
 
 class Diagnosed(RatesByPath):
-    """Base class of `Descent`: an optimizer that records its gradients, where somebody asks for that.
+    """Base class of `Descent`: an optimizer that records its gradients if it is asked to.
 
     Args:
         kwargs: of `RatesByPath`.
     """
 
-    diagnostics = False  # whether gradients are recorded, and updates skipped whose gradient is not finite
+    diagnostics = False  # whether gradients are recorded, and updates with gradients that are not finite are skipped
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -20,7 +20,7 @@ class Diagnosed(RatesByPath):
         self._record = None  # made by `build`, or when a callback asks for it
 
     def build_record(self):
-        """Add the variables of what is recorded."""
+        """Add the variables of the record."""
         self._record = Diagnostics(self)
 
     def watch_gradients(self):
@@ -37,7 +37,7 @@ class Diagnosed(RatesByPath):
             self._record.count_skipped()
 
     def forget_skipped(self):
-        """Count from nothing how many updates in a row are skipped; callbacks do so when training begins."""
+        """Set the number of updates skipped in a row to 0; callbacks do so when training begins."""
         if self._record is not None:
             self._record.forget_skipped()
 

@@ -36,7 +36,7 @@ class Diagnostics:
         self.skipped_in_a_row.assign_add(1)
 
     def forget_skipped(self):
-        """Count from nothing how many in a row make no update."""
+        """Set the number of full batches in a row that made no update to 0."""
         self.skipped_in_a_row.assign(0)
 
     def read(self, updates):
@@ -57,7 +57,7 @@ def number(variable):
 
 
 def divergence_message(optimizer, skipped):
-    """One line for the end of a training that has no gradients any more."""
+    """The line that tells why training ends when its gradients are not finite."""
     return (
         f"{type(optimizer).__name__}: the gradient was not finite {skipped} times in a row. "
         "Lower the learning rate, or look for NaN in the data."

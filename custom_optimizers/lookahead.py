@@ -17,10 +17,10 @@ class Lookahead(Accumulate):
         w = slow
     ```
 
-    The slow weights begin as those of the model, keep a variable of its size, and are saved with the optimizer; weights
-    that are set later, between two calls of `fit`, are taken for what the inner optimizer did. Constraints hold for the
-    slow weights too. The inner optimizer's velocities are left alone. At the end of `fit` the model gets slow
-    weights: a period that is under way ends there.
+    The slow weights begin as those of the model, take as much memory, and are saved with the optimizer. Weights that
+    are set later, between two calls of `fit`, are treated as if the inner optimizer had moved them. Constraints hold
+    for the slow weights too. The inner optimizer's velocities are not changed. At the end of `fit` the period that is
+    under way ends early, and the model gets the slow weights.
 
     Args:
         inner: a `keras.optimizers.Optimizer`, as in `Accumulate`.
@@ -60,19 +60,19 @@ class Lookahead(Accumulate):
         self.slow = [self.add_variable_from_reference(v, name="slow") for v in variables]
 
     def prepare(self, gradients, variables, learning_rate):
-        self._backend.choose(self, ops.equal(self.iterations, 0), self._begin)
+        self._backend.cond(self, ops.equal(self.iterations, 0), self._begin)
         return super().prepare(gradients, variables, learning_rate)
 
     def finish(self, variables, shared):
         super().finish(variables, shared)
-        self._backend.choose(self, ops.equal((self.iterations + 1) % self.sync_period, 0), self._synchronise)
+        self._backend.cond(self, ops.equal((self.iterations + 1) % self.sync_period, 0), self._synchronise)
 
     def finalize_variable_values(self, var_list):
         """At the end of `fit`: give the variables the values of the slow weights."""
         super().finalize_variable_values(var_list)
         if self.built and number(self.iterations) and not self.use_ema:
             self._synchronise()
-            self._backend.separate(self.slow)
+            self._backend.unalias(self.slow)
 
     def _begin(self):
         for slow, variable in zip(self.slow, self._trainable_variables, strict=True):

@@ -2,20 +2,20 @@ import contextlib
 
 
 class MicroBatches:
-    """What an optimizer is told of the micro-batch it is about to get the gradients of.
+    """Holds the weight of a micro-batch for an optimizer that is about to get the micro-batch's gradients.
 
-    Keras's training step hands an optimizer nothing but gradients. This is the side door: for the length of a step
-    it holds the tensors that say how much the micro-batch counts. Replicas are traced one after the other, so there
-    is one entry a replica.
+    Keras's training step gives an optimizer nothing but gradients. So a callback puts the weight here, tensors that say
+    how much the micro-batch counts, for the length of a step. Replicas are traced one after the other, and each has an
+    entry of its own.
 
-    Why the weights are passed beside the step and not in the data, as `recipes.data.full_batches` has them: `fit` cuts
-    plain arrays into batches by itself, after it has been called, so nothing could weigh the samples of the last one
-    before that, and a user's own sample weights, class weights and data sets would have to be rewritten. What data can
-    carry is better there: a last batch that is filled up, so that every batch has one shape and each device as many
-    samples. Both give the same sum, and each can do what the other cannot.
+    Why the weights do not come with the data, as those of `recipes.data.full_batches` do: `fit` cuts plain arrays into
+    batches only after it has been called, so the samples of the last batch could not be weighed before, and a user's
+    own sample weights, class weights and data sets would have to be rewritten. The data have an advantage too: they can
+    fill up the last batch, so that all batches have one shape and all devices the same number of samples. Both ways
+    give the same sum.
 
-    It lies in a class of its own because Keras tracks what is set on an optimizer, and these tensors belong to a
-    graph that is being built.
+    This is a class of its own, since Keras tracks the attributes of an optimizer, and these tensors belong to a graph
+    that is being built.
     """
 
     def __init__(self):
@@ -23,8 +23,8 @@ class MicroBatches:
         self._by_replica, self._first_by_replica = {}, {}
 
     @property
-    def told(self):
-        """Whether the step under way says how much its micro-batch counts."""
+    def has_weight(self):
+        """Whether the step under way has given a weight of its micro-batch."""
         return bool(self._by_replica)
 
     def is_first(self, replica):
@@ -33,29 +33,31 @@ class MicroBatches:
 
     @contextlib.contextmanager
     def weighing(self, optimizer, weight, divisor, is_first=None, data=None):
+        """Context for the training step of one micro-batch, which has this weight and divisor."""
         replica, was_built = optimizer._backend.replica(), optimizer.built
         self._by_replica[replica] = (weight, divisor)
         self._first_by_replica[replica] = is_first
         if was_built and optimizer.makes_passes:
-            optimizer._backend.count_seen(optimizer, data)
+            optimizer._backend.count_begun(optimizer, data)
         try:
             yield
         finally:
             self._by_replica.pop(replica, None)
             self._first_by_replica.pop(replica, None)
         if optimizer.built and not was_built and optimizer.makes_passes:
-            # The step has built the optimizer. Unless it has made an update, which starts a new count, it was seen.
-            optimizer._window.seen.assign(1 - optimizer.iterations)
+            # The step has built the optimizer, and its micro-batch was not counted at its beginning: count it now,
+            # unless an update was made, which begins a new count.
+            optimizer._window.micro_batches_begun.assign(1 - optimizer.iterations)
 
     def take(self, replica):
-        """`(weight, divisor)` of the micro-batch under way, `(1, 1)` if nothing was said of it."""
-        if not self.told:
+        """`(weight, divisor)` of the micro-batch under way, once in a step; `(1, 1)` if no weight was given."""
+        if not self.has_weight:
             return 1.0, 1.0
-        told = self._by_replica[replica]
-        if told is None:
+        given = self._by_replica[replica]
+        if given is None:
             raise ValueError(
-                "A training step applied gradients twice. A full batch is taken in by one `apply` of all variables in "
-                "each step: sum the losses of the step, or use an optimizer for each part of the model."
+                "A training step applied gradients twice. With gradient accumulation each step has to call `apply` "
+                "once, for all variables: sum the losses of the step, or use an optimizer for each part of the model."
             )
         self._by_replica[replica] = None
-        return told
+        return given

@@ -10,7 +10,7 @@ from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.patterns import Patterns
 from custom_optimizers.units import is_depthwise, is_embedding, unit_axes
 
-QUINTIC = (3.4445, -4.7750, 2.0315)  # of Newton-Schulz: steep at 0, so that few steps do
+QUINTIC = (3.4445, -4.7750, 2.0315)  # coefficients of Newton-Schulz: steep at 0, so that few steps are enough
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -123,7 +123,7 @@ class Muon(Descent):
             return
         variables = list(variables)
         super().build(variables)
-        self.axes = [None if i in self.excluded.of else _axes_of_units(v) for i, v in enumerate(variables)]
+        self.axes = [None if i in self.excluded.by_index else _axes_of_units(v) for i, v in enumerate(variables)]
         adam = self.others == "adam"
         self.squares = [
             self.add_variable_from_reference(v, name="squares") if adam and axes is None else None
@@ -157,7 +157,7 @@ class Muon(Descent):
         return m / (1 - beta_1**t) / (ops.sqrt(v / (1 - beta_2**t)) + self.eps)
 
     def _orthogonal(self, tensor, axes):
-        """The tensor with its matrix made orthogonal."""
+        """The tensor, which is seen as a matrix and made orthogonal."""
         ends = tuple(range(-len(axes), 0))
         turned = ops.moveaxis(tensor, axes, ends)
         units = math.prod(turned.shape[-len(axes) :])
@@ -186,7 +186,7 @@ def orthogonalized(matrix, steps, dtype=None):
     norm = global_norm([matrix])
     x = ops.cast(matrix / ops.where(norm > 0, norm, ops.ones_like(norm)), dtype or matrix.dtype)
     is_tall = matrix.shape[0] > matrix.shape[1]
-    for _ in range(steps):  # by the smaller of the two squares; no singular value is above 1
+    for _ in range(steps):  # by x.T @ x or x @ x.T, the smaller one; no singular value of x is above 1 at first
         if is_tall:
             gram = ops.matmul(ops.transpose(x), x)
             x = x * a + ops.matmul(x, gram * b + ops.matmul(gram, gram) * c)
@@ -197,6 +197,6 @@ def orthogonalized(matrix, steps, dtype=None):
 
 
 def _axes_of_units(variable):
-    """The axes that number a kernel's units; None for what is no matrix, as a kernel without entries."""
+    """The axes that number a kernel's units; None for a variable that is not trained as a matrix."""
     is_other = 0 in variable.shape or is_embedding(variable) or is_depthwise(variable)
     return None if is_other else unit_axes(variable) or None

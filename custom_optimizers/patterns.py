@@ -3,7 +3,7 @@ from numbers import Real
 
 
 class Patterns:
-    """An optimizer's argument about variables by their paths: regular expressions, each with a value.
+    """An argument of an optimizer that chooses variables by their paths: regular expressions, each with a value.
 
     Args:
         owner, argument: str, for messages.
@@ -16,11 +16,11 @@ class Patterns:
 
     def __init__(self, owner, argument, given):
         self.owner, self.argument, self.given = owner, argument, dict(given)
-        self.of = {}
+        self.by_index = {}
         for expression in self.given:
             try:
                 if not isinstance(expression, str):
-                    raise TypeError("a str is needed, which a saved model can hold")
+                    raise TypeError("it has to be a str, so that a saved model can hold it")
                 re.compile(expression)
             except (re.error, TypeError) as error:
                 raise ValueError(
@@ -58,8 +58,8 @@ class Patterns:
                 raise ValueError(
                     f"{self.owner}: `{self.argument}`: {expression!r} matches none of the variables {', '.join(paths)}."
                 )
-        self.of = {}
+        self.by_index = {}
         for index, path in enumerate(paths):
             expression = next((each for each in self.given if re.search(each, path)), None)
             if expression is not None:
-                self.of[index] = self.given[expression]
+                self.by_index[index] = self.given[expression]

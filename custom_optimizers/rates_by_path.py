@@ -31,7 +31,7 @@ class RatesByPath(Windowed):
         self.weight_decay_mode = one_of(owner, "weight_decay_mode", weight_decay_mode, ("decoupled", "coupled"))
         self.not_decayed = Patterns.of_list(owner, "exclude_from_weight_decay", exclude_from_weight_decay)
         self.multipliers = Patterns.of_dict(owner, "learning_rate_multipliers", learning_rate_multipliers)
-        self._matched = None  # which variables the arguments about paths mean, as the config has it
+        self._matched = None  # the paths that the arguments about paths were matched with, as the config has them
 
     @property
     def patterns(self):
@@ -41,7 +41,8 @@ class RatesByPath(Windowed):
     def match_patterns(self, variables):
         """Find out which variables the arguments about paths mean.
 
-        A saved model knows their paths: Keras numbers the layers of a loaded model anew and may drop the model's name.
+        The config of a saved model has the paths of its variables. They are used again when it is loaded, since Keras
+        numbers the layers of a loaded model anew and may drop the model's name.
         """
         described = [[path_of(v).rpartition("/")[2], list(v.shape)] for v in variables]
         saved = self._matched or {}
@@ -53,12 +54,16 @@ class RatesByPath(Windowed):
 
     def multiplier_of(self, variable):
         """What the learning rate of a variable is multiplied by."""
-        return self.multipliers.of.get(self._get_variable_index(variable), 1)
+        return self.multipliers.by_index.get(self._get_variable_index(variable), 1)
 
     def decays(self, variable):
         """Whether weight decay acts on a variable."""
         index = self._get_variable_index(variable)
-        return self.weight_decay is not None and index not in self.not_decayed.of and self._use_weight_decay(variable)
+        return (
+            self.weight_decay is not None
+            and index not in self.not_decayed.by_index
+            and self._use_weight_decay(variable)
+        )
 
     def weight_decay_of(self, variable):
         """The weight decay of a variable that decays."""

@@ -17,8 +17,8 @@ class SignMomentum(Descent):
     ```
 
     An entry whose velocity is 0 stays. The learning rate is the step of an entry, in units of the weights, and has to
-    fall for them to converge. `momentum=0` is sign descent. A clipper that scales all gradients alike changes how
-    those of different updates are weighed against each other, and without momentum nothing.
+    fall for them to converge. `momentum=0` is sign descent. A clipper that scales all gradients of an update alike
+    changes how much that update counts in the velocity beside the others; without momentum it changes nothing.
 
     Args:
         learning_rate: float > 0, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable without arguments.

@@ -43,7 +43,7 @@ def is_embedding(variable):
 
 
 def is_depthwise(variable):
-    """Whether a variable is a kernel that each channel has by itself."""
+    """Whether a variable is the kernel of a depthwise convolution."""
     layer, name = _layer_and_name(variable)
     named = name == "depthwise_kernel" or re.fullmatch(r"depthwise_conv\dd(_\d+)?", layer)
     return len(variable.shape) > 2 and bool(named)

@@ -1,8 +1,8 @@
-"""What an update is, the same on every backend: clip, decay, rule, moving average, constraints, counting.
+"""The steps of an update, the same on every backend: clip, decay, rule, moving average, constraints, counting.
 
-What differs lies in the module of the backend, `optimizer._backend`: how a condition is carried out (`choose`), how
-variables are written (`write`), what a sparse gradient is made dense by (`dense`), and what can be read while a step is
-compiled (`known`).
+What differs between backends is in the module `optimizer._backend`: how a condition is carried out (`cond`), how
+variables are written (`write`), how a sparse gradient is made dense (`dense`), and which values are known while a step
+is traced (`static_value`).
 """
 
 import functools
@@ -14,43 +14,45 @@ from custom_optimizers.clipping.norms import scaled
 from custom_optimizers.scaled_gradients import ScaledGradients
 
 
-def update_from_sums(optimizer, sum_of, divisor, fed, now=(), replicas=1):
+def update_from_sums(optimizer, sum_of, divisor, gradient_counts, current=(), replicas=1):
     """Make an update from what has been accumulated, and begin the next full batch.
 
     Args:
         optimizer: `Descent`.
         sum_of: function from a variable to the weighted sum of its gradients over micro-batches and replicas.
         divisor: scalar tensor, the sum of the weights.
-        fed: function that returns how many gradients each of the optimizer's variables has got, a tensor (variables,).
-        now: list of the variables that have a gradient in the micro-batch under way.
-        replicas: int. Keras divides a replica's loss by it, and the weighted mean does so again.
+        gradient_counts: function that returns how many gradients have been added for each of the optimizer's variables,
+            a tensor (variables,).
+        current: list of the variables that have a gradient in the micro-batch under way.
+        replicas: int. Keras has divided each replica's loss by it already, so the mean is multiplied by it.
     """
-    weighed = ops.not_equal(divisor, 0)  # 0 where nothing has weight
-    mean = ops.where(weighed, ops.divide(replicas, ops.where(weighed, divisor, 1)), 0)
-    variables, conditions = _fed(optimizer, now, fed)
-    update(optimizer, variables, [sum_of(v) for v in variables], mean, conditions)
+    has_weight = ops.not_equal(divisor, 0)  # False if no micro-batch has any weight: the mean is 0 then
+    factor = ops.where(has_weight, ops.divide(replicas, ops.where(has_weight, divisor, 1)), 0)
+    variables, conditions = _with_gradients(optimizer, current, gradient_counts)
+    update(optimizer, variables, [sum_of(v) for v in variables], factor, conditions)
     optimizer._window.close()
 
 
-def _fed(optimizer, now, fed):
-    """The variables that have had a gradient since the last update: `(variables, conditions)`.
+def _with_gradients(optimizer, current, gradient_counts):
+    """The variables that have had a gradient since the last update, as `(variables, conditions)`.
 
-    The second is a dict from the indices of those of which only compiled code knows it, to scalar bool tensors. In
-    what a rule needs of all variables together such a one counts with a gradient of zero where it had none.
+    While a step is traced it may be unknown whether a variable has had one. Such a variable is in `variables`, and
+    `conditions`, a dict of scalar bool tensors, has the answer by the variable's index. If it has had none, it counts
+    with a gradient of zero in what a rule computes of all variables together.
     """
     every = optimizer._trainable_variables
-    sure = {optimizer._get_variable_index(v) for v in now}
-    if len(sure) == len(every):
+    certain = {optimizer._get_variable_index(v) for v in current}
+    if len(certain) == len(every):
         return every, {}
-    counts = fed()
-    known = optimizer._backend.known(counts)
-    if known is not None:
-        return [v for v, count in zip(every, known, strict=True) if count > 0], {}
-    return every, {i: counts[i] > 0 for i in range(len(every)) if i not in sure}
+    counts = gradient_counts()
+    values = optimizer._backend.static_value(counts)
+    if values is not None:
+        return [v for v, count in zip(every, values, strict=True) if count > 0], {}
+    return every, {i: counts[i] > 0 for i in range(len(every)) if i not in certain}
 
 
 def update(optimizer, variables, gradients, factor=None, conditions=None):
-    """Clip the gradients of a full batch and use them, unless they are watched and not finite.
+    """Clip the gradients of a full batch and make an update. With diagnostics it is skipped if they are not finite.
 
     Args:
         optimizer: `Descent`.
@@ -60,7 +62,7 @@ def update(optimizer, variables, gradients, factor=None, conditions=None):
         conditions: dict from indices of variables to whether they are to be changed at all, scalar bool tensors.
     """
     if optimizer.needs_dense_gradients:
-        gradients = [optimizer._backend.dense(g) for g in gradients]  # an embedding's gradient
+        gradients = [optimizer._backend.dense(g) for g in gradients]  # that of an embedding may be sparse
     whole = ScaledGradients(gradients, factor)
     clipped, states = _clipped(optimizer, variables, whole)
     write = functools.partial(_write, optimizer, variables, clipped, states, conditions or {})
@@ -71,8 +73,8 @@ def update(optimizer, variables, gradients, factor=None, conditions=None):
     record.gradient_norm.assign(ops.cast(before, "float32"))
     record.clipped_norm.assign(ops.cast(after, "float32"))
     zeros = [ops.zeros((), "float32")] * len(optimizer._trainable_variables)
-    record.variable_norms.assign(ops.stack(_of_all_variables(optimizer, variables, whole.norms(), zeros)))
-    optimizer._backend.choose(
+    record.variable_norms.assign(ops.stack(_for_all_variables(optimizer, variables, whole.norms(), zeros)))
+    optimizer._backend.cond(
         optimizer,
         ops.logical_and(ops.isfinite(before), _is_in_range(optimizer, before, clipped)),
         functools.partial(_write_and_count, record, write, before, after),
@@ -81,15 +83,15 @@ def update(optimizer, variables, gradients, factor=None, conditions=None):
 
 
 def _is_in_range(optimizer, before, clipped):
-    """Whether clipping has left something of the gradient, which of a norm of 1e30 and more it may not.
+    """Whether clipping has left something of the gradient. If the norm was above 1e30, it may have left nothing.
 
-    The factor may be below what a dtype has room for, by itself or times the learning rate.
+    The factor of the clip may then underflow, by itself or times the learning rate.
     """
-    gone = ops.equal(clipped.norm(), 0)
+    vanishes = ops.equal(clipped.norm(), 0)
     if clipped.factor is not None and optimizer.rate_times_gradient:
         rate = ops.cast(ops.convert_to_tensor(optimizer.learning_rate), clipped.factor.dtype)
-        gone = ops.logical_or(gone, ops.logical_and(rate > 0, rate * clipped.factor <= 1e-37))
-    return ops.logical_not(ops.logical_and(before > 1e30, gone))
+        vanishes = ops.logical_or(vanishes, ops.logical_and(rate > 0, rate * clipped.factor <= 1e-37))
+    return ops.logical_not(ops.logical_and(before > 1e30, vanishes))
 
 
 def _clipped(optimizer, variables, gradients):
@@ -97,26 +99,28 @@ def _clipped(optimizer, variables, gradients):
     if not optimizer.clippers:
         return optimizer.clipped_by_keras(gradients), []
     all_variables = optimizer._trainable_variables
-    if len(variables) < len(all_variables):  # clippers see every variable that their state is of
+    if len(variables) < len(all_variables):  # the state of a clipper is of all variables
         zeros = [ops.zeros(v.shape, v.dtype) for v in all_variables]
-        gradients = ScaledGradients(_of_all_variables(optimizer, variables, gradients.tensors, zeros), gradients.factor)
+        gradients = ScaledGradients(
+            _for_all_variables(optimizer, variables, gradients.tensors, zeros), gradients.factor
+        )
     states = []
     for clipper, state in zip(optimizer.clippers, optimizer._clipper_states, strict=True):
         values = tuple(ops.convert_to_tensor(s) for s in state)
         gradients, new_state = clipper.clip_scaled(gradients, all_variables, values)
         states.append(new_state)
-    return gradients.of([optimizer._get_variable_index(v) for v in variables]), states
+    return gradients.select([optimizer._get_variable_index(v) for v in variables]), states
 
 
-def _of_all_variables(optimizer, variables, values, otherwise):
-    """List of values of some of the optimizer's variables, and of others for the rest."""
-    of = {optimizer._get_variable_index(v): value for v, value in zip(variables, values, strict=True)}
-    return [of.get(i, otherwise[i]) for i in range(len(optimizer._trainable_variables))]
+def _for_all_variables(optimizer, variables, values, defaults):
+    """A value for each of the optimizer's variables, a list: from `values` for `variables`, else from `defaults`."""
+    given = {optimizer._get_variable_index(v): value for v, value in zip(variables, values, strict=True)}
+    return [given.get(i, default) for i, default in enumerate(defaults)]
 
 
 def _write_and_count(record, write, before, after):
     write()
-    # A gradient that is only rescaled by rounding is not a clipped one.
+    # A norm that differs by rounding errors only was not clipped.
     record.clipped_updates.assign_add(ops.cast(after < before * (1 - 1e-6), record.clipped_updates.dtype))
     record.skipped_in_a_row.assign(0)
 
@@ -129,31 +133,31 @@ def _write(optimizer, variables, gradients, states, conditions):
     gradients, shared = optimizer.prepare(gradients, variables, learning_rate)
     groups = _by_condition(optimizer, variables, conditions)
     for condition, indices in groups:
-        part = [variables[i] for i in indices], gradients.of(indices), learning_rate, shared
-        _if(optimizer, condition, functools.partial(optimizer._backend.write, optimizer, *part))
+        part = [variables[i] for i in indices], gradients.select(indices), learning_rate, shared
+        _call_if(optimizer, condition, functools.partial(optimizer._backend.write, optimizer, *part))
     for state, values in zip(optimizer._clipper_states, states, strict=True):
         for variable, value in zip(state, values, strict=True):
             variable.assign(value)
     optimizer.finish(variables, shared)
     _average(optimizer)
     for condition, indices in groups:
-        _if(optimizer, condition, functools.partial(_constrain, [variables[i] for i in indices]))
+        _call_if(optimizer, condition, functools.partial(_constrain, [variables[i] for i in indices]))
     optimizer.count_update()
 
 
 def _by_condition(optimizer, variables, conditions):
-    """Pairs of a condition, None for none, and the list of the places in `variables` that it is of."""
-    of = [conditions.get(optimizer._get_variable_index(v)) for v in variables]
-    free = [i for i, condition in enumerate(of) if condition is None]
-    return [(None, free), *((condition, [i]) for i, condition in enumerate(of) if condition is not None)]
+    """Pairs of a condition and the list of the places in `variables` that it is for; None stands for no condition."""
+    of_variables = [conditions.get(optimizer._get_variable_index(v)) for v in variables]
+    without = [i for i, condition in enumerate(of_variables) if condition is None]
+    return [(None, without), *((condition, [i]) for i, condition in enumerate(of_variables) if condition is not None)]
 
 
-def _if(optimizer, condition, then):
-    """Call `then`, which writes variables, at once or where a condition holds that compiled code evaluates."""
+def _call_if(optimizer, condition, then):
+    """Call `then`, which writes variables, if a condition holds; None stands for no condition."""
     if condition is None:
         then()
     else:
-        optimizer._backend.choose(optimizer, condition, then)
+        optimizer._backend.cond(optimizer, condition, then)
 
 
 def _constrain(variables):
@@ -167,7 +171,7 @@ def write_one(optimizer, variable, gradient, factor, learning_rate, *shared):
 
     Args:
         optimizer: `Descent`.
-        variable: as Keras knows it, or as TensorFlow does where it is written.
+        variable: `keras.Variable`; on TensorFlow a `tf.Variable`, the copy on one device.
         gradient: tensor.
         factor: scalar tensor that the gradient is to be multiplied by, or None.
         learning_rate: scalar tensor.
@@ -183,24 +187,27 @@ def write_one(optimizer, variable, gradient, factor, learning_rate, *shared):
 
 
 def goes_with_rate(optimizer, gradient, variable):
-    """Whether a gradient's factor can go with the learning rate instead: in full precision, if the rule allows it."""
+    """Whether the learning rate can be multiplied by a gradient's factor instead of the gradient.
+
+    The rule has to allow it, and gradient and variable have to be of full precision.
+    """
     dtypes = {keras.backend.standardize_dtype(each.dtype) for each in (gradient, variable)}
     return optimizer.rate_times_gradient and dtypes in ({"float32"}, {"float64"})
 
 
 def multiplied_out(gradient, factor):
-    """A gradient with the factor in it."""
+    """The gradient times its factor; None stands for 1."""
     return gradient if factor is None else scaled(gradient, factor)
 
 
 def _average(optimizer):
-    """Keep the moving average of the weights."""
+    """Update the moving average of the weights, if there is one."""
     if not optimizer.use_ema:
         return
     variables = optimizer._trainable_variables
     optimizer._update_model_variables_moving_average(variables)
     if optimizer.ema_overwrite_frequency:
-        optimizer._backend.choose(
+        optimizer._backend.cond(
             optimizer,
             ops.equal((optimizer.iterations + 1) % optimizer.ema_overwrite_frequency, 0),
             functools.partial(optimizer._overwrite_model_variables_with_average_value, variables),

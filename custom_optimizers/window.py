@@ -8,16 +8,20 @@ from custom_optimizers.dtypes import wide_dtype
 
 
 class Window:
-    """What an optimizer keeps from one update to the next: the sum of the micro-batches' gradients.
+    """The variables of gradient accumulation: the sum of the micro-batches' gradients since the last update.
 
-    Which variables have had a gradient is kept in a variable too, and not in an attribute: a compiled step is traced
-    once and called often, and with branches that depend on the data each micro-batch may reach other variables.
+    `gradient_counts` says which variables have had a gradient. It is a variable too, and not an attribute, since a
+    compiled step is traced once and called often: if the step branches by its data, each micro-batch may have gradients
+    for other variables.
+
+    The names that the variables are given below are in files of `callbacks.ExactResume`: a new name would make these
+    files unreadable.
 
     Args:
         optimizer: `Windowed`, whose variables these become.
         variables: list of the variables it was built with.
-        pass_length: int, micro-batches in a pass (-1: unknown), when an update ends with a pass; None when it ends
-            after a fixed number of micro-batches.
+        pass_length: int, the number of micro-batches in a pass, -1 if it is unknown, where each pass makes one update;
+            None where a fixed number of micro-batches makes one.
         tracked: bool, whether the optimizer saves these variables.
     """
 
@@ -26,21 +30,22 @@ class Window:
         self._all = variables
         counter = functools.partial(optimizer.add_counter, tracked=tracked)
         local_sum = functools.partial(optimizer.add_local_sum, tracked=tracked)
-        self.counted = counter("micro_batches")  # micro-batches in the sum
+        self.micro_batches_summed = counter("micro_batches")  # that are in the sum
         self.divisor = local_sum((), wide_dtype(*variables), "divisor")
         self.sums = [
             local_sum(v.shape, wide_dtype(v), f"{_flat_name(v)}_sum", layout=getattr(v, "_layout", None))
             for v in variables
         ]
-        self.fed = local_sum((len(variables),), "float32", "fed")  # gradients in each of the sums
-        self.seen = self.pass_length = None
+        self.gradient_counts = local_sum((len(variables),), "float32", "fed")  # how many gradients are in each sum
+        self.micro_batches_begun = self.pass_length = None
         if pass_length is not None:
-            self.seen = counter("seen")  # with the micro-batches of this pass that loss scaling dropped
+            self.micro_batches_begun = counter("seen")  # in this pass, with those that loss scaling has dropped
             self.pass_length = counter("pass_length", pass_length)
 
     @property
     def variables(self):
-        every = (self.counted, self.divisor, *self.sums, self.fed, self.seen, self.pass_length)
+        counters = (self.micro_batches_begun, self.pass_length)
+        every = (self.micro_batches_summed, self.divisor, *self.sums, self.gradient_counts, *counters)
         return [v for v in every if v is not None]
 
     def sum_of(self, variable):
@@ -48,37 +53,38 @@ class Window:
         return self.sums[self._index(variable)]
 
     def one_for_each(self, variables):
-        """What is added to `fed` when these variables have got a gradient: an array."""
+        """An array with 1 for each of these variables and 0 for the others: what is added to `gradient_counts`."""
         ones = np.zeros(len(self._all), "float32")
         ones[[self._index(v) for v in variables]] = 1
         return ones
 
     def begin_pass(self, micro_batches):
-        """Forget what has been summed, and expect so many micro-batches: -1 if nobody knows."""
+        """Empty the sums, and set how many micro-batches the pass will have; -1 if that is unknown."""
         self.pass_length.assign(micro_batches)
         self.empty()
 
     def is_due(self, steps):
-        """Whether an update is due after so many micro-batches, none of which loss scaling has dropped."""
-        full = ops.equal(self.counted, ops.cast(steps, self.counted.dtype))
-        return full if self.seen is None else ops.logical_and(full, ops.less_equal(self.seen, self.counted))
+        """Whether the sums have `steps` micro-batches, so that an update is due, and loss scaling has dropped none."""
+        summed, begun = self.micro_batches_summed, self.micro_batches_begun
+        is_full = ops.equal(summed, ops.cast(steps, summed.dtype))
+        return is_full if begun is None else ops.logical_and(is_full, ops.less_equal(begun, summed))
 
     def close(self):
-        """Begin the next full batch. A pass has one update, so that what comes behind it in the same pass has none."""
+        """Begin the next full batch. A pass makes one update: micro-batches after it in the same pass make none."""
         self.empty()
         if self.pass_length is not None:
-            self.pass_length.assign(ops.minimum(self.pass_length, 0))  # -1 stays
+            self.pass_length.assign(ops.minimum(self.pass_length, 0))  # 0: it is closed; -1, unknown, stays
 
     def is_closed(self):
         """Whether the pass has had its update."""
         return number(self.pass_length) == 0
 
     def left(self):
-        """What is left of a pass: `(micro-batches in the sum, micro-batches seen)`, two ints."""
-        return number(self.counted), number(self.seen)
+        """What has not made an update: `(micro-batches in the sum, micro-batches begun)`, two ints."""
+        return number(self.micro_batches_summed), number(self.micro_batches_begun)
 
     def empty(self):
-        """Forget what has been summed."""
+        """Set the sums and the counts to 0."""
         for variable in self.variables:
             if variable is not self.pass_length:
                 variable.assign(ops.zeros(variable.shape, variable.dtype))

@@ -7,19 +7,20 @@ from custom_optimizers.backend import backend_module
 from custom_optimizers.micro_batch import MicroBatches
 from custom_optimizers.window import Window
 
-EPOCH = "epoch"  # one update a pass over the data
+EPOCH = "epoch"  # each pass over the data makes one update
 
 
 class Windowed(keras.optimizers.Optimizer):
     """Base class of `Descent`: an optimizer that sums the gradients of several micro-batches for an update.
 
     ```python
-    total += weight * gradient                    # for each micro-batch; weight and divisor are 1 if nothing says more
+    total += weight * gradient                    # for each micro-batch; weight and divisor are 1 if none are given
     divisors += divisor
     g = total / divisors                          # when an update is due
     ```
 
-    What is summed lies in a `Window`. `callbacks.FullBatch` lends an optimizer one for the length of a `fit`.
+    The sums are in a `Window`. `callbacks.FullBatch` lends an optimizer a window for the length of a `fit`: it is in
+    use only until that ends, and neither it nor its variables are saved.
 
     Args:
         gradient_accumulation_steps: None, an int k >= 2, or "epoch", as in `Descent`.
@@ -30,7 +31,7 @@ class Windowed(keras.optimizers.Optimizer):
         super().__init__(**kwargs)
         self.gradient_accumulation_steps = _checked_steps(type(self).__name__, gradient_accumulation_steps)
         self.micro_batches = MicroBatches()
-        self._is_lent = False  # whether `accumulate_over_epoch` holds until `accumulate_as_given`
+        self._window_is_lent = False  # True from `accumulate_over_epoch` to `accumulate_as_given`
         self._backend = backend_module()
         self._window = None  # made by `build`, or when a callback asks for it
 
@@ -38,14 +39,14 @@ class Windowed(keras.optimizers.Optimizer):
 
     def _build_window(self):
         pass_length = self.micro_batches.expected if self.makes_passes else None
-        self._window = Window(self, self._trainable_variables, pass_length, tracked=not self._is_lent)
+        self._window = Window(self, self._trainable_variables, pass_length, tracked=not self._window_is_lent)
 
     def scope(self):
-        """Context in which variables of this optimizer have to be created outside of a training step."""
+        """Context in which variables of this optimizer have to be created when no training step is under way."""
         return self._backend.scope(self)
 
     def add_counter(self, name, start=0, tracked=True):
-        """Add an integer variable to the optimizer, among those that it saves if it is `tracked`."""
+        """Add an integer variable to the optimizer, which saves it if it is `tracked`."""
         with keras.name_scope(self.name, caller=self):
             variable = keras.Variable(
                 initializer=keras.initializers.Constant(start),
@@ -60,9 +61,9 @@ class Windowed(keras.optimizers.Optimizer):
         return variable
 
     def add_local_sum(self, shape, dtype, name, tracked=True, layout=None):
-        """Add a variable that each replica adds to by itself; read outside of the replicas it is the sum of all.
+        """Add a variable of which each replica has its own value; outside of the replicas it is the sum of these.
 
-        On JAX it lies on devices as `layout` says.
+        On JAX `layout` says how it is spread over devices.
         """
         with keras.name_scope(self.name, caller=self):
             variable = keras.Variable(
@@ -81,7 +82,7 @@ class Windowed(keras.optimizers.Optimizer):
 
     @contextlib.contextmanager
     def _no_accumulators_of_keras(self):
-        """Keras would add accumulators in the variables' own dtype, bfloat16 for instance."""
+        """Context in which Keras adds no accumulators: they would be of the variables' dtype, bfloat16 for instance."""
         steps, self.gradient_accumulation_steps = self.gradient_accumulation_steps, None
         try:
             yield
@@ -92,23 +93,24 @@ class Windowed(keras.optimizers.Optimizer):
 
     @property
     def makes_passes(self):
-        """Whether an update ends with a pass over the data."""
+        """Whether each pass over the data makes one update."""
         return self.gradient_accumulation_steps == EPOCH
 
     @property
-    def micro_batches_counted(self):
-        """Number of micro-batches that wait for the next update."""
-        return self._window.counted
+    def micro_batches_summed(self):
+        """Number of micro-batches whose gradients have been summed for the next update."""
+        return self._window.micro_batches_summed
 
     def steps_of_an_update(self):
-        """How many micro-batches make an update: an int or a variable, -1 if it is not known before the pass ends."""
+        """How many micro-batches make an update: an int or a variable; -1 if that is unknown until the pass ends."""
         return self._window.pass_length if self.makes_passes else self.gradient_accumulation_steps
 
     def accumulate_over_epoch(self):
-        """Make one update a pass over the data until `accumulate_as_given`, also when this is built already.
+        """From now until `accumulate_as_given`, make one update for each pass over the data.
 
-        `callbacks.FullBatch` calls this when a `fit` begins, and the other when it has ended. Nothing of it is saved
-        or in the config, so that a model saved meanwhile is the user's own.
+        `callbacks.FullBatch` calls this when a `fit` begins, and `accumulate_as_given` when it has ended. The optimizer
+        may be built already. Its config and what it saves do not change, so that a model that is saved during the `fit`
+        is as the user has made it.
         """
         if self.makes_passes:
             return
@@ -117,7 +119,7 @@ class Windowed(keras.optimizers.Optimizer):
                 f"{type(self).__name__}(gradient_accumulation_steps={self.gradient_accumulation_steps}) makes "
                 "several updates a pass; only None can become 'epoch'."
             )
-        self.gradient_accumulation_steps, self._is_lent = EPOCH, True
+        self.gradient_accumulation_steps, self._window_is_lent = EPOCH, True
         if self.built and self._window is None:
             with self.scope():
                 self._build_window()
@@ -125,19 +127,20 @@ class Windowed(keras.optimizers.Optimizer):
     def accumulate_as_given(self):
         """Accumulate as `gradient_accumulation_steps` was given: the end of `accumulate_over_epoch`.
 
-        The memory of the sums is kept for the next time, and is none of the optimizer's `variables` until then.
+        The window is kept for the next `accumulate_over_epoch`. Until then its variables are not among the optimizer's
+        `variables`.
         """
-        if self._is_lent:
-            self.gradient_accumulation_steps, self._is_lent = None, False
+        if self._window_is_lent:
+            self.gradient_accumulation_steps, self._window_is_lent = None, False
 
     def begin_pass(self, micro_batches=None):
-        """Start a pass over the data, with "epoch": forget micro-batches of an unfinished one.
+        """Start a pass over the data, with "epoch". Micro-batches of a pass that was not finished are dropped.
 
-        A pass makes one update, so each begins with this.
+        Every pass has to begin with this, since each makes one update.
 
         Args:
-            micro_batches: int, how many there are in the pass; None if unknown, in which case only `end_pass` makes
-                the update.
+            micro_batches: int, the number of micro-batches in the pass; None if it is unknown, and then `end_pass`
+                makes the update.
         """
         self._check_makes_passes()
         self.micro_batches.expected = -1 if micro_batches is None else int(micro_batches)
@@ -147,34 +150,38 @@ class Windowed(keras.optimizers.Optimizer):
     def end_pass(self, complete=True):
         """End a pass over the data, with "epoch".
 
-        If micro-batches are left without an update, the update is made now when they are the whole pass
-        (`complete`, and its length was not known), and otherwise they are dropped. When loss scaling has dropped a
-        micro-batch, what is left is not the full batch: it is dropped too, and counted in `skipped_updates`.
+        Micro-batches may be left that have made no update. If they are the whole pass (it is `complete`, and its length
+        was unknown), the update is made now; otherwise they are dropped. If loss scaling has dropped a micro-batch, the
+        others are not the full batch: they are dropped too, and the pass is counted in `skipped_updates`.
+
+        Args:
+            complete: bool, whether the pass has come to the end of the data.
 
         Returns:
-            "nothing" was left, "updated", "dropped", "too short" or "too long" for the length given, or "voided" by
-            loss scaling.
+            What has become of the micro-batches that were left: "nothing" was left, "updated", "dropped", "too short"
+            or "too long" (the pass had fewer or more micro-batches than `begin_pass` was given), or "voided" (loss
+            scaling dropped one).
         """
         self._check_makes_passes()
         if not self.built:
             return "nothing"
-        counted, seen = self._window.left()
-        if seen == 0:
+        summed, begun = self._window.left()
+        if begun == 0:
             return "nothing"
         if self._window.is_closed():
             self._window.empty()
             return "too long"
-        if counted == seen and complete and self.micro_batches.expected < 0:
+        if summed == begun and complete and self.micro_batches.expected < 0:
             self._backend.finish_pass(self)
             return "updated"
-        voided = counted < seen
+        voided = summed < begun
         if voided:
             self.count_voided()
         self._window.empty()
         return "voided" if voided else "too short" if complete else "dropped"
 
     def count_voided(self):
-        """Count a pass that made no update, since loss scaling dropped a part of it."""
+        """Count a pass that made no update, since loss scaling dropped one of its micro-batches."""
 
     def _check_makes_passes(self):
         if not self.makes_passes:
@@ -183,17 +190,17 @@ class Windowed(keras.optimizers.Optimizer):
                 "one update a pass: give it gradient_accumulation_steps='epoch'."
             )
 
-    def _check_is_told_of_passes(self):
-        if self.makes_passes and not self.micro_batches.told:
+    def _check_knows_passes(self):
+        if self.makes_passes and not self.micro_batches.has_weight:
             raise ValueError(
                 f"{type(self).__name__}(gradient_accumulation_steps='epoch') makes one update a pass over the data "
                 "and has to be told where a pass ends: give `fit` the callback `callbacks.FullBatch()`."
             )
 
-    # What a training step says of its micro-batch
+    # The weight of a micro-batch, which its training step gives
 
     def micro_batch(self, weight, divisor=None):
-        """Context for the training step of one micro-batch: how much it counts in the full batch.
+        """Context for the training step of one micro-batch, which gives its weight in the full batch.
 
         ```python
         g = sum(weight * gradient) / sum(divisor)       # over the micro-batches of an update
@@ -206,7 +213,7 @@ class Windowed(keras.optimizers.Optimizer):
         return self.micro_batches.weighing(self, weight, weight if divisor is None else divisor)
 
     def micro_batch_in(self, outer, arguments, counts):
-        """The same for the step of a Keras model, whose arguments have the state of training on JAX.
+        """`micro_batch` for the training step of a Keras model, whose arguments on JAX contain the state of training.
 
         Args:
             outer: the model's optimizer: this one, or a `LossScaleOptimizer` around it.
@@ -215,7 +222,7 @@ class Windowed(keras.optimizers.Optimizer):
                 `(weight, divisor)`.
 
         Returns:
-            `(context, arguments)`, to call the step in and with.
+            `(context, arguments)`: the context to call the step in, and the arguments to call it with.
         """
         arguments, is_first = self._backend.begin_step(self, outer, arguments)
         return self.micro_batches.weighing(self, *counts(is_first), is_first, arguments), arguments
@@ -227,22 +234,22 @@ class Windowed(keras.optimizers.Optimizer):
     # Serialisation
 
     def get_config(self):
-        steps = None if self._is_lent else self.gradient_accumulation_steps
+        steps = None if self._window_is_lent else self.gradient_accumulation_steps
         return {**super().get_config(), "gradient_accumulation_steps": steps}
 
     def save_own_variables(self, store):
-        with self.nothing_lent():
+        with self.without_lent_window():
             super().save_own_variables(store)
 
     def load_own_variables(self, store):
-        with self.nothing_lent():
+        with self.without_lent_window():
             super().load_own_variables(store)
 
     @contextlib.contextmanager
-    def nothing_lent(self):
-        """Without the window that was lent, which is empty wherever a pass begins."""
+    def without_lent_window(self):
+        """Context in which the optimizer has no lent window, so that the window's variables are not saved or loaded."""
         window = self._window
-        if self._is_lent:
+        if self._window_is_lent:
             self._window = None
         try:
             yield

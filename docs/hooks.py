@@ -20,16 +20,20 @@ from recipes.run.tables import rows_of
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PICTURES = ("search", "comparison")
 REFERENCE = {  # page: title, packages whose names it has
     "custom_optimizers": ("Optimizers", ["custom_optimizers"]),
     "clipping": ("Clippers", ["custom_optimizers.clipping"]),
     "schedules": ("Schedules", ["custom_optimizers.schedules"]),
     "callbacks": ("Callbacks", ["callbacks"]),
+    "recipe": ("Recipes", ["recipes.recipe", "recipes.classification"]),
+    "settings": ("Settings", ["recipes.settings"]),
+    "training": ("Training", ["recipes.training"]),
     "data": ("Data", ["recipes.data"]),
     "layers": ("Layers and networks", ["recipes.layers", "recipes.models"]),
     "tuning": ("Searches", ["recipes.tuning"]),
     "gan": ("GANs", ["recipes.gan", "recipes.gan.losses", "recipes.gan.penalties", "recipes.gan.metrics"]),
-    "report": ("Pictures", ["recipes.report"]),
+    "report": ("Pages and pictures", ["recipes.report", *(f"recipes.report.pictures.{name}" for name in PICTURES)]),
 }
 SHOWN = {  # columns of a recipe's table
     "mean": "mean",
@@ -70,8 +74,17 @@ def _has(config, page, identifier):
 
 
 def names(packages):
-    """Of what is public: `custom_optimizers.BatchGD` and so on."""
-    return [f"{package}.{name}" for package in packages for name in importlib.import_module(package).__all__]
+    """Of the classes and functions that are public: `custom_optimizers.BatchGD` and so on."""
+    every = [f"{package}.{name}" for package in packages for name in _public(importlib.import_module(package))]
+    return [name for name in every if inspect.isclass(thing_of(name)) or inspect.isfunction(thing_of(name))]
+
+
+def _public(module):
+    """What a package exports; of a module, what it defines."""
+    if hasattr(module, "__all__"):
+        return module.__all__
+    mine = {name: each for name, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__}
+    return [name for name in mine if not name.startswith("_")]
 
 
 def canonical(name):

@@ -8,7 +8,6 @@ import signal
 import sys
 import traceback
 
-from recipes.command_line import parse
 from recipes.errors import CommandError, WorldError, one_line
 from recipes.machine.leaving import leave_others, leaving_on_signals
 
@@ -25,7 +24,9 @@ def main(arguments=None):
         Ctrl-C ends the process with 130, SIGTERM with 143.
     """
     try:
-        asked = parse(arguments)
+        from recipes import commands  # not above: what is not installed is told in one line
+
+        asked = commands.parse(arguments)
         with leaving_on_signals(lambda: getattr(asked, "advice", "")):
             asked.command(asked)
         sys.stdout.flush()

@@ -118,7 +118,7 @@ def pages():
 
 @pytest.fixture(autouse=True)
 def _no_pages(request, monkeypatch):
-    """Pages, and the predictions they show, take seconds of each training."""
+    """Pages and model cards take seconds of each training."""
     if "pages" not in request.fixturenames:
-        monkeypatch.setattr("recipes.command_line._write_page", lambda *given, **named: None)
-        monkeypatch.setattr("recipes.cifar10_cnn._write_confusion", lambda *given: None)
+        for name in ("write_page", "write_card"):
+            monkeypatch.setattr(f"recipes.commands.pages.{name}", lambda directory: None)

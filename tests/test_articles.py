@@ -22,8 +22,8 @@ from callbacks import FullBatch
 from custom_optimizers import Accumulate, BatchGD, OptimisticGD
 from custom_optimizers.clipping import ByGlobalNorm, ByValue
 from recipes import linear_regression
-from recipes.command_line import parse
-from recipes.settings.schedules import make_schedule
+from recipes.commands import parse
+from recipes.optimization import make_schedule
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("articles.md", "articles.zh.md")}
@@ -231,7 +231,7 @@ def test_3_6_a_column_less_a_row_is_a_table():
 
 
 def test_2_6_the_gradient_by_the_prediction_has_its_shape():
-    samples = linear_regression.load(linear_regression.Settings())
+    samples = linear_regression.LinearRegression().load()
     by_prediction = scipy.optimize.approx_fprime(
         samples.x[:, 0] * 0.5, lambda prediction: np.mean((samples.y[:, 0] - prediction) ** 2)
     )
@@ -282,7 +282,7 @@ def test_1_11_the_right_backward_pass_is_the_derivative_and_the_printed_one_is_n
 
 
 def line():
-    samples = linear_regression.load(linear_regression.Settings())
+    samples = linear_regression.LinearRegression().load()
     return samples.x, samples.y
 
 
@@ -549,7 +549,7 @@ def test_2_8_a_line_needs_an_intercept():
     through_origin, best, points = lines()
     assert f"{through_origin[0]:.2f} {error(through_origin, *points):.3f}" == "3.57 0.293"
     assert "{:.2f} {:.2f} {:.4f}".format(*best, error(best, *points)) == "1.99 1.02 0.0099"
-    exact = linear_regression.exact(linear_regression.load(linear_regression.Settings()), "mse")
+    exact = linear_regression.exact(linear_regression.LinearRegression().load(), "mse")
     np.testing.assert_allclose(exact, best, rtol=1e-6)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from recipes import command_line
 from recipes.__main__ import main
+from recipes.commands import parse
 from tests.recipes.data.prepared import prepare
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -47,6 +47,14 @@ def inline(page):
     return re.findall(r"`((?:python -m|make) [^`…]+)`", page.read_text().replace("\n", " "))
 
 
+def put_modules(directory, monkeypatch):
+    """Write the examples that begin with the name of their file, `# digits_mlp.py`, where they can be imported."""
+    for page in PAGES:
+        for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", page.read_text(), re.DOTALL):
+            (directory / name).write_text(code)
+    monkeypatch.syspath_prepend(directory)
+
+
 def words_of(command):
     return shlex.split(re.sub(r"\s+#.*", "", command))
 
@@ -56,9 +64,9 @@ def smaller(words):
     found = [SMALLER.get(before, word) for before, word in zip(["", *words], words, strict=False)]
     found += ["--preset", "smoke"] * (found[0] in ("train", "tune", "compare") and "--preset" not in found)
     found += ["--max-epochs", "2"] * (found[0] == "tune")
-    found += ["--train-images", "64"] * (found[:2] in (["tune", "cifar10_cnn"], ["compare", "cifar10_cnn"]))
+    found += ["--train-images", "64"] * (found[0] in ("tune", "compare") and found[1].startswith("cifar10"))
     found += ["--trials", "2"] * (found[0] in ("tune", "compare") and "--trials" not in found)
-    found += ["--width", "8", "--train-images", "128", "--epochs", "1"] * ("full_batch" in found)
+    found += ["--width", "8", "--train-images", "128", "--epochs", "1"] * ("cifar10_full_batch" in found)
     return found + ["--data-dir", "tfds"] * ("cifar10" in found)
 
 
@@ -100,6 +108,7 @@ def test_commands_of_the_readme(world, monkeypatch, capfd, tmp_path):
 @pytest.mark.slow
 def test_commands_of_all_pages(world, monkeypatch, capfd):
     monkeypatch.chdir(world)
+    put_modules(world, monkeypatch)
     run_in_their_order([command for page in PAGES for command in commands_of(page)], monkeypatch, capfd)
 
 
@@ -111,8 +120,9 @@ def test_what_runs_the_others_is_there(test):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if inline(page) + blocks(page)], ids=lambda page: page.stem)
-def test_commands_are_there(page):
+def test_commands_are_there(page, tmp_path, monkeypatch):
     """Options that exist, targets of make, benchmarks, which tests/benchmarks/test_small.py runs."""
+    put_modules(tmp_path, monkeypatch)
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for command in inline(page) + blocks(page):
         words = [word for word in words_of(command) if "=" not in word or not word.isupper()]
@@ -123,7 +133,7 @@ def test_commands_are_there(page):
             path = ROOT / words[2].replace(".", "/")
             assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), command
         if words[:3] == ["python", "-m", "recipes"] and len(words) > 3:
-            assert command_line.parse(words[3:]), command
+            assert parse(words[3:]), command
 
 
 @pytest.mark.slow_cases("tune")
@@ -133,6 +143,7 @@ def test_commands_are_there(page):
 def test_examples_run(page, world, monkeypatch):
     """The examples of a page, one after the other."""
     monkeypatch.chdir(world)
+    put_modules(world, monkeypatch)
     if "runs/digits/model.keras" in page.read_text() and not (world / "runs" / "digits").exists():
         assert main(["train", "cifar10_cnn", "--preset", "smoke", "--run-dir", "runs/digits"]) == 0
     scope = {}

@@ -31,7 +31,7 @@ def searches():
     """Context in which searches start their processes as forks."""
 
     def start(command, *, env, pass_fds, **options):
-        return SERVER.fork(pass_fds[0], 2, {"environment": env})
+        return SERVER.fork(pass_fds[0], 2, {"environment": env, "directory": os.getcwd()})
 
     with mock.patch.object(processes, "subprocess", types.SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)):
         try:
@@ -160,10 +160,10 @@ def _become(connection, errors, file):
             request = json.load(requested)
         os.environ.clear()
         os.environ.update(request["environment"])
+        os.chdir(request["directory"])
         if "code" not in request:
             fork_server.main(connection)
             os._exit(0)
-        os.chdir(request["directory"])
         exec(request["code"], {"__name__": "__main__"})
         multiprocessing.connection.Connection(connection).send(None)
         status = 0

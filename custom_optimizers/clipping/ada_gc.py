@@ -22,8 +22,8 @@ class AdaGC(Clipper):
     ```
 
     Each variable has a bound that follows it, so that a spike in one layer does not slow the others down. Norms are
-    taken in float32 or wider and averages kept in float32, saved with the optimizer. A gradient of 0 does not move the
-    average: it would stay there.
+    taken in float32 or wider and averages kept in float32, saved with the optimizer. A gradient of 0 does not change
+    the average, since an average of 0 would clip all later gradients to 0.
 
     Args:
         absolute: float > 0, bound of the global norm at first, in units of the gradient.
@@ -67,6 +67,6 @@ class AdaGC(Clipper):
         return [scaled(g, f) for g, f in zip(gradients, factors, strict=True)], state
 
     def _moved(self, averages, norms):
-        """The averages with other norms in them; a norm itself where there is no average yet."""
+        """The averages after other norms have been added; the norm itself where there is no average yet."""
         known = ops.isfinite(averages)
         return ops.where(known, self.decay * ops.where(known, averages, 0.0) + (1 - self.decay) * norms, norms)

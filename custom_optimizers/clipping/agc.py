@@ -29,7 +29,7 @@ class AGC(Clipper):
     Args:
         limit: float > 0, the largest ratio of the two norms. The paper has 0.01 at a batch size of 4096 and takes more
             for smaller ones.
-        eps: float > 0, the least norm of weights, so that weights at 0 can leave it.
+        eps: float > 0, the least norm of weights, so that weights of 0 can change.
         exclude: None or a list of regular expressions, such as `["head/"]`: a variable whose path has a match is not
             clipped. The paper does not clip the last layer. Which those are is saved with the optimizer.
 
@@ -58,7 +58,7 @@ class AGC(Clipper):
     def initial_state(self, variables):
         if not self.exclude:
             return ()
-        excluded = self.patterns[0].of
+        excluded = self.patterns[0].by_index
         return (np.float32([index in excluded for index in range(len(variables))]),)
 
     def clip(self, gradients, variables, state):

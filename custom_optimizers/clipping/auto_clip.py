@@ -6,7 +6,7 @@ from custom_optimizers.arguments import count, number_in
 from custom_optimizers.clipping.by_factor import ByFactor
 from custom_optimizers.clipping.norms import factor_to
 
-LARGEST = float(np.finfo("float32").max)  # which stands for a norm of float64 beyond it
+LARGEST = float(np.finfo("float32").max)  # stands for norms in float64 that are larger
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -24,8 +24,8 @@ class AutoClip(ByFactor):
     finite leaves no norm.
 
     Args:
-        percentile: number in [0, 100]. 100 only clips to the largest norm seen, which is never above it.
-        window: int >= 1, how many updates are remembered. 4 bytes each, and they are sorted at each update.
+        percentile: number in [0, 100]. 100 clips nothing, since the largest norm so far is at least the present one.
+        window: int >= 1, how many norms are kept: 4 bytes each, sorted at each update.
 
     Reference:
         Seetharaman, Wichern, Pardo and Le Roux, AutoClip: adaptive gradient clipping for source separation networks,

@@ -11,14 +11,14 @@ class ByFactor(Clipper):
     g = g * factor
     ```
 
-    The norm is taken in float32 or the gradients' dtype, whichever is wider, and once for several of them in a row. The
-    factor is not multiplied out where the update rule can take it along with the learning rate.
+    The norm is taken in float32 or the gradients' dtype, whichever is wider, and only once for several such clippers in
+    a row. Where the update rule can multiply the learning rate by the factor, the gradients are not multiplied by it.
 
-    To write one: as `Clipper`, with `factor` in the place of `clip`.
+    To write one: as for `Clipper`, with `factor` in place of `clip`.
     """
 
     def factor(self, norm, state):
-        """What to scale by. A pure function.
+        """The factor that gradients are scaled by. A pure function.
 
         Args:
             norm: scalar tensor, the Euclidean norm of all gradients together.

@@ -15,7 +15,8 @@ class Normalize(ByFactor):
     g = g / (norm(g) + eps)                      # per="variable"
     ```
 
-    The only one here that makes small gradients larger. Clipping far below the usual norm does the same to large ones.
+    No other clipper here makes small gradients larger. `ByGlobalNorm` with a limit far below the usual norm gives all
+    large gradients the same length, and leaves the small ones as they are.
 
     Args:
         per: "model" keeps the direction of the whole gradient, "variable" gives each variable a step of

@@ -8,10 +8,10 @@ from custom_optimizers.dtypes import wide_dtype
 def global_norm(tensors):
     """Euclidean norm of all tensors together, in float32 or their own dtype, whichever is wider.
 
-    It is right to rounding whenever the norm itself is a number of that dtype, also where the sum of squares overflows
-    or comes near underflow (in float32 a norm beyond 1e19 or below 1e-10): the tensors are then multiplied by a power
-    of two first. It is infinite where the norm is beyond the dtype, as that of `[3e38, 3e38]` is in float32, infinite
-    or NaN where a tensor is not finite, and 0 for tensors without entries.
+    It is right to rounding whenever that dtype can hold the norm, also where the sum of squares overflows or comes near
+    underflow (in float32 a norm beyond 1e19 or below 1e-10): the tensors are then multiplied by a power of two first.
+    It is infinite where the norm is too large for the dtype, as that of `[3e38, 3e38]` is for float32, infinite or NaN
+    where a tensor is not finite, and 0 for tensors without entries.
 
     Args:
         tensors: list of dense tensors of any shapes.
@@ -25,7 +25,7 @@ def global_norm(tensors):
 def norms(tensors):
     """Euclidean norm of each tensor in float32: a list of scalars, infinite or 0 where the squares overflow or vanish.
 
-    These are for looking at: what `global_norm` does beyond 1e19 and below 1e-19 is not worth a condition for each.
+    These norms are only shown. So each is spared the condition that `global_norm` has for what overflows or vanishes.
     """
     return [ops.cast(ops.sqrt(square), "float32") for square in sums_of_squares(tensors)]
 
@@ -38,14 +38,14 @@ def sums_of_squares(tensors):
 def norm_from_squares(squares, tensors):
     """`global_norm(tensors)`, for which `sums_of_squares(tensors)` are known already."""
     total = ops.sum(ops.stack(squares))
-    in_range = ops.logical_and(ops.isfinite(total), total > 1e-20)  # what underflows beside it is nothing
+    in_range = ops.logical_and(ops.isfinite(total), total > 1e-20)  # squares that underflow are nothing beside 1e-20
     return ops.cond(in_range, lambda: ops.sqrt(total), lambda: _rescaled_norm(_wide(tensors), total > 1))
 
 
 def factor_to(norm, bound):
     """`min(1, bound / norm)` in the dtype of the norm; exactly 1 where `norm <= bound` in the dtype of the bound.
 
-    A bound that is kept in float32 may be a norm that was float64.
+    They are compared in the dtype of the bound, since the bound may be an earlier norm in float64, kept in float32.
     """
     if isinstance(bound, float):
         bound = ops.convert_to_tensor(bound, norm.dtype)
@@ -54,7 +54,7 @@ def factor_to(norm, bound):
 
 
 def scaled(tensor, factor):
-    """`tensor * factor` in the tensor's dtype. The product is taken in the factor's, which may be out of its range."""
+    """`tensor * factor` in the tensor's dtype, computed in the factor's, since the tensor's may not hold the factor."""
     return ops.cast(ops.cast(tensor, factor.dtype) * factor, tensor.dtype)
 
 
@@ -63,11 +63,11 @@ def _wide(tensors):
 
 
 def _rescaled_norm(tensors, is_large):
-    """The norm of tensors that are multiplied by a power of two first, one over it if they are large.
+    """The norm of tensors that are multiplied by a power of two first, or by its reciprocal if they are large.
 
-    The power brings the squares of all normal numbers of the dtype to where none underflows, and where 2 ** 30 of the
-    largest do not overflow. A quotient by the largest entry would do the same, but not on JAX, which multiplies by the
-    reciprocal instead and takes one below the normal numbers for 0.
+    The power is chosen so that the square of no normal number of the dtype underflows, and the sum of 2 ** 30 squares
+    of the largest number does not overflow. Dividing by the largest entry would do too, but not on JAX, which
+    multiplies by the reciprocal instead, and treats a reciprocal below the normal numbers as 0.
     """
     dtype = tensors[0].dtype
     power = 2.0 ** (540 if keras.backend.standardize_dtype(dtype) == "float64" else 80)

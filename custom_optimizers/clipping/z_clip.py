@@ -65,12 +65,12 @@ class ZClip(ByFactor):
         return ops.where(stands_out, mean + self.threshold**2 * deviation / ops.where(stands_out, z, 1.0), norm)
 
     def _weight(self, warm, seen):
-        """Of the present norm: one in the number seen at first, so that all count the same."""
+        """The weight of the present norm: at first 1 / (number of norms so far), so that all norms count the same."""
         return ops.where(warm, 1 - self.decay, 1 / ops.cast(seen + 1, "float32"))
 
 
 def _moved(weight, mean, variance, norm, warm):
-    """Mean and variance with another norm in them: of all norms at first, of the latest once `warm`."""
+    """Mean and variance after another norm has been added: of all norms at first, mostly of the latest once `warm`."""
     moved = mean + weight * (norm - mean)
     spread = (norm - moved) * ops.where(warm, norm - moved, norm - mean)
     return moved, variance + weight * (spread - variance)

@@ -16,10 +16,10 @@ class CosineRestarts(Schedule):
     factor = final + (1 - final) * (1 + cos(pi * z)) / 2
     ```
 
-    A cycle that reaches the horizon is the last, and its value there is held. Cycles are counted in whole updates, so
-    that each begins at the peak; `keras.optimizers.schedules.CosineDecayRestarts` finds the cycle by a logarithm, and
-    where that is rounded down a cycle begins with its lowest rate instead (with `first_decay_steps=10, t_mul=1.1` at
-    update 21, Keras 3.15).
+    A cycle that reaches the horizon is the last one, and its value there is held. Cycles last whole updates, so that
+    each begins at the peak. `keras.optimizers.schedules.CosineDecayRestarts` finds the cycle by a logarithm; where that
+    is rounded down, a cycle begins with its lowest rate instead (with `first_decay_steps=10, t_mul=1.1` at update 21,
+    Keras 3.15).
 
     Args:
         learning_rate: float > 0, the peak.

@@ -1,4 +1,4 @@
-"""Falls from 1 to 0 as `z` goes from 0 to 1, held on either side."""
+"""Functions that fall from 1 to 0 as `z` goes from 0 to 1, and are constant on either side."""
 
 import math
 
@@ -21,5 +21,5 @@ SHAPES = {"linear": linear, "cosine": cosine, "1-sqrt": one_minus_sqrt}
 
 
 def between(first, last, fall):
-    """From `first` to `last` as `fall` goes from 1 to 0."""
+    """A value that goes from `first` to `last` as `fall` goes from 1 to 0."""
     return last + (first - last) * fall

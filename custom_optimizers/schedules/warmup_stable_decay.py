@@ -19,7 +19,7 @@ class WarmupStableDecay(Schedule):
     shape(z) = 1 - z                                    # "linear"
     ```
 
-    A run that is to become longer goes on from before the decay, which is why the two parts are apart.
+    The decay is a part of its own, so that a run can be made longer: go on from a checkpoint before the decay.
 
     Args:
         learning_rate: float > 0, the peak.

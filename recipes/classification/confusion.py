@@ -1,5 +1,7 @@
 """What a classifier takes for what, and where it is surest and wrong."""
 
+import numpy as np
+
 SHOWN = 24  # mistakes
 
 
@@ -15,8 +17,6 @@ def confusion(probabilities, images, labels):
         A dict of arrays: `counts` `(classes, classes)`, true classes down and guessed ones across; of at most 24
         mistakes, the surest first, `images`, `labels`, `guesses` and `confidences`.
     """
-    import numpy as np
-
     guesses, classes = probabilities.argmax(axis=1), probabilities.shape[1]
     counts = np.bincount(np.asarray(labels) * classes + guesses, minlength=classes**2).reshape(classes, classes)
     confidences = probabilities.max(axis=1)

@@ -1,6 +1,7 @@
 """The losses that `--loss` takes, for networks that end in logits."""
 
-LOSSES = ("cross_entropy", "mse", "mae")
+import keras
+import numpy as np
 
 
 def with_loss(network, loss, label_smoothing=0.0):
@@ -15,7 +16,7 @@ def with_loss(network, loss, label_smoothing=0.0):
 
     Args:
         network: `keras.Model` from images to logits `z` of shape `(batch, classes)`.
-        loss: one of `LOSSES`.
+        loss: of `recipes.settings.images.LOSSES`.
         label_smoothing: float in [0, 1), of cross_entropy.
 
     Returns:
@@ -24,8 +25,6 @@ def with_loss(network, loss, label_smoothing=0.0):
     Reference:
         Szegedy et al., Rethinking the Inception architecture, 2015, arXiv:1512.00567 (label smoothing).
     """
-    import keras
-
     if label_smoothing:
         return network, keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
     if loss == "cross_entropy":
@@ -37,13 +36,9 @@ def with_loss(network, loss, label_smoothing=0.0):
 
 def targets(labels, loss, classes, label_smoothing=0.0):
     """Labels as the loss takes them: int32 `(n,)`, or one-hot float32 `(n, classes)`."""
-    import numpy as np
-
     return labels if loss == "cross_entropy" and not label_smoothing else np.eye(classes, dtype=np.float32)[labels]
 
 
 def probabilities(outputs, loss):
     """Outputs of such a model as probabilities."""
-    import keras
-
     return keras.ops.convert_to_numpy(keras.ops.softmax(outputs) if loss == "cross_entropy" else outputs)

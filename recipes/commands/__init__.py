@@ -1,1 +1,5 @@
-"""What each command does, one a file. Nothing heavy is imported before it is needed."""
+"""The command line: a file for each command, with its parser and what it does. Only `recipes.__main__` imports it."""
+
+from recipes.commands.command_line import parse
+
+__all__ = ["parse"]

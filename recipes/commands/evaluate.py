@@ -1,14 +1,41 @@
-import inspect
-
+from recipes import gan
+from recipes import run as runs
+from recipes.commands.aside import aside
+from recipes.commands.parser import add_command, add_data_dir, add_json, add_saved_run
 from recipes.errors import CommandError, WorldError
 from recipes.machine.backend import start_keras
+
+
+def add(commands, name):
+    """Add the parser of `evaluate`."""
+    parser = add_command(commands, name, _evaluate, "judge a finished run once more on its test part")
+    add_saved_run(parser)
+    add_json(parser)
+    parser.add_argument("--inception", metavar="FILE", help="of a GAN: FID and KID too, by classify_image_graph_def.pb")
+    parser.add_argument(
+        "--generated", metavar="N", type=int, default=10_000, help="generated images for FID and KID (10000)"
+    )
+    add_data_dir(parser)
+
+
+def _evaluate(asked):
+    if not 2 <= asked.generated <= 10**6:
+        raise CommandError(f"--generated must lie in 2 to 1000000; it is {asked.generated}")
+    with aside(asked.json):
+        run = runs.SavedRun(asked.run_dir, "evaluate")
+        result = evaluate(run, asked.data_dir, asked.inception, asked.generated)
+    if asked.json:
+        print(runs.text_of(result))
+        return
+    for name, value in result.items():
+        print(f"{name:28} {value:.6g}" if isinstance(value, float) else f"{name:28} {value}")
 
 
 def evaluate(run, data_dir=None, inception=None, generated=10_000):
     """Judge a finished run once more on its test part.
 
     Args:
-        run: `SavedRun`.
+        run: `recipes.run.SavedRun`.
         data_dir: where its images are, if they have moved.
         inception: path of the weights that FID and KID of a GAN are taken with; None: they are not.
         generated: int >= 2, images that are generated for them.
@@ -17,19 +44,16 @@ def evaluate(run, data_dir=None, inception=None, generated=10_000):
         A dict, as the recipe's `judge` gives it.
 
     Raises:
-        CommandError: there is nothing to take FID of.
+        CommandError: FID and KID are asked for, and the run generates nothing.
         WorldError: the images are not there, or are others than the run was trained on; there is no file `inception`.
     """
-    if inception is not None and not hasattr(run.recipe, "inception"):
+    if inception is not None and "generate" not in run.recipe.commands:
         raise CommandError(f"--inception is for GANs; {run.directory} has none")
-    start_keras(dtype=run.recipe.DTYPE)
-    inception = None if inception is None else run.recipe.inception(inception)
-    data = run.recipe.load(run.settings, data_dir or run.data_dir)
+    start_keras(float64=run.recipe.needs_float64)
+    inception = None if inception is None else gan.Inception(inception)
+    data = run.recipe.load(data_dir or run.data_dir)
     if data.about()["digest"] != run.data.get("digest"):
         raise WorldError(f"{run.directory} was trained on other images than those of {data.about()['name']} now")
-    files = {"directory": run.directory} if "directory" in inspect.signature(run.recipe.judge).parameters else {}
     model = run.model()
-    result = run.recipe.judge(model, run.settings, data, **files)
-    if inception is not None:
-        result |= inception.distances(model, data, generated)
-    return result
+    result = run.recipe.judge(model, data, run)
+    return result if inception is None else result | inception.distances(model, data, generated)

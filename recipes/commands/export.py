@@ -9,15 +9,29 @@ import shutil
 import tempfile
 import warnings
 
+from recipes import run as runs
+from recipes.commands.parser import add_command, add_saved_run
 from recipes.errors import CommandError, WorldError
 from recipes.machine.backend import start_keras
 from recipes.machine.leaving import cleaned_up
-from recipes.run.run import read_json
 
 FORMATS = {"saved_model": "saved_model", "onnx": "model.onnx"}  # name: file or directory in the run's own
 RECORD = "exported.json"  # SHA-256 of the model.keras that each was made from
 NEEDS = {"saved_model": ("tensorflow",), "onnx": ("tensorflow", "tf2onnx", "onnxruntime")}
 TOLERANCE = 1e-4  # largest difference of an output, relative to the largest output
+
+
+def add(commands, name):
+    """Add the parser of `export`."""
+    parser = add_command(commands, name, _export, "write a finished run's model as SavedModel and ONNX")
+    add_saved_run(parser)
+    parser.add_argument(
+        "--format", metavar="FORMAT", choices=(*FORMATS, "all"), default="all", help="saved_model, onnx, all"
+    )
+
+
+def _export(asked):
+    export(runs.SavedRun(asked.run_dir, "export"), list(FORMATS) if asked.format == "all" else [asked.format])
 
 
 def export(run, formats):
@@ -26,7 +40,7 @@ def export(run, formats):
     A model that was trained in bfloat16 or float16 has float32 weights; few runtimes compute its layers in less.
 
     Args:
-        run: `SavedRun`.
+        run: `recipes.run.SavedRun`.
         formats: sequence of "saved_model" and "onnx".
 
     Raises:
@@ -38,7 +52,7 @@ def export(run, formats):
     for name in formats:
         _check_can(name, run.directory, of)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # which writes both formats; a model is of no backend
-    start_keras(dtype=run.recipe.DTYPE)
+    start_keras(float64=run.recipe.needs_float64)
     import numpy as np
 
     model = _in_float32(run.model())
@@ -73,7 +87,7 @@ def _in_float32(model):
 def _check_can(name, directory, of):
     path = directory / FORMATS[name]
     if path.exists():
-        same = (read_json(directory / RECORD) or {}).get(name) == of
+        same = (runs.read_json(directory / RECORD) or {}).get(name) == of
         raise CommandError(f"{path} is there already" + ("" if same else ", of another model; remove it first"))
     missing = [each for each in NEEDS[name] if importlib.util.find_spec(each) is None]
     if missing:
@@ -82,10 +96,8 @@ def _check_can(name, directory, of):
 
 def _record(directory, name, of):
     """Write down which model was exported: a run that goes on has another one later."""
-    from callbacks.write_whole import write_whole
-
-    exported = {**(read_json(directory / RECORD) or {}), name: of}
-    write_whole(directory / RECORD, lambda part: part.write_text(json.dumps(exported, indent=2) + "\n"))
+    exported = {**(runs.read_json(directory / RECORD) or {}), name: of}
+    runs.write_file(directory / RECORD, lambda part: part.write_text(json.dumps(exported, indent=2) + "\n"))
 
 
 def _written(name, model, path, samples):

@@ -1,16 +1,36 @@
 import pathlib
 
-from recipes.errors import CommandError, WorldError
+from recipes import gan
+from recipes import run as runs
+from recipes.commands.parser import add_command, add_saved_run
+from recipes.errors import CommandError
 from recipes.machine.backend import start_keras
+from recipes.settings.nearest import unknown
 
 MOST = 100_000  # images
+
+
+def add(commands, name):
+    """Add the parser of `generate`."""
+    parser = add_command(commands, name, _generate, "a grid of images that a finished GAN makes")
+    add_saved_run(parser)
+    parser.add_argument("--n", metavar="N", type=int, default=64, help="images (64)")
+    parser.add_argument("--out", metavar="FILE", required=True, help="picture to write, such as grid.png")
+    parser.add_argument("--label", metavar="NAME", help="class of all images; by default each in turn")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the noise (0)")
+
+
+def _generate(asked):
+    if not 0 <= asked.seed < 2**32:
+        raise CommandError(f"--seed must lie in 0 to 4294967295; it is {asked.seed}")
+    generate(runs.SavedRun(asked.run_dir, "generate"), asked.n, asked.out, asked.label, asked.seed)
 
 
 def generate(run, count, out, label=None, seed=0):
     """Write a grid of images that a finished run's generator makes, by its average.
 
     Args:
-        run: `SavedRun` of a GAN.
+        run: `recipes.run.SavedRun` of a GAN.
         count: int in 1 to 100,000, images.
         out: path of the picture; its ending says the format, such as .png. It must not exist.
         label: str, name of the class that all of them are to be of; None: each class in turn.
@@ -26,29 +46,25 @@ def generate(run, count, out, label=None, seed=0):
     if not 1 <= count <= MOST:
         raise CommandError(f"--n must lie in 1 to {MOST}; it is {count}")
     labels = None if label is None else [_number(run, label)] * count
-    start_keras(dtype=run.recipe.DTYPE)
-    from PIL import Image
-
-    from callbacks.write_whole import write_whole
-    from recipes.report.grid import grid
-
-    if Image.registered_extensions().get(out.suffix.lower()) not in Image.SAVE:  # some are only read
-        raise CommandError(f"--out {out}: there is no picture format '{out.suffix}'; take .png")
-    columns = len(run.data["classes"]) if run.settings.classes and label is None else None
-    picture = grid(run.model().generate(count, labels, seed), columns)
-    try:
-        write_whole(out, picture.save)
-    except OSError as error:
-        raise WorldError(f"cannot write {out}: {error.strerror or error}") from error
+    _check_format(out)
+    start_keras(float64=run.recipe.needs_float64)
+    columns = len(run.data["classes"]) if run.recipe.classes and label is None else None
+    picture = gan.grid(run.model().generate(count, labels, seed), columns)
+    runs.write_file(out, picture.save)
     print(f"{count} images: {out}")
 
 
 def _number(run, label):
-    from recipes.settings.nearest import unknown
-
-    if not run.settings.classes:
-        raise CommandError(f"--label: {run.settings.variant} is not told classes; cgan_pd is")
+    if not run.recipe.classes:
+        raise CommandError(f"--label: {run.recipe.variant} is not told classes; cgan_pd is")
     classes = run.data["classes"]
     if label not in classes:
         raise CommandError(f"--label: {unknown('class', label, classes)}")
     return classes.index(label)
+
+
+def _check_format(out):
+    from PIL import Image
+
+    if Image.registered_extensions().get(out.suffix.lower()) not in Image.SAVE:  # some are only read
+        raise CommandError(f"--out {out}: there is no picture format '{out.suffix}'; take .png")

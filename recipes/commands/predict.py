@@ -1,33 +1,44 @@
+from recipes import classification
+from recipes import data as sets
+from recipes import run as runs
+from recipes.commands.parser import add_command, add_saved_run
 from recipes.errors import CommandError
 from recipes.machine.backend import start_keras
 
 SHOWN = 3  # classes
 
 
+def add(commands, name):
+    """Add the parser of `predict`."""
+    parser = add_command(commands, name, _predict, "what a finished run makes of image files")
+    add_saved_run(parser)
+    parser.add_argument("images", metavar="IMAGE", nargs="+")
+
+
+def _predict(asked):
+    predict(runs.SavedRun(asked.run_dir, "predict"), asked.images)
+
+
 def predict(run, paths):
     """Print what a finished run makes of image files: the most probable classes of each.
 
     Args:
-        run: `SavedRun`.
+        run: `recipes.run.SavedRun` of an image classifier.
         paths: of image files of any size.
 
     Raises:
-        CommandError: the recipe does not take images.
+        CommandError: the recipe is none of an image classifier.
         WorldError: a file is not an image, or is damaged.
     """
-    if "classes" not in run.data:
-        raise CommandError(f"{run.directory} is no run on images")
-    start_keras(dtype=run.recipe.DTYPE)
+    if not isinstance(run.recipe, classification.Classification):
+        raise CommandError(f"{run.directory} is no run of an image classifier")
+    start_keras(float64=run.recipe.needs_float64)
     import numpy as np
 
-    from recipes.classification import views as test_time_augmentation
-    from recipes.classification.losses import probabilities
-    from recipes.data.folder import read_image
-
     model = run.model()
-    images = np.stack([read_image(path, model.input_shape[1:]) for path in paths])
-    views = getattr(run.settings, "test_time_augmentation", "none")
-    shares = probabilities(test_time_augmentation.predict(model, images, views, len(images)), run.settings.loss)
+    images = np.stack([sets.read_image(path, model.input_shape[1:]) for path in paths])
+    views = classification.each_view(model, images, run.recipe.test_time_augmentation, len(images))
+    shares = classification.probabilities(classification.mean_of_views(views), run.recipe.loss)
     for path, share in zip(paths, shares, strict=True):
         best = np.argsort(-share)[:SHOWN]
         print(f"{path}: " + ", ".join(f"{run.data['classes'][i]} {share[i]:.1%}" for i in best))

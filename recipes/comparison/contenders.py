@@ -6,96 +6,89 @@ stochastic:=sgd@batch_size=1        under a name of its own
 adam,muon:others=momentum,sgd       several
 """
 
-import dataclasses
-import typing
-
+from recipes.comparison.contender import Contender
 from recipes.errors import CommandError
-from recipes.settings.clippers import CLIPPERS
+from recipes.settings import grammar
+from recipes.settings.fields import option_of
 from recipes.settings.nearest import unknown
-from recipes.settings.optimizers import KERAS, OURS
-from recipes.settings.schedules import SCHEDULES
 
 NAMED, SETTING = ":=", "@"
-OF_OPTIMIZERS = ("momentum", "learning_rate_multipliers")  # each contender's own, and not settings of all
-SAME = ("data", "train_images", "validation_split", "epochs", "seed", "variant")  # for all, or it is no comparison
-
-
-@dataclasses.dataclass(frozen=True)
-class Contender:
-    """What is compared with others: its name, and its settings where they differ from those of all.
-
-    Args:
-        label: str, unique.
-        settings: dict.
-    """
-
-    label: str
-    settings: dict
 
 
 def parse_contenders(recipe, optimizers, clippings=None, schedules=None):
     """Read what is compared: each optimizer with each clipping and each schedule.
 
     Args:
-        recipe: module of a recipe.
-        optimizers, clippings, schedules: str, as on the command line; None for what the settings of all say.
+        recipe: `recipes.recipe.Recipe`, or its class.
+        optimizers, clippings, schedules: as on the command line, str or a list of str; None for what the settings of
+            all say.
 
     Returns:
         A list of `Contender`.
 
     Raises:
-        CommandError: a setting is none of the recipe's or the same for all, a value is no value of it, or two are
-            called the same.
+        CommandError: the recipe has not the settings that are compared; a contender's setting is none of the recipe's
+            or the same for all, or a value is no value of it; or two are called the same.
     """
-    fields = {field.name: field for field in dataclasses.fields(recipe.Settings)}
-    if "optimizer" not in fields:
-        raise CommandError(f"--optimizers: {recipe.__name__.rpartition('.')[2]} has but one")
-    found = [_parse_one(text, fields) for text in _split(optimizers, (*OURS, *KERAS))]
-    for name, texts, known in (("clipping", clippings, ("none", *CLIPPERS)), ("schedule", schedules, SCHEDULES)):
+    settings = recipe.settings()
+    missing = next((name for name in ("optimizer", "learning_rate") if name not in settings), None)
+    if missing is not None:
+        raise CommandError(f"--optimizers: {recipe.name()} has no setting {missing}, so there is nothing to compare")
+    found = [_parse_one(text, settings) for text in grammar.items(optimizers)]
+    for option, name, texts in (("--clippings", "clipping", clippings), ("--schedules", "schedule", schedules)):
         if texts:
-            found = [_with(contender, name, text) for contender in found for text in _split(texts, known)]
-    labels = [contender.label for contender in found]
-    twice = next((label for label in labels if labels.count(label) > 1), None)
-    if twice is not None:
-        raise CommandError(f"--optimizers: {twice} is there twice; write NAME{NAMED}{twice} for one of them")
-    if not found:
-        raise CommandError("--optimizers: nothing to compare; such as --optimizers sgd,adam")
+            values = _values(recipe, option, name, texts)
+            found = [_with(contender, name, value) for contender in found for value in values]
+    _check_labels([contender.label for contender in found])
     return found
 
 
-def _split(texts, known):
-    """The parts between commas, except commas between parameters: `muon:size=none,others=momentum`."""
-    parts = []
-    for word in filter(str.strip, texts.split(",")):
-        name = word.strip().partition(SETTING)[0].partition(":")[0].partition("+")[0]
-        if parts and name not in known and NAMED not in word and "=" in name and ":" in parts[-1]:
-            parts[-1] += "," + word.strip()
-        else:
-            parts.append(word.strip())
-    return parts
+def _check_labels(labels):
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise CommandError(f"--optimizers: {twice} is there twice; write NAME{NAMED}{twice} for one of them")
+    if not labels:
+        raise CommandError("--optimizers: nothing to compare; such as --optimizers sgd,adam")
 
 
-def _parse_one(text, fields):
+def shared_settings(settings):
+    """Names of the settings that are the same for all contenders, or it would be no comparison.
+
+    Args:
+        settings: dict, as `Recipe.settings` gives it.
+    """
+    return [name for name, setting in settings.items() if name == "variant" or not setting.is_searched]
+
+
+def _parse_one(text, settings):
     label, named, rest = text.partition(NAMED)
     optimizer, *given = (rest if named else text).split(SETTING)
-    settings = {"optimizer": optimizer}
+    own = {"optimizer": settings["optimizer"].checked("--optimizers", optimizer.strip())}
     for pair in given:
-        name, equals, value = pair.partition("=")
-        name = name.strip().replace("-", "_")
-        if name not in fields or name in SAME or not equals:
-            several = [each for each in fields if each not in SAME]
-            raise CommandError(f"--optimizers {text}: {unknown('setting', name, several)}")
-        settings[name] = _value(fields[name], value)
-    return Contender(label.strip() if named else text, settings)
+        name, value = _parse_setting(text, pair, settings)
+        own[name] = value
+    return Contender(label.strip() if named else text, own)
 
 
-def _with(contender, name, text):
-    return Contender(f"{contender.label} {text}", {**contender.settings, name: text})
-
-
-def _value(field, text):
-    kind = field.type if isinstance(field.type, type) else typing.get_args(field.type)[0]
+def _parse_setting(text, pair, settings):
+    name, equals, value = (word.strip() for word in pair.partition("="))
+    name, same = name.replace("-", "_"), shared_settings(settings)
+    if name not in settings or name in same or not equals:
+        several = [each for each in settings if each not in same]
+        raise CommandError(f"--optimizers {text}: {unknown('setting', name, several)}")
     try:
-        return kind(text)
-    except ValueError:
-        raise CommandError(f"--optimizers: {field.name} must be {kind.__name__}; it is '{text}'") from None
+        return name, settings[name].checked(option_of(name), value)
+    except CommandError as error:
+        raise CommandError(f"--optimizers {text}: {error}") from None
+
+
+def _values(recipe, option, name, texts):
+    """The values of a setting that each optimizer is combined with."""
+    settings = recipe.settings()
+    if name not in settings:
+        raise CommandError(f"{option}: {recipe.name()} has no setting {name}")
+    return [settings[name].checked(option, text) for text in grammar.items(texts)]
+
+
+def _with(contender, name, value):
+    return Contender(f"{contender.label} {value}", {**contender.settings, name: value})

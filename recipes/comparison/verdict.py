@@ -4,6 +4,8 @@ import itertools
 import math
 import statistics
 
+from scipy import stats
+
 LEVEL = 0.05
 
 
@@ -49,8 +51,6 @@ def verdicts(scores, resolution=0.0):
 
 def _p(a, b, resolution):
     """Of the paired test; differences that are all alike are certain, or none, unless scores are rounded."""
-    from scipy import stats
-
     differences = [x - y for x, y in zip(a, b, strict=True)]
     if len(differences) < 2 or max(map(abs, differences)) == 0:
         return 1.0

@@ -3,7 +3,7 @@ import typing
 import numpy as np
 
 from custom_optimizers.arguments import count, one_of
-from recipes.settings.data_names import FLIPS
+from recipes.settings.images import FLIPS
 
 SHIFTS, MIRRORS, PLACES = 1, 2, 3  # streams of random numbers; [seed, epoch, 0] is the order of `ShuffledBatches`
 

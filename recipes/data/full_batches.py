@@ -3,6 +3,7 @@ import functools
 import numpy as np
 
 from custom_optimizers.arguments import is_whole
+from recipes.data.row_batches import RowBatches
 from recipes.data.without_autotune import without_autotune
 from recipes.machine import strategies
 from recipes.settings.nearest import nearest_multiple
@@ -76,8 +77,6 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
     samples = keras.tree.lists_to_tuples((x, y))
     if keras.backend.backend() == "tensorflow":
         return _dataset(samples, rows, weights)
-    from recipes.data.row_batches import RowBatches
-
     return RowBatches(samples, rows, weights)
 
 

@@ -9,7 +9,7 @@ from recipes.data.images import Images
 from recipes.data.split import copies_of, held_out
 from recipes.data.tfds_images import tfds_images
 from recipes.errors import CommandError, WorldError
-from recipes.settings.data_names import check_data_name
+from recipes.settings.images import check_data_name
 
 SHAPE = (32, 32, 3)
 
@@ -76,7 +76,7 @@ def _tell_of_copies(name, labelled):
 def _read(name, shape, data_dir, download):
     kind, _, rest = name.partition(":")
     if kind == "digits":
-        return digits()
+        return digits(shape)
     if kind == "cifar10":
         return tfds_images("cifar10", shape, data_dir, download)
     if kind == "tfds":

@@ -1,5 +1,5 @@
 def without_autotune(batches):
-    """A `tf.data.Dataset` whose end is not waited for.
+    """A `tf.data.Dataset` without TensorFlow's autotuning, so that the end of the data is not delayed.
 
     TensorFlow tunes a pipeline in a thread that sleeps 10 ms, then 20, 40 and so on. An iterator that comes to its end
     wakes the thread, and where the thread misses that, waits until it wakes by itself: an epoch, or an `evaluate`, may

@@ -1,7 +1,21 @@
 """Adversarial training: the model, normalisation and augmentation; `losses`, `penalties` and `metrics` beside them."""
 
-from recipes.gan.diff_augment import DiffAugment
-from recipes.gan.gan import GAN
-from recipes.gan.spectral_normalization import SpectralNormalization
+import lazy_loader
 
-__all__ = ["GAN", "DiffAugment", "SpectralNormalization"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["losses", "metrics", "networks", "penalties"],
+    submod_attrs={
+        "backend": ["check_backend", "jit_options"],
+        "classifier": ["Classifier"],
+        "diff_augment": ["DiffAugment"],
+        "gan": ["GAN"],
+        "grid": ["grid"],
+        "inception": ["Inception"],
+        "judge": ["Judge"],
+        "judged": ["Judged"],
+        "sample_grid": ["SampleGrid"],
+        "spectral_normalization": ["SpectralNormalization"],
+        "stop_at_nan": ["StopAtNaN"],
+    },
+)

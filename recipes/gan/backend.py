@@ -3,7 +3,8 @@ import importlib
 
 import keras
 
-from recipes.machine.processor import is_on_processor
+from recipes.errors import CommandError
+from recipes.machine.processor import slower_by_xla
 from recipes.machine.strategies import replicas
 
 BACKENDS = ("tensorflow", "jax")
@@ -31,7 +32,15 @@ def check_devices():
         )
 
 
+def check_backend():
+    """Raise a CommandError if GANs cannot be trained on this backend, or on these devices."""
+    try:
+        backend_module()
+        check_devices()
+    except RuntimeError as error:
+        raise CommandError(str(error)) from None
+
+
 def jit_options():
     """Arguments of `compile`: XLA makes the convolutions of TensorFlow slower on a processor."""
-    is_slower = keras.backend.backend() == "tensorflow" and is_on_processor()
-    return {"jit_compile": False} if is_slower else {}
+    return {"jit_compile": False} if slower_by_xla() else {}

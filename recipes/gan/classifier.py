@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from recipes.data import Augmentation, ShuffledBatches
 from recipes.gan.backend import jit_options
 from recipes.layers import FlippedConv2D, FusedBatchNormalization
 from recipes.machine import dtypes
@@ -98,8 +99,6 @@ def _network(shape, classes, features):
 
 
 def _fit(model, x, y):
-    from recipes.data import Augmentation, ShuffledBatches
-
     augmentation = Augmentation(translate=SHIFT, seed=SEED)
     batches = ShuffledBatches(x, y, min(BATCH, len(x)), SEED, augmentation, drop_remainder=True)
     epochs = max(FEWEST, -(-UPDATES // batches.num_batches))

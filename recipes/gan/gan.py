@@ -2,14 +2,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_optimizers.arguments import count, number_in
+from custom_optimizers import arguments
+from recipes.gan.average import follow
 from recipes.gan.backend import backend_module, check_devices
 from recipes.gan.diff_augment import DiffAugment
 from recipes.gan.losses import Hinge
+from recipes.gan.pixels import as_numbers, as_pixels
 from recipes.gan.players import Players
 from recipes.gan.spectral_normalization import SpectralNormalization
 
-RAMP = 0.05  # half-life of the average, at most, as a share of the images seen
 LOGGED = ("discriminator_loss", "generator_loss", "penalty", "real_output", "fake_output")
 AT_ONCE = 256  # images generated at once
 NO_MULTIPLE = (
@@ -98,16 +99,16 @@ class GAN(keras.Model):
         check_devices()
         super().__init__(**kwargs)
         self.generator, self.discriminator = generator, discriminator
-        self.classes = count("GAN", "classes", classes, least=0)
+        self.classes = arguments.count("GAN", "classes", classes, least=0)
         self.adversarial_loss = Hinge() if loss is None else loss
         self._compares = getattr(self.adversarial_loss, "compares", False)
         self._is_zero_sum = getattr(self.adversarial_loss, "is_zero_sum", False)
         self.penalty, self.augment = penalty, DiffAugment() if augment is None else augment
-        self.discriminator_steps = count("GAN", "discriminator_steps", discriminator_steps)
+        self.discriminator_steps = arguments.count("GAN", "discriminator_steps", discriminator_steps)
         if simultaneous not in (True, False):
             raise ValueError(f"GAN: `simultaneous` must be True or False. Received: {simultaneous!r}.")
         self.simultaneous = bool(simultaneous)
-        self.half_life = number_in("GAN", "half_life", half_life, least=0)
+        self.half_life = arguments.number_in("GAN", "half_life", half_life, least=0)
         self.seed = seed
         self.average = keras.models.clone_model(generator)
         self.average.trainable = False
@@ -122,9 +123,8 @@ class GAN(keras.Model):
         return self.add_weight(shape=(), dtype="int", initializer="zeros", trainable=False, name=name)
 
     def _check_networks(self):
-        inputs = 2 if self.classes else 1
         for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
-            if len(network.inputs) != inputs:
+            if len(network.inputs) != (inputs := 2 if self.classes else 1):
                 raise ValueError(f"GAN: `{name}` must have {inputs} inputs with classes={self.classes}.")
         made, taken = self.generator.output_shape, self.discriminator.inputs[0].shape
         if tuple(made[1:]) != tuple(taken[1:]):
@@ -202,12 +202,12 @@ class GAN(keras.Model):
                 layer.update()
 
     def _step_of_the_discriminator(self, gradients, loss, penalty, real, fake):
-        """By gradients; the rest is what `fit` tells: scalars, and outputs for real and generated images."""
+        """By gradients; the rest is what `fit` logs: scalars, and outputs for real and generated images."""
         self.discriminator_optimizer.apply(gradients, self.discriminator.trainable_variables)
         self.steps_made.assign_add(1)
-        told = {"discriminator_loss": loss, "penalty": penalty}
-        told |= {"real_output": ops.mean(real), "fake_output": ops.mean(fake)}
-        for name, value in told.items():
+        logged = {"discriminator_loss": loss, "penalty": penalty}
+        logged |= {"real_output": ops.mean(real), "fake_output": ops.mean(fake)}
+        for name, value in logged.items():
             self._trackers[name].update_state(value)
 
     def _penalty(self, real, fake, labels):
@@ -286,14 +286,7 @@ class GAN(keras.Model):
 
     def _average(self, batch):
         self.images_seen.assign_add(ops.cast(batch, self.images_seen.dtype))
-        half = ops.minimum(self.half_life, RAMP * ops.cast(self.images_seen, "float32"))
-        kept = ops.where(half > 0, ops.power(0.5, ops.cast(batch, "float32") / ops.maximum(half, 1e-6)), 0.0)
-        for average, now in zip(self.average.weights, self.generator.weights, strict=True):
-            is_number = "float" in keras.backend.standardize_dtype(average.dtype)  # and not the state of a random seed
-            if self.half_life == 0 or not is_number:
-                average.assign(now)
-            else:
-                average.assign(now + (average - now) * ops.cast(kept, average.dtype))
+        follow(self.average, self.generator, batch, self.images_seen, self.half_life)
 
     def call(self, inputs, training=False):
         """Images of the average in -1 to 1, for noise, or noise and labels."""
@@ -310,7 +303,7 @@ class GAN(keras.Model):
         Returns:
             A uint8 array `(count, height, width, channels)`.
         """
-        count = _count(count)
+        count = arguments.count("generate", "count", count)
         z = np.random.default_rng(seed).normal(size=(count, self.latent_size)).astype("float32")
         if self.classes and labels is None:
             labels = np.arange(count) % self.classes
@@ -350,24 +343,8 @@ class GAN(keras.Model):
         return cls(**{**config, **made})
 
     def get_compile_config(self):
-        both = ("generator_optimizer", "discriminator_optimizer")
-        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in both}
+        names = ("generator_optimizer", "discriminator_optimizer")
+        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
 
     def compile_from_config(self, config):
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
-
-
-def _count(value):
-    return count("generate", "count", value)
-
-
-def as_numbers(images):
-    """uint8 images as float32 in -1 to 1; others as they are."""
-    if keras.backend.standardize_dtype(images.dtype) == "uint8":
-        return ops.cast(images, "float32") / 127.5 - 1
-    return ops.cast(images, "float32")
-
-
-def as_pixels(images):
-    """Images in -1 to 1 as uint8, rounded."""
-    return np.clip(np.rint((images + 1) * 127.5), 0, 255).astype("uint8")

@@ -1,5 +1,6 @@
 import keras
 
+BEST = "best.keras"  # the file of the best model so far
 COLLAPSED = 0.5  # of the entropy that the classes of the training images have
 
 
@@ -12,24 +13,27 @@ class Judged(keras.callbacks.Callback):
     Args:
         judge: `recipes.gan.judge.Judge`.
         every: int >= 1, epochs; the last one is always judged.
-        history: function that gives the logs of all epochs before this one.
-        keep: function that saves the model.
+        run: object with `history()`, the logs of the epochs that were made before, and `write(name, write)`, as
+            `recipes.run.Run` has them; the best is written to `best.keras`.
     """
 
-    def __init__(self, judge, every, history, keep):
+    def __init__(self, judge, every, run):
         super().__init__()
-        self.judge, self.every, self.history, self.keep = judge, every, history, keep
+        self.judge, self.every, self.run, self._before = judge, every, run, []
+
+    def on_train_begin(self, logs=None):
+        self._before = [row for row in self.run.history() if "distance" in row]
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every and epoch + 1 != self.params["epochs"]:
             return
         found = self.judge.distances(self.model)
-        before = [row for row in self.history() if "distance" in row]
-        if found["distance"] < min((row["distance"] for row in before), default=float("inf")):
-            self.keep(self.model)
+        if found["distance"] < min((row["distance"] for row in self._before), default=float("inf")):
+            self.run.write(BEST, self.model.save)
         least = COLLAPSED * self.judge.class_entropy
-        if found["class_entropy"] < least <= (before[-1]["class_entropy"] if before else 1.0):
+        if found["class_entropy"] < least <= (self._before[-1]["class_entropy"] if self._before else 1.0):
             print(f"\nCollapse: after epoch {epoch + 1} the generator leaves out classes ({_words(found)}).")
+        self._before.append(found)
         logs.update(found)
 
 

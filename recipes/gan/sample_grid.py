@@ -1,9 +1,6 @@
-import io
-import time
-
 import keras
 
-from recipes.report.grid import grid
+from recipes.gan.grid import grid
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -11,33 +8,18 @@ class SampleGrid(keras.callbacks.Callback):
 
     Args:
         every: int >= 1, epochs; the last one is always drawn.
-        write: function of a name such as "samples/epoch-0010.png" and a function that writes a file at a path.
-        directory: path of TensorBoard's event files.
+        run: object with `write(name, write)` and `show(tag, picture, step)`, as `recipes.run.Run` has them.
         count: int >= 1, images.
         columns: int, or None, as in `grid`.
     """
 
-    def __init__(self, every, write, directory, count=64, columns=None):
+    def __init__(self, every, run, count=64, columns=None):
         super().__init__()
-        self.every, self.write, self.directory, self.count, self.columns = every, write, directory, count, columns
+        self.every, self.run, self.count, self.columns = every, run, count, columns
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every and epoch + 1 != self.params["epochs"]:
             return
         picture = grid(self.model.generate(self.count, seed=0), self.columns)
-        self.write(f"samples/epoch-{epoch + 1:04}.png", lambda path: picture.save(path, "PNG"))
-        self._to_tensorboard(picture, epoch)
-
-    def _to_tensorboard(self, picture, epoch):
-        """As `tf.summary.image` does, on every backend."""
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        png = io.BytesIO()
-        picture.save(png, "PNG")
-        image = Summary.Image(height=picture.height, width=picture.width, encoded_image_string=png.getvalue())
-        summary = Summary(value=[Summary.Value(tag="samples", image=image)])
-        writer = EventFileWriter(str(self.directory))
-        writer.add_event(Event(wall_time=time.time(), step=epoch, summary=summary))
-        writer.close()
+        self.run.write(f"samples/epoch-{epoch + 1:04}.png", lambda path: picture.save(path, "PNG"))
+        self.run.show("samples", picture, epoch)

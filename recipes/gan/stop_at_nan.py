@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from recipes.errors import WorldError
+from recipes.errors import Diverged
 
 LOSSES = ("discriminator_loss", "generator_loss", "penalty")
 
@@ -11,17 +11,9 @@ class StopAtNaN(keras.callbacks.Callback):
 
     Put it before what saves.
 
-    Args:
-        directory: str, of the run, for the message.
-        epochs_kept: function without arguments that gives how many epochs the run has saved.
-
     Raises:
-        WorldError: something is not finite; it names what and when, and what there is of the run.
+        recipes.errors.Diverged: something is not finite; it names what and when.
     """
-
-    def __init__(self, directory, epochs_kept):
-        super().__init__()
-        self.directory, self.epochs_kept = directory, epochs_kept
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -37,12 +29,7 @@ class StopAtNaN(keras.callbacks.Callback):
                 self._stop(f"a weight of the {network.name}", self.params["steps"] - 1)
 
     def _stop(self, what, batch):
-        epochs = self.epochs_kept()
-        kept = f"{self.directory} keeps the state after epoch {epochs}" if epochs else "nothing was saved yet"
-        raise WorldError(
-            f"{what} is not finite in step {batch + 1} of epoch {self._epoch + 1}: lower the learning rates or give "
-            f"--clipping, in another --run-dir; {kept}"
-        )
+        raise Diverged(f"{what} is not finite in step {batch + 1} of epoch {self._epoch + 1}")
 
 
 def _words(name):

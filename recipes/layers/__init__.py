@@ -1,4 +1,4 @@
-"""Layers and initializers of the fast networks, for any other."""
+"""Layers and initializers of the fast networks, which any other network can use."""
 
 from recipes.layers.flipped_conv2d import FlippedConv2D
 from recipes.layers.flipped_conv2d_transpose import FlippedConv2DTranspose

@@ -1,4 +1,4 @@
-"""What layers ask of a convolution, its gradients, and transposed ones as convolutions with the flipped kernel."""
+"""For layers that are convolutions: conditions, gradients, and transposed convolutions by the flipped kernel."""
 
 import keras
 
@@ -6,7 +6,7 @@ from recipes.machine.processor import is_on_processor
 
 
 def is_plain(layer, inputs, dtypes=("float32",)):
-    """Whether a convolution is TensorFlow's, on a processor, in one of these types, and not dilated."""
+    """Whether a convolution is computed by TensorFlow on a processor, in one of these dtypes, and is not dilated."""
     return (
         keras.backend.backend() == "tensorflow"
         and keras.backend.standardize_dtype(inputs.dtype) in dtypes
@@ -17,7 +17,7 @@ def is_plain(layer, inputs, dtypes=("float32",)):
 
 
 def halves(layer, inputs):
-    """Whether a kernel is 4 x 4 with stride 2 and the inputs' sides are known to be even."""
+    """Whether a convolution halves the sides: a kernel of 4 x 4, stride 2, and sides that are known to be even."""
     return (
         set(layer.strides) == {2}
         and tuple(layer.kernel_size) == (4, 4)
@@ -26,14 +26,14 @@ def halves(layer, inputs):
 
 
 def as_tensor(kernel, inputs):
-    """Of the inputs' dtype: a custom gradient takes no variables, which a kernel is where nothing is traced."""
+    """A kernel as a tensor of the inputs' dtype. In eager code it is a variable, which `tf.custom_gradient` refuses."""
     import tensorflow as tf
 
     return tf.cast(tf.convert_to_tensor(kernel), inputs.dtype)
 
 
 def into_inputs(inputs, kernel, upstream):
-    """The gradient of a convolution's inputs, by TensorFlow's kernel; stride 1, padding "same"."""
+    """The gradient of a convolution's inputs, by TensorFlow's own operation; stride 1, padding "same"."""
     import tensorflow as tf
 
     return tf.raw_ops.Conv2DBackpropInput(
@@ -42,7 +42,7 @@ def into_inputs(inputs, kernel, upstream):
 
 
 def into_kernel(inputs, upstream, shape, stride=1, padding="same"):
-    """The gradient of a kernel of that shape, by TensorFlow's."""
+    """The gradient of a convolution's kernel, which has this shape, by TensorFlow's own operation."""
     import tensorflow as tf
 
     return tf.raw_ops.Conv2DBackpropFilter(
@@ -55,11 +55,11 @@ def into_kernel(inputs, upstream, shape, stride=1, padding="same"):
 
 
 def transposed(upstream, kernel, padding):
-    """The gradient of a convolution's inputs, of stride 1: that of its outputs, with zeros around it, convolved again.
+    """The gradient of the inputs of a convolution with stride 1, by a convolution of the gradient of its outputs.
 
     Args:
-        upstream: `(batch, rows, columns, filters)`.
-        kernel: `(height, width, channels, filters)`, of odd sides where padding is "same".
+        upstream: the gradient of the outputs, `(batch, rows, columns, filters)`.
+        kernel: `(height, width, channels, filters)`; its sides are odd where padding is "same".
         padding: "same" or "valid", of the convolution.
     """
     import tensorflow as tf
@@ -70,7 +70,9 @@ def transposed(upstream, kernel, padding):
 
 
 def doubled(upstream, kernel):
-    """The same of stride 2, padding "same" and a kernel of 4 x 4: pixels of both sides' parities are 4 channels of one.
+    """`transposed` for stride 2, padding "same" and a kernel of 4 x 4, which doubles the sides.
+
+    One convolution gives each 2 x 2 block of pixels as 4 times as many channels of one pixel:
 
     ```text
     (batch, rows, columns, filters) -> (batch, rows + 1, columns + 1, 4 channels)

@@ -3,23 +3,23 @@ import keras
 from recipes.layers.convolutions import as_tensor, doubled, halves, into_kernel, is_plain, transposed
 from recipes.machine.processor import has_only_avx2
 
-FEW = 3  # channels, at most, of a picture, to which the gradient with stride 2 is no faster as a convolution
+FEW = 3  # channels of a picture; for inputs with so few, the gradient with stride 2 is no faster as a convolution
 
 
 @keras.saving.register_keras_serializable(package="recipes")
 class FlippedConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` whose gradient of its inputs is a convolution, faster on processors without AVX-512.
+    """`keras.layers.Conv2D` that computes the gradient of its inputs faster, on processors without AVX-512.
 
     ```python
     dx = conv2d(dy, flipped(kernel))                       # stride 1; flipped: both sides reversed, channels swapped
     dx = depth_to_space(conv2d(dy, flipped(blocks)))       # stride 2, 4 x 4: the kernel as 2 x 2 of blocks of 2 x 2
     ```
 
-    With vectors of 256 bits, oneDNN computes what TensorFlow calls for the gradient of the inputs at a half to a fifth
-    of a convolution's speed, though it is one. All else is that of `keras.layers.Conv2D`: kernels of even sides, other
-    strides, padding "same" of odd sides with stride 2, dilation, groups, other types than float32, other backends than
-    TensorFlow, GPUs, and processors with AVX-512 or without AVX2. All arguments are those of `keras.layers.Conv2D`.
-    Gradients may be differentiated again.
+    The gradient of the inputs is a convolution, too. But with vectors of 256 bits, oneDNN computes the operation that
+    TensorFlow has for it at a half to a fifth of a convolution's speed; so a convolution is called here. In all other
+    cases the layer computes as `keras.layers.Conv2D`: kernels of even sides, other strides, padding "same" of odd sides
+    with stride 2, dilation, groups, other types than float32, other backends than TensorFlow, GPUs, and processors with
+    AVX-512 or without AVX2. All arguments are those of `keras.layers.Conv2D`. Gradients may be differentiated again.
 
     Args:
         filters, kernel_size, kwargs: as `keras.layers.Conv2D` takes them.

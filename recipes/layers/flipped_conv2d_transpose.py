@@ -6,16 +6,16 @@ from recipes.machine.processor import has_only_avx2
 
 @keras.saving.register_keras_serializable(package="recipes")
 class FlippedConv2DTranspose(keras.layers.Conv2DTranspose):
-    """`keras.layers.Conv2DTranspose` as a convolution, faster on processors without AVX-512.
+    """`keras.layers.Conv2DTranspose` computed as a convolution, which is faster on processors without AVX-512.
 
     ```python
     y = depth_to_space(conv2d(x, flipped(blocks)))         # the kernel of 4 x 4 as 2 x 2 of blocks of 2 x 2
     ```
 
-    As `FlippedConv2D` has it for gradients. All else is that of `keras.layers.Conv2DTranspose`: whatever is not a
-    kernel of 4 x 4 with stride 2 and padding "same", other types than float32, other backends than TensorFlow, GPUs,
-    and processors with AVX-512 or without AVX2. All arguments are those of `keras.layers.Conv2DTranspose`. Gradients
-    may be differentiated again.
+    `FlippedConv2D` computes its gradients in the same way, and says why. The layer computes as
+    `keras.layers.Conv2DTranspose` in all other cases: if the kernel is not 4 x 4 with stride 2 and padding "same", with
+    other types than float32, other backends than TensorFlow, GPUs, and processors with AVX-512 or without AVX2. All
+    arguments are those of `keras.layers.Conv2DTranspose`. Gradients may be differentiated again.
 
     Args:
         filters, kernel_size, kwargs: as `keras.layers.Conv2DTranspose` takes them.
@@ -52,7 +52,10 @@ class FlippedConv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 def _transposed(inputs, kernel):
-    """A kernel is `(4, 4, filters, channels)`: that of the convolution whose inputs' gradient this is."""
+    """The transposed convolution: the gradient of the inputs of a convolution with this kernel.
+
+    The kernel is `(4, 4, filters, channels)`.
+    """
     import tensorflow as tf
 
     @tf.custom_gradient

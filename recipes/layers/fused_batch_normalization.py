@@ -3,7 +3,7 @@ import keras
 
 @keras.saving.register_keras_serializable(package="recipes")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` by TensorFlow's one kernel for it, where there is one.
+    """`keras.layers.BatchNormalization` computed by TensorFlow's single operation for it, where that is possible.
 
     ```python
     y = gamma * (x - mean(x)) / sqrt(var(x) + epsilon) + beta             # over all axes but the last
@@ -11,10 +11,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     moving_variance = momentum * moving_variance + (1 - momentum) * var(x) * n / (n - 1)
     ```
 
-    Keras computes mean, variance and the rest one after the other, and `n / (n - 1)` is torch's: n numbers are behind
-    each variance. Inputs may be bfloat16 or float16; statistics are float32. Off TensorFlow, in float64, with a mask,
-    `synchronized`, `renorm`, or an axis other than the last of four, it is `keras.layers.BatchNormalization`, as are
-    all arguments.
+    Keras computes mean, variance and the rest one after the other, and has no factor `n / (n - 1)`, which is also
+    torch's; n is the number of values that each variance is computed from. Inputs may be bfloat16 or float16;
+    statistics are float32. On other backends than TensorFlow, in float64, with a mask, `synchronized`, `renorm`, or an
+    axis other than the last of four, the layer computes as `keras.layers.BatchNormalization`. All arguments are those
+    of `keras.layers.BatchNormalization`.
 
     Args:
         kwargs: as `keras.layers.BatchNormalization` takes them.
@@ -55,7 +56,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         )
 
     def _kernel(self, inputs, mean=None, variance=None):
-        """`(outputs, mean, variance)`: by the given statistics, or by those of the inputs."""
+        """`(outputs, mean, variance)`, normalised by the given statistics, or else by those of the inputs."""
         import tensorflow as tf
 
         def single(values):

@@ -3,16 +3,17 @@ import keras
 
 @keras.saving.register_keras_serializable(package="recipes")
 class FusedLeakyReLU(keras.layers.LeakyReLU):
-    """`keras.layers.LeakyReLU` whose gradient is found from its outputs, so that TensorFlow fuses it.
+    """`keras.layers.LeakyReLU` whose gradient is computed from its outputs, so that TensorFlow can fuse it.
 
     ```python
     y = x if x > 0 else negative_slope * x
-    dx = dy if y > 0 else negative_slope * dy          # y and x have one sign
+    dx = dy if y > 0 else negative_slope * dy          # y and x have the same sign
     ```
 
-    Keras's gradient looks at the inputs, which must therefore be kept, and TensorFlow then computes a convolution, its
-    bias and the activation one after the other. Off TensorFlow, and with a slope of 0, it is `keras.layers.LeakyReLU`,
-    as are all arguments. Gradients may be differentiated again.
+    The gradient of Keras's layer needs the inputs, which must therefore be kept, so that TensorFlow computes a
+    convolution, its bias and the activation one after the other. With this one it computes them at once. On other
+    backends than TensorFlow, and with a slope of 0, the layer computes as `keras.layers.LeakyReLU`. All arguments are
+    those of `keras.layers.LeakyReLU`. Gradients may be differentiated again.
 
     Args:
         negative_slope: float >= 0.

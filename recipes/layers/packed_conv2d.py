@@ -3,13 +3,13 @@ import keras
 from recipes.layers.convolutions import as_tensor, into_inputs, into_kernel, is_plain
 from recipes.layers.flipped_conv2d import FlippedConv2D
 
-LANES = 32  # bfloat16 numbers along the width that one tile instruction of the processor sums over
-FEWEST = 4  # images side by side that are worth moving: two of 16 columns took longer than each by itself
+LANES = 32  # numbers of bfloat16 along the width that one tile instruction of the processor sums over
+FEWEST = 4  # images in a strip; with fewer, moving them costs more than it saves (two of 16 columns took longer)
 
 
 @keras.saving.register_keras_serializable(package="recipes")
 class PackedConv2D(FlippedConv2D):
-    """`keras.layers.Conv2D` whose kernel gradient is faster for small images, in bfloat16 on a processor.
+    """`keras.layers.Conv2D` that computes the gradient of its kernel faster, for small images in bfloat16 on a CPU.
 
     ```python
     strip(t) = images of t side by side, k // 2 columns of zeros between them       # k: width of the kernel
@@ -17,8 +17,9 @@ class PackedConv2D(FlippedConv2D):
     ```
 
     oneDNN sums a kernel's gradient over 32 positions of a row at once, so a row of 7 leaves most of the processor idle.
-    Side by side, four such images fill it. Everything else, also off TensorFlow, on GPUs, in other precisions, with
-    strides, dilation, groups or another padding than "same", is that of `keras.layers.Conv2D`, as are all arguments.
+    Four such images side by side fill it. On other backends than TensorFlow, on GPUs, in other precisions, with
+    strides, dilation, groups or another padding than "same", the layer computes as `FlippedConv2D`. All arguments are
+    those of `keras.layers.Conv2D`.
 
     Args:
         filters, kernel_size, kwargs: as `keras.layers.Conv2D` takes them.
@@ -56,7 +57,7 @@ class PackedConv2D(FlippedConv2D):
 
 
 def images_a_strip(width, gap):
-    """How many images of a width stand side by side in a strip of 32 columns: 1 if that is not worth it."""
+    """How many images of a width are put side by side in a strip of 32 columns; 1 if that does not pay."""
     images = 1 if width is None else LANES // (width + gap)
     return images if images >= FEWEST else 1
 

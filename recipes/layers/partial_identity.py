@@ -4,7 +4,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="recipes")
 class PartialIdentity(keras.initializers.Initializer):
-    """A convolution that begins by passing its inputs on: its first filters are the identity, the others are random.
+    """Initializes the kernel of a convolution so that its first filters pass the inputs on; the others are random.
 
     ```python
     kernel = uniform(-1 / sqrt(fan_in), 1 / sqrt(fan_in))      # fan_in = height * width * channels; torch's default

@@ -5,27 +5,27 @@ from recipes.layers.flipped_conv2d import FlippedConv2D
 from recipes.machine.processor import has_only_avx2
 
 THIN = 3  # channels, at most: those of a picture
-WIDEST = 5  # of a kernel that gives them: more places to sum over are slower than the convolution
-MANY = 4  # channels for each place of a kernel, from which on matrix products are the fastest
+WIDEST = 5  # side of a kernel whose outputs have so few channels; for a wider one TensorFlow's own way is faster
+MANY = 4  # with at least this many channels for each place of a kernel, matrix products are the fastest
 
 
 @keras.saving.register_keras_serializable(package="recipes")
 class ThinConv2D(FlippedConv2D):
-    """`keras.layers.Conv2D` from or to one to three channels, faster on a processor.
+    """`keras.layers.Conv2D` that is faster on a processor if its inputs or outputs have one to three channels.
 
     ```python
-    # to few: stride 1, padding "same", an odd kernel of 3 to 5; to two or three of 3 x 3, from 32 channels on
+    # few outputs: stride 1, padding "same", an odd kernel of 3 to 5; for two or three of 3 x 3, from 32 channels on
     y[..., f] = sum(depthwise(x, kernel[..., f]), axis=channels)       # channels < 4 h w, of a kernel h x w
     y = sum(shifted(x @ kernel[p, q], -p, -q) for all places p, q)     # more: one matrix product for all of them
     dkernel[p, q] = x.T @ shifted(dy, p, q)
-    # from few: a kernel of 4 x 4, stride 2, padding "same", even sides
+    # few inputs: a kernel of 4 x 4, stride 2, padding "same", even sides
     dx = depth_to_space(transposed convolution of dy with the kernel as 2 x 2 of blocks of 2 x 2)
     ```
 
-    oneDNN's kernels take filters in vectors of 16, so one output channel leaves most of the processor idle. Everything
-    else is that of `keras.layers.Conv2D`: whatever is not written above, other types than float32 and bfloat16, other
-    backends than TensorFlow, GPUs. All arguments are those of `keras.layers.Conv2D`. Gradients may be differentiated
-    again.
+    oneDNN's kernels take filters in vectors of 16, so one output channel leaves most of the processor idle. In all
+    cases that are not written above, with other types than float32 and bfloat16, on other backends than TensorFlow, and
+    on GPUs, the layer computes as `FlippedConv2D`. All arguments are those of `keras.layers.Conv2D`. Gradients may be
+    differentiated again.
 
     Args:
         filters, kernel_size, kwargs: as `keras.layers.Conv2D` takes them.
@@ -117,7 +117,10 @@ def _outputs_by_products(inputs, kernel):
 
 
 def _into_kernel_by_rows(inputs, upstream, shape):
-    """The gradient of a kernel `(h, w, channels, filters)`: shifted sideways once, then by rows, of all images."""
+    """The gradient of a kernel `(h, w, channels, filters)`.
+
+    `upstream` is shifted sideways once for all; then there is one matrix product for each row of the kernel.
+    """
     import tensorflow as tf
 
     rows, columns = inputs.shape[1:3]
@@ -136,7 +139,7 @@ def _into_kernel_by_rows(inputs, upstream, shape):
 
 
 def _into_kernel_at_once(inputs, upstream, shape):
-    """The same by one product, in which the inputs are read once; shifted outputs are as many as places."""
+    """The same by one matrix product, which reads the inputs once; it needs a shifted `upstream` for each place."""
     import tensorflow as tf
 
     rows, columns = inputs.shape[1:3]
@@ -154,7 +157,7 @@ def _places(height, width):
 
 
 def _padded(images, order, height, width):
-    """Images with their axes in that order, the last two rows and columns, and half a kernel of zeros around them."""
+    """Images with their axes in this order, in which rows and columns are last, and half a kernel of zeros around."""
     import tensorflow as tf
 
     return tf.pad(tf.transpose(images, order), [[0, 0], [0, 0], [height // 2] * 2, [width // 2] * 2])
@@ -175,7 +178,7 @@ def _from_few(inputs, kernel):
 
 
 def _into_few(upstream, kernel, shape):
-    """The gradient of inputs with a row and a column of zeros around them, in blocks of 2 x 2; then without these."""
+    """The gradient of the inputs: of inputs that are padded by one row and column, in blocks of 2 x 2, then cut out."""
     import tensorflow as tf
 
     channels = kernel.shape[2]

@@ -15,11 +15,12 @@ class Whitening(keras.layers.Layer):
     y = convolve(x, [filters, -filters])                        # no padding
     ```
 
-    The negatives let an activation behind it see both signs. `adapt` sets the filters; until then they are zeros.
+    With the negated filters, an activation after the layer gets both signs. `adapt` sets the filters; until then they
+    are zeros.
 
     Args:
         size: int >= 1, side of a patch in pixels.
-        epsilon: float > 0, which bounds how far directions of small variance are raised.
+        epsilon: float > 0, which bounds how much directions of small variance are amplified.
         kwargs: as `keras.layers.Layer` takes them.
 
     Input shape:
@@ -54,7 +55,7 @@ class Whitening(keras.layers.Layer):
         self.filters = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="filters")
 
     def adapt(self, images):
-        """Set the filters by the patches of images, `(n, height, width, channels)`, as the layer will see them."""
+        """Set the filters by the patches of images, `(n, height, width, channels)`, like those the layer will get."""
         if not self.built:
             self.build(np.shape(images))
         self.filters.assign(whitening_filters(np.asarray(images, np.float32), self.size, self.epsilon))

@@ -11,12 +11,12 @@ from recipes.settings.nearest import unknown
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # name: package
 
 
-def start_keras(strategy="auto", dtype=None, join=False, touch=True):
+def start_keras(strategy="auto", float64=False, join=False, touch=True):
     """Import what trains: Keras on the backend of KERAS_BACKEND, and pictures that go to files.
 
     Args:
         strategy: as `recipes.machine.strategies.parse_strategy` takes it; decides what the backend may use.
-        dtype: "float64" if that is needed, which JAX has to be told.
+        float64: bool, whether that is needed, which JAX has to be told.
         join: bool. Meet the other processes, if this is one of several.
         touch: bool. False in a process that is to be forked: it leaves the devices alone.
 
@@ -32,7 +32,7 @@ def start_keras(strategy="auto", dtype=None, join=False, touch=True):
     os.environ["MPLBACKEND"] = "agg"  # whatever is set for windows
     name, count = strategies.parse_strategy(strategy)
     if backend == "jax":
-        _prepare_jax(name, count, dtype)
+        _prepare_jax(name, count, float64)
     load_backend(BACKENDS[backend], touch)
     if join and strategies.is_one_of_several():
         with killable():
@@ -45,9 +45,9 @@ def backend_name():
     return os.environ.get("KERAS_BACKEND") or next(installed, "tensorflow")
 
 
-def _prepare_jax(name, count, dtype):
+def _prepare_jax(name, count, float64):
     """What JAX reads when it is loaded."""
-    if dtype == "float64":
+    if float64:
         os.environ["JAX_ENABLE_X64"] = "1"
     if name == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"

@@ -26,15 +26,20 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixe
 FLAGS = ("amx_bf16", "avx512_bf16")  # of processors that multiply bfloat16 matrices
 
 
-def check_dtype(text):
-    """Raise a CommandError if `--dtype` has no such value."""
+def check_dtype(text, among, owner):
+    """Raise a CommandError if `--dtype` has no such value, or none for a recipe.
+
+    Args:
+        text: str, what was given.
+        among: dtypes that the recipe computes in.
+        owner: str, name of the recipe.
+    """
+    if text in among:
+        return
     if text not in DTYPES:
         raise CommandError(f"--dtype: {unknown('dtype', text, DTYPES)}")
-
-
-def computed_by(recipe):
-    """The dtypes that a recipe computes in: all, unless it has `DTYPES`."""
-    return getattr(recipe, "DTYPES", COMPUTED)
+    if len(among) == 1 or text in COMPUTED:
+        raise CommandError(f"--dtype {text}: {owner} computes in {' and '.join(among)}")
 
 
 def chosen_by_rule(strategy, among=COMPUTED):

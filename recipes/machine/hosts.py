@@ -19,7 +19,7 @@ STATE = "state.npz"
 def run_directory(run_dir):
     """The directory that this process writes its run to: the run's own, or one that is thrown away.
 
-    Every process has to save what it trains, since reading the variables is a meeting of all.
+    Every process has to save its model, since reading a variable takes all processes: it is a collective operation.
     """
     if not strategies.is_one_of_several() or _is_first():
         yield run_dir
@@ -30,7 +30,7 @@ def run_directory(run_dir):
 
 
 def together(make):
-    """What `make()` gives. If it fails in one process with a CommandError or a WorldError, it fails in all."""
+    """What `make()` returns. If it fails in one process with a CommandError or a WorldError, it fails in all."""
     if not strategies.is_one_of_several():
         return make()
     made = error = None
@@ -71,7 +71,7 @@ def result_of(run):
 
 
 def share_state(run):
-    """Give every process the state that the first one goes on from."""
+    """Give every process the state from which the first process resumes training."""
     if not strategies.is_one_of_several():
         return
     path = run.directory / STATE
@@ -81,7 +81,7 @@ def share_state(run):
 
 
 def _part():
-    """Take leave of the other processes, all at once."""
+    """Disconnect from the other processes. All processes have to do this together."""
     import jax
 
     jax.distributed.shutdown()
@@ -94,7 +94,7 @@ def _is_first():
 
 
 def _from_all(text):
-    """What every process has: a list of str."""
+    """The texts of all processes, a list of str."""
     from jax.experimental import multihost_utils
 
     mine = np.frombuffer(text.encode(), np.uint8)
@@ -106,7 +106,7 @@ def _from_all(text):
 
 
 def _from_first(content):
-    """What the first process has: bytes."""
+    """The content of the first process, bytes."""
     from jax.experimental import multihost_utils
 
     size = int(multihost_utils.broadcast_one_to_all(np.array(len(content))))

@@ -1,9 +1,9 @@
 """How Ctrl-C and SIGTERM end a command: at once, but never in the middle of a write.
 
-An exception raised from a signal is lost where Python happens to be in a callback of the garbage collector, in an
-import, or in code that catches everything; the command would go on as if nothing had been. And nothing has to be
-unwound: files are written whole or not at all, and locks end with the process. So the process just ends, which
-`callbacks.uninterrupted` delays until a write is done.
+A signal does not raise an exception, since an exception is lost if Python happens to be in a callback of the garbage
+collector, in an import, or in code that catches everything; the command would then go on as if nothing had happened.
+The process can simply end, since there is nothing to clean up: files are written whole or not at all, and locks end
+with the process. `callbacks.uninterrupted` delays the end until a write is done.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ def leaving_on_signals(advice):
     """End the process with 128 + the signal's number and one line on SIGINT and SIGTERM, in the main thread.
 
     Args:
-        advice: function without arguments that gives what the line says besides.
+        advice: function without arguments that returns the rest of the line.
     """
-    errors = os.dup(2)  # standard error may be turned elsewhere when a signal comes
+    errors = os.dup(2)  # standard error may be redirected when a signal comes
 
     def leave(number, frame):
         for each in WORDS:
@@ -55,7 +55,7 @@ def cleaned_up(cleanup):
 
 @contextlib.contextmanager
 def killable():
-    """Let signals end the process as the system does, where code that is not Python's would not let them."""
+    """Let the system end the process at a signal: in code that is not Python's, a handler of Python would not run."""
     with _handled_by(signal.SIG_DFL):
         yield
 
@@ -74,7 +74,7 @@ def _handled_by(handler):
 
 
 def leave_others(status):
-    """End the process at once if it trains together with others, for whom the exit of Python would wait."""
+    """End the process at once if it trains together with others: the exit of Python would wait for these."""
     jax = sys.modules.get("jax")
     if jax is not None and jax.distributed.is_initialized():
         sys.stdout.flush()

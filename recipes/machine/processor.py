@@ -11,6 +11,13 @@ def is_on_processor():
     return not (tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
 
 
+def slower_by_xla():
+    """Whether XLA makes convolutions slower here: TensorFlow's on a processor."""
+    import keras
+
+    return keras.backend.backend() == "tensorflow" and is_on_processor()
+
+
 @functools.cache
 def processor_flags():
     """What Linux says the processor can do; nothing elsewhere."""

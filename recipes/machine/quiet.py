@@ -6,15 +6,15 @@ import tempfile
 
 
 def load_backend(package, touch=True):
-    """Import what Keras computes with, without what that writes to standard error.
+    """Import the package of a Keras backend, and hide what it writes to standard error meanwhile.
 
-    TensorFlow greets every process with lines about its build and, when it looks for devices, about GPUs that are not
-    there, which no setting silences. They are shown after all when the import fails. What it logs later is left out
-    unless TF_CPP_MIN_LOG_LEVEL is set: mistakes come as exceptions, and the rest are notes on its optimizers.
+    TensorFlow writes lines about its build when it is imported and, when it looks for devices, lines about missing
+    GPUs; no setting stops them. They are shown only if the import fails. What TensorFlow logs later is hidden unless
+    TF_CPP_MIN_LOG_LEVEL is set: errors are raised as exceptions, and the rest are notes on its optimizations.
 
     Args:
         package: str, name of the package.
-        touch: bool. Let TensorFlow look for devices here and now; a process that is to be forked must not.
+        touch: bool, whether TensorFlow looks for devices now. In a process that is to be forked it must not.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()

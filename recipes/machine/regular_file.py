@@ -1,4 +1,4 @@
-"""Opening what is a file and no pipe or device, which would keep a reader waiting for ever."""
+"""Opening regular files only: a pipe or a device could keep its reader waiting for ever."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ def open_regular(path):
         The file, open.
 
     Raises:
-        OSError: it is not there, cannot be read, or is something else; it names the file.
+        OSError: it does not exist, cannot be read, or is not a regular file; the error names it.
     """
     path = os.fspath(path)
     file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115, the caller closes it
@@ -26,4 +26,4 @@ def open_regular(path):
 
 
 def _without_waiting(path, flags):
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for somebody who writes
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a pipe waits until somebody writes to it

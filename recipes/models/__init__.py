@@ -1,9 +1,14 @@
-"""Networks of the recipes. Importing a name does not import Keras; calling it does."""
+"""Networks of the recipes: functions of the shape of images, the number of classes and a regularizer of kernels."""
 
-from recipes.models.basic import basic
-from recipes.models.fast import fast
-from recipes.models.groupnorm import groupnorm
-from recipes.models.resnet9 import resnet9
-from recipes.models.resnet18 import resnet18
+import lazy_loader
 
-__all__ = ["basic", "fast", "groupnorm", "resnet9", "resnet18"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "basic": ["basic"],
+        "fast": ["fast"],
+        "groupnorm": ["groupnorm"],
+        "resnet18": ["resnet18"],
+        "resnet9": ["resnet9"],
+    },
+)

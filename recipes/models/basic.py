@@ -1,3 +1,7 @@
+import keras
+from keras import layers
+
+
 def basic(input_shape, classes, regularizer=None):
     """The network of the articles: convolution 3×3 with 32 channels and ReLU, max pooling 2×2, dense.
 
@@ -9,9 +13,6 @@ def basic(input_shape, classes, regularizer=None):
     Returns:
         A `keras.Model` from images to logits of shape `(batch, classes)`.
     """
-    import keras
-    from keras import layers
-
     inputs = keras.Input(input_shape, name="images")
     x = layers.Rescaling(1 / 255)(inputs)
     x = layers.Conv2D(32, 3, activation="relu", kernel_regularizer=regularizer)(x)

@@ -1,3 +1,9 @@
+import keras
+from keras import layers
+
+from recipes.layers import FusedBatchNormalization, PackedConv2D, PartialIdentity, Whitening
+
+
 def fast(
     input_shape, classes, regularizer=None, *, normalize=((0.0,), (1.0,)), widths=(64, 256, 256), activation="relu"
 ):
@@ -10,9 +16,9 @@ def fast(
     the largest over positions, dense without bias, logits / 9
     ```
 
-    Convolutions have no bias and begin as the identity; batch normalisation has no gain and a short memory. The
-    original's whitening has a bias that is trained for three epochs; here there is none, which saves the gradient with
-    respect to the largest activations.
+    Convolutions have no bias, and begin as the identity (`PartialIdentity`). Batch normalisation has no gain, and its
+    moving averages have a short memory. The original's whitening has a bias that is trained for three epochs; here it
+    has none, which saves the gradient of the largest activations.
 
     Args:
         input_shape: `(height, width, channels)` of images with values 0..255, at least 9×9.
@@ -23,17 +29,12 @@ def fast(
         activation: as `keras.layers.Activation` takes it.
 
     Returns:
-        A `keras.Model` from images to logits of shape `(batch, classes)`, float32. Its layer "whitening" waits for
-        `adapt`.
+        A `keras.Model` from images to logits of shape `(batch, classes)`, float32. Call `adapt` of its layer
+        "whitening" before it is trained.
 
     Reference:
         Jordan, 94 % on CIFAR-10 in 3.29 seconds on a single GPU, 2024, arXiv:2404.00498.
     """
-    import keras
-    from keras import layers
-
-    from recipes.layers import FusedBatchNormalization, PackedConv2D, PartialIdentity, Whitening
-
     mean, deviation = ([float(each) for each in values] for values in normalize)
 
     def convolve(x, width, pool=False):
@@ -45,7 +46,7 @@ def fast(
             kernel_initializer=PartialIdentity(),
             kernel_regularizer=regularizer,
         )(x)
-        x = layers.MaxPooling2D()(x) if pool else x  # before the rest, which then sees a quarter of the positions
+        x = layers.MaxPooling2D()(x) if pool else x  # first, so that the rest computes a quarter of the positions
         x = FusedBatchNormalization(momentum=0.6, epsilon=1e-5, scale=False)(x)
         return layers.Activation(activation)(x)
 

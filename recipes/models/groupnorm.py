@@ -1,3 +1,7 @@
+import keras
+from keras import layers
+
+
 def groupnorm(input_shape, classes, regularizer=None, widths=(16, 32, 64)):
     """A small convolutional network with group normalisation.
 
@@ -20,14 +24,11 @@ def groupnorm(input_shape, classes, regularizer=None, widths=(16, 32, 64)):
     Reference:
         Wu and He, Group Normalization, 2018, arXiv:1803.08494.
     """
-    import keras
-    from keras import layers
-
     inputs = keras.Input(input_shape, name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     for width in widths:
         x = layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_regularizer=regularizer)(x)
-        x = layers.MaxPooling2D()(x)  # before the rest, which then sees a quarter of the positions
+        x = layers.MaxPooling2D()(x)  # first, so that the rest computes a quarter of the positions
         x = layers.GroupNormalization(groups=8)(x)
         x = layers.ReLU()(x)
     x = layers.GlobalAveragePooling2D()(x)

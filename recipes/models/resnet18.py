@@ -1,3 +1,9 @@
+import keras
+from keras import layers
+
+from recipes.layers import FusedBatchNormalization, PackedConv2D
+
+
 def resnet18(
     input_shape,
     classes,
@@ -37,11 +43,6 @@ def resnet18(
         He et al., Deep Residual Learning for Image Recognition, 2015, arXiv:1512.03385; its shortcuts as in He et al.,
         Bag of Tricks for Image Classification, 2018, arXiv:1812.01187.
     """
-    import keras
-    from keras import layers
-
-    from recipes.layers import FusedBatchNormalization, PackedConv2D
-
     mean, deviation = ([float(each) for each in values] for values in normalize)
 
     def convolve(x, channels, size=3, stride=1):

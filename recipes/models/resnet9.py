@@ -1,3 +1,9 @@
+import keras
+from keras import layers
+
+from recipes.layers import FusedBatchNormalization, PackedConv2D
+
+
 def resnet9(
     input_shape,
     classes,
@@ -33,11 +39,6 @@ def resnet9(
     Reference:
         Page, How to train your ResNet, 2018 to 2019; Coleman et al., DAWNBench, 2017.
     """
-    import keras
-    from keras import layers
-
-    from recipes.layers import FusedBatchNormalization, PackedConv2D
-
     mean, deviation = ([float(each) for each in values] for values in normalize)
     uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # torch's default
 

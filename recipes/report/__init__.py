@@ -1,5 +1,15 @@
-"""Pictures of runs."""
+"""What is made of runs, searches and comparisons for readers: pages, model cards, pictures, tables."""
 
-from recipes.report.curves import curves
+import lazy_loader
 
-__all__ = ["curves"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "compared": ["cells_of", "noise_lines", "report_comparison"],
+        "model_card": ["write_model_card"],
+        "pictures": ["comparison", "search"],
+        "pictures.curves": ["curves", "write_curves"],
+        "searched": ["report_search"],
+        "write_report": ["write_report"],
+    },
+)

@@ -1,70 +1,80 @@
 """The model card of a run: a Markdown file with a head that hubs of models read."""
 
 import json
+import pathlib
 
-from recipes.report.of_run import words_of_value
+import jinja2
 
-LIMITS = """\
-One training with one seed: how much others differ is not in here (`train --seeds N` says). The figures are those of the
-{part} named above, and of no others; what the model makes of {others} was not looked at."""
+from recipes import run as runs
+from recipes import training
+from recipes.errors import WorldError
+from recipes.machine.backend import start_keras
+from recipes.report import words
+from recipes.report.repeat import training_command
+from recipes.run.saved_model import MODULES
+
+NAME = "model_card.md"
+TEMPLATE = pathlib.Path(__file__).parent / "model_card.md.jinja"
 OF_IMAGES = {"part": "test images", "others": "images of another kind"}
 OF_SAMPLES = {"part": "samples", "others": "other samples"}
 
 
-def model_card(config, result, environment, sentence, repeat, modules):
+def write_model_card(directory):
+    """Write the model card of a run that is done, whatever came of it.
+
+    Args:
+        directory: path of the run.
+
+    Returns:
+        The path of the card.
+
+    Raises:
+        WorldError: there is no such run, or a file of it is damaged, or the card cannot be written.
+    """
+    start_keras(touch=False)  # writing a file whole imports Keras
+    found = runs.read_directory(directory)
+    if found.kind != "run" or not found.is_done:
+        raise WorldError(f"{found.directory} holds no run that is done")
+    with runs.may_be_damaged(found.directory):
+        text = model_card(found)
+    path = found.directory / NAME
+    runs.write_file(path, lambda part: part.write_text(text, encoding="utf-8", errors="replace"))
+    return path
+
+
+def model_card(found):
     """The card as text.
 
     Args:
-        config: dict, the run's config.json.
-        result: dict, its result.json.
-        environment: dict, the last start of its environment.json.
-        sentence: str, what came of it.
-        repeat: str, the command that trains it again.
-        modules: list of str, to be imported before the model is loaded.
+        found: `recipes.run.Directory` of a run that is done.
     """
-    data = config["trained_on"]
-    head = {
-        "library_name": "keras",
-        "tags": ["keras-descent", config["recipe"], config.get("variant", "")],
-        "datasets": [data["name"]],
-    }
-    return "\n".join(
-        [
-            "---",
-            *(f"{name}: {json.dumps(value)}" for name, value in head.items()),  # JSON is YAML
-            "---",
-            "",
-            f"# {config['recipe']}: {config.get('variant', 'model')} on {data['name']}",
-            "",
-            sentence,
-            "",
-            "## Use",
-            "",
-            "```python",
-            f"import keras, {', '.join(modules)}",
-            "",
-            'model = keras.saving.load_model("model.keras")',
-            "```",
-            "",
-            "## Training",
-            "",
-            f"    {repeat}",
-            "",
-            f"On {words_of_value(environment.get('machine', {}))}; {words_of_value(environment.get('versions', {}))}.",
-            "",
-            "## Data",
-            "",
-            *(f"- {name}: {words_of_value(value)}" for name, value in data.items()),
-            "",
-            "## Results",
-            "",
-            "| | |",
-            "|---|---|",
-            *(f"| {name} | {words_of_value(value)} |" for name, value in result.items() if name != "of"),
-            "",
-            "## Limits",
-            "",
-            LIMITS.format(**(OF_IMAGES if "test" in data else OF_SAMPLES)),
-            "",
-        ]
+    start, data = found.starts[-1] if found.starts else {}, found.config["trained_on"]
+    return _template().render(
+        head={name: json.dumps(value) for name, value in _head(found).items()},  # JSON is YAML
+        title=words.title_of(found),
+        outcome=words.outcome_of(found),
+        has_model=found.result["outcome"] != training.DIVERGED,
+        modules=[*MODULES, *found.recipe.modules],
+        repeat=training_command(found),
+        machine=words.value(start.get("machine", {})),
+        versions=words.value(start.get("versions", {})),
+        data=_in_words(data),
+        results=_in_words({name: value for name, value in found.result.items() if name != "of"}),
+        **(OF_IMAGES if "test" in data else OF_SAMPLES),
     )
+
+
+def _template():
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _head(found):
+    """What hubs read."""
+    variant = [found.recipe.variant] if found.recipe.variants else []
+    tags = ["keras-descent", found.recipe.name(), *variant]
+    return {"library_name": "keras", "tags": tags, "datasets": [found.config["trained_on"]["name"]]}
+
+
+def _in_words(values):
+    return {name: words.value(value) for name, value in values.items()}

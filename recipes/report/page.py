@@ -8,7 +8,10 @@ import itertools
 import pathlib
 import re
 
-from recipes.report.plain_text import plain_text
+import jinja2
+import matplotlib
+
+from recipes.report.pictures.plain_text import plain_text
 
 TEMPLATE = pathlib.Path(__file__).parent / "page.html"
 
@@ -42,7 +45,10 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """What stands under one heading, each a list, in this order; one without anything heads those that follow."""
+    """What stands under one heading: texts, commands, pictures, tables, each a list, in this order.
+
+    A section with none of them is the heading of those that follow it.
+    """
 
     title: str
     texts: list = ()
@@ -62,20 +68,18 @@ def page(title, sections):
         title: str.
         sections: list of `Section`.
     """
-    import jinja2
-
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(TEMPLATE.read_text())
     numbers = itertools.count(1)
     return template.render(title=title, sections=[_with_own_names(section, numbers) for section in sections])
 
 
 def drawn(figure, words, caption=""):
-    """A `matplotlib.figure.Figure` as a `Picture` of lines and text.
+    """A `matplotlib.figure.Figure` as a `Picture` of lines and text, the same one for the same figure.
 
-    The same figure gives the same text.
+    Args:
+        figure: `matplotlib.figure.Figure`.
+        words, caption: as in `Picture`.
     """
-    import matplotlib
-
     text = io.StringIO()
     with plain_text(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": words}):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -86,7 +90,10 @@ def drawn(figure, words, caption=""):
 
 
 def _with_own_names(section, numbers):
-    """Matplotlib numbers groups, such as axes_1, anew in each figure, and a page may have a name but once."""
+    """A section whose drawings name their parts in their own way.
+
+    Matplotlib calls groups axes_1 and so on in each drawing, and a page may have a name only once.
+    """
     pictures = [
         dataclasses.replace(picture, svg=_renamed(picture.svg, f"p{next(numbers)}-")) for picture in section.pictures
     ]
@@ -99,7 +106,12 @@ def _renamed(svg, prefix):
 
 
 def pixels(image, words, caption="", shape=""):
-    """A `PIL.Image.Image` as a `Picture`."""
+    """A `PIL.Image.Image` as a `Picture`.
+
+    Args:
+        image: `PIL.Image.Image`.
+        words, caption, shape: as in `Picture`.
+    """
     file = io.BytesIO()
     image.save(file, "png", optimize=True)
     source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

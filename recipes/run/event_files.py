@@ -1,11 +1,23 @@
+"""What a run leaves for TensorBoard, on every backend: `keras.callbacks.TensorBoard` needs TensorFlow."""
+
+import io
+import os
+import tempfile
+import time
+
 import keras
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 
 class EventFiles(keras.callbacks.Callback):
-    """Writes the logs of each epoch for TensorBoard, on every backend.
+    """Writes the logs of each epoch.
 
-    As `keras.callbacks.TensorBoard` does, which needs TensorFlow: directories `train` and `validation`, tags
-    `epoch_loss` and so on, a step an epoch.
+    As `keras.callbacks.TensorBoard` does: directories `train` and `validation`, tags `epoch_loss` and so on, a step an
+    epoch.
 
     Args:
         directory: `pathlib.Path`.
@@ -19,7 +31,7 @@ class EventFiles(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         for name, value in (logs or {}).items():
             part = "validation" if name.startswith("val_") else "train"
-            self._writer(part).add_scalar("epoch_" + name.removeprefix("val_"), value, epoch)
+            _add(self._writer(part), scalar_pb("epoch_" + name.removeprefix("val_"), value), epoch)
         for writer in self._writers.values():
             writer.flush()
 
@@ -29,8 +41,51 @@ class EventFiles(keras.callbacks.Callback):
         self._writers = {}
 
     def _writer(self, part):
-        from tensorboard.summary import Writer
-
         if part not in self._writers:
-            self._writers[part] = Writer(str(self.directory / part))
+            self._writers[part] = EventFileWriter(str(self.directory / part))
         return self._writers[part]
+
+
+def write_picture(directory, tag, picture, step):
+    """Add a picture, as `tf.summary.image` does.
+
+    Args:
+        directory: `pathlib.Path`.
+        tag: str, its name.
+        picture: `PIL.Image.Image`.
+        step: int, epoch.
+    """
+    png = io.BytesIO()
+    picture.save(png, "PNG")
+    image = Summary.Image(height=picture.height, width=picture.width, encoded_image_string=png.getvalue())
+    writer = EventFileWriter(str(directory))
+    _add(writer, Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+    writer.close()
+
+
+def write_hparams(directory, name, values, scores, step):
+    """Write a trial for the HParams page, a directory of its own that is whole or not there.
+
+    Args:
+        directory: `pathlib.Path` of all trials.
+        name: str, of the trial.
+        values: dict of its hyperparameters; those that are None are left out.
+        scores: dict from metrics to floats.
+        step: int, epochs.
+    """
+    if (directory / name).exists():
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    given = {key: value for key, value in values.items() if value is not None}
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=directory) as part:
+        made = os.path.join(part, "made")
+        writer = EventFileWriter(made)
+        _add(writer, hparams_pb(given, trial_id=name), 0)
+        for metric, score in scores.items():
+            _add(writer, Summary(value=[Summary.Value(tag=metric, simple_value=score)]), step)
+        writer.close()
+        os.rename(made, directory / name)
+
+
+def _add(writer, summary, step):
+    writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))

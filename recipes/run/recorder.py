@@ -3,6 +3,7 @@ import keras
 from callbacks import ExactResume
 from callbacks.write_whole import write_whole
 from recipes.run.tables import table
+from recipes.run.timing import write_seconds
 
 
 class Recorder(ExactResume):
@@ -37,6 +38,4 @@ class Recorder(ExactResume):
     def write_tables(self):
         """metrics.csv, the same in every repetition, and timing.csv, which never is."""
         write_whole(self.directory / "metrics.csv", lambda part: part.write_text(table(self.history)))
-        times = zip(self.history, self.seconds, strict=True)
-        timing = [{"epoch": row["epoch"], "seconds": f"{seconds:.4f}"} for row, seconds in times]
-        write_whole(self.directory / "timing.csv", lambda part: part.write_text(table(timing)))
+        write_seconds(self.directory, [row["epoch"] for row in self.history], self.seconds)

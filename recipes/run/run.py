@@ -1,65 +1,74 @@
 import contextlib
 import dataclasses
 import datetime
-import json
-import os
 import pathlib
-import stat
 import sys
 import time
 
-from recipes.errors import CommandError, WorldError, one_line
-from recipes.machine.environment import environment, machine, versions
-from recipes.machine.regular_file import open_regular
-from recipes.run.json_text import text_of
+import numpy as np
 
-GROWS = ("epochs", "seeds", "trials")  # what may be raised on a run that exists: it goes on
-APPENDED = (".lock", ".txt", ".db", ".db-journal", ".db-wal", ".db-shm")  # endings of files that are not replaced
+from recipes.errors import CommandError, WorldError
+from recipes.machine.environment import environment, machine, versions
+from recipes.run.directory import GROWS, size_of, starts_of
+from recipes.run.files import read_json, write_file
+from recipes.run.json_text import text_of
+from recipes.run.lock import Lock
+from recipes.run.saved_model import load_model
+from recipes.settings.fields import option_of
+
 OPEN = {"strategy": ("auto",), "dtype": ("auto", "probe")}  # what stands for anything until `settle`
+STATE = "state.npz"
+WORDS = {"run": "a run", "trial": "a trial of a search", "search": "a search", "comparison": "a comparison"}
+WORDS["seeds"] = "the runs of several seeds"
+ELSEWHERE = "give another --run-dir"
 
 
 class Run:
-    """The directory of one execution of a recipe.
+    """The directory of one execution of a recipe, or of a search, a comparison or several seeds.
 
     ```text
-    config.json        every setting, resolved; the classes and the hash of the images
+    config.json        its kind, every setting, resolved; the classes and the hash of the images
     environment.json   hardware and versions, of every start
     metrics.csv        a row an epoch, the same in every repetition        timing.csv  its wall-clock time
     state.npz          everything that training needs to go on after the last epoch that was saved
     tensorboard/       the same for TensorBoard
-    curves.png  model.keras  result.json        when it is done
+    model.keras  result.json                    when it is done
     confusion.npz                               of classifiers: what test images are taken for, the surest mistakes
-    report.html  model_card.md                  a page of all this for a browser, and a card for hubs
+    curves.png  report.html  model_card.md      for readers, by commands
     ```
 
     Every file is written whole or not at all. The same settings on the same directory go on where the last process
     ended, however it ended; on a run that is done they give its result.
 
     Args:
-        recipe: str, name of the recipe.
-        settings: its dataclass of settings.
+        recipe: `recipes.recipe.Recipe`.
         directory: by default the newest under runs/RECIPE that has the same settings and is not done, or else
             runs/RECIPE/DATE-TIME.
         extra: dict of what else decides the result, kept in config.json.
         patience: float, seconds to wait for another process that is at work in the directory, such as one that ends.
+        kind: "run", "trial", "seeds", "search" or "comparison".
 
     Raises:
         CommandError: the directory has a run with other settings.
         WorldError: it has something else, or cannot be read.
     """
 
-    def __init__(self, recipe, settings, directory=None, extra=None, patience=0.0):
-        self.settings = settings
-        self.config = {"recipe": recipe, **dataclasses.asdict(settings), **(extra or {})}
-        self._lock, self._patience = None, patience
-        self.directory = pathlib.Path(directory) if directory else self._unfinished() or self._fresh()
+    def __init__(self, recipe, directory=None, extra=None, patience=0.0, kind="run"):
+        self.recipe = recipe
+        self.config = {"kind": kind, "recipe": recipe.name(), **dataclasses.asdict(recipe), **(extra or {})}
+        self._made, self._patience = {}, patience
+        place = self._default_place() if directory is None else pathlib.Path(directory)
+        self._use(place)
         self._check(self._recorded())
+
+    def _use(self, directory):
+        self.directory, self._lock = directory, Lock(directory, self._patience)
 
     @property
     def result(self):
         """The result of the run, or None while it is not done."""
         recorded = read_json(self.directory / "result.json")
-        if recorded is None or recorded.get("of") != self._size():
+        if recorded is None or recorded.get("of") != size_of(self.config):
             return None
         return recorded
 
@@ -71,13 +80,11 @@ class Run:
 
     def __enter__(self):
         if self.result is None and (self.directory / "config.json").exists():
-            self._take_lock()
+            self._lock.take()
         return self
 
     def __exit__(self, *exception):
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._lock.release()
 
     def recorded(self, name):
         """What the run was begun with, None if it was not begun."""
@@ -107,68 +114,98 @@ class Run:
         self.write_json("config.json", self.config)
         self._record_start({"machine": machine(), "versions": versions()})  # devices are left to the runs
 
-    def epochs_done(self):
-        """Number of epochs that the run need not make again."""
+    def history(self):
+        """The logs of the epochs that the run need not make again, a list of dicts."""
         from callbacks.exact_resume import StateError, read_state
 
-        path = self.directory / "state.npz"
+        path = self.directory / STATE
         try:
-            return len(read_state(path)[0]["history"]) if path.exists() else 0
+            return read_state(path)[0]["history"] if path.exists() else []
         except StateError as error:
             raise WorldError(str(error)) from error
 
-    def callbacks(self, seed, carry=(), follows=()):
-        """Callbacks for `fit` that record the run. Put them last."""
-        from recipes.run.event_files import EventFiles
-        from recipes.run.recorder import Recorder
+    def epochs_done(self):
+        """How many epochs the run need not make again."""
+        return len(self.history())
 
-        return [EventFiles(self.directory / "tensorboard"), Recorder(self.directory, seed, carry, follows)]
+    def model(self, name, modules=()):
+        """A model that was saved in the run's directory.
 
-    def save(self, model, title):
-        """Save the trained model and the picture of its learning curves."""
-        from recipes.report import curves
+        Args:
+            name: str, of the file.
+            modules: whose classes it names.
+        """
+        return load_model(self.directory / name, modules)
 
-        self.write("model.keras", model.save)
-        self.write("curves.png", curves(self.directory / "metrics.csv", title).savefig)
+    def once(self, name, make):
+        """What `make()` gives, which is called the first time only, by this process."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     def finish(self, result):
         """Write the result, last of all; from then on the run is done."""
-        self.write_json("result.json", {**result, "of": self._size()})
-
-    def write_json(self, name, content):
-        self.write(name, lambda part: part.write_text(text_of(content) + "\n"))
+        self.write_json("result.json", {**result, "of": size_of(self.config)})
 
     def write(self, name, write):
-        """Write a file whole or not at all, as `callbacks.write_whole` does."""
-        from callbacks.write_whole import write_whole
+        """Write a file of the run whole or not at all.
 
-        try:
-            write_whole(self.directory / name, write)
-        except OSError as error:
-            raise WorldError(f"cannot write {self.directory / name}: {error.strerror or error}") from error
+        Args:
+            name: str, of the file, or a path in the run's directory.
+            write: function that writes a file at a path.
+
+        Raises:
+            WorldError: it cannot be written.
+        """
+        write_file(self.directory / name, write)
+
+    def write_json(self, name, content):
+        """Write a dict as JSON."""
+        self.write(name, lambda part: part.write_text(text_of(content) + "\n"))
+
+    def write_arrays(self, name, **arrays):
+        """Write arrays as NumPy's .npz."""
+
+        def write(path):
+            with open(path, "wb") as file:
+                np.savez_compressed(file, **arrays)
+
+        self.write(name, write)
+
+    def show(self, tag, picture, step):
+        """Add a `PIL.Image.Image` to what TensorBoard shows, at a step, such as an epoch."""
+        from recipes.run.event_files import write_picture
+
+        write_picture(self.directory / "tensorboard" / tag, tag, picture, step)
 
     def _claim(self):
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WorldError(f"no run directory at {self.directory}: {error.strerror}") from error
-        self._take_lock()
+        self._lock.take()
         recorded = self._recorded()
         self._check(recorded)  # another process may have been here since
         for part in filter(_is_part, self.directory.iterdir()):  # of a process that was killed while it wrote
             part.unlink()
         return recorded
 
-    def _size(self):
-        return {name: self.config[name] for name in GROWS if name in self.config}
-
     def _recorded(self):
         recorded = read_json(self.directory / "config.json")
-        if recorded is not None and self.config.keys() - recorded.keys() - {"seeds"}:
-            raise WorldError(f"{self.directory} holds a run of an older version; give another --run-dir")
         if recorded is None and self._holds_something():
-            raise WorldError(f"{self.directory} is not empty and holds no run; give another --run-dir")
+            raise WorldError(f"{self.directory} is not empty and holds no run; {ELSEWHERE}")
+        if recorded is not None and "kind" not in recorded:
+            raise WorldError(
+                f"{self.directory} was written by {self._version()}, whose runs this version reads and does not train "
+                f"on; {ELSEWHERE}"
+            )
         return recorded
+
+    def _version(self):
+        """The version that has written the directory, in words."""
+        with contextlib.suppress(ValueError, LookupError, AttributeError, TypeError, WorldError):
+            return f"keras-descent {starts_of(self.directory)[-1]['versions']['keras-descent'] or '0.1.0'}"
+        return "an older version"
 
     def _holds_something(self):
         try:
@@ -182,10 +219,11 @@ class Run:
         """Refuse settings that are not those the run was begun with."""
         if recorded is None:
             return
-        if recorded.get("judged_on") != self.config.get("judged_on"):
-            raise CommandError(f"{self.directory} holds a trial of a search, not a run; give another --run-dir")
+        if recorded.get("kind") != self.config["kind"]:
+            words = WORDS.get(recorded.get("kind"), "something else")
+            raise CommandError(f"{self.directory} holds {words}, not {WORDS[self.config['kind']]}; {ELSEWHERE}")
         if recorded.get("recipe") != self.config["recipe"]:
-            raise CommandError(f"{self.directory} holds a run of {recorded.get('recipe')}; give another --run-dir")
+            raise CommandError(f"{self.directory} holds a run of {recorded.get('recipe')}; {ELSEWHERE}")
         for name in dict.fromkeys([*self.config, *recorded]):
             value, before = self.config.get(name), recorded.get(name)
             if name != "trained_on" and not _agrees(name, value, before):
@@ -194,13 +232,16 @@ class Run:
                     "take that, or another --run-dir"
                 )
 
-    def _unfinished(self):
+    def _default_place(self):
         """The newest default directory that the same command has left behind, unless it is being worked on."""
-        for config in sorted(pathlib.Path("runs", self.config["recipe"]).glob("*/config.json"), reverse=True):
-            self.directory = config.parent
-            if self._is_mine(config) and not self._is_locked():
+        group = pathlib.Path("runs", self.config["recipe"].replace(":", "."))
+        for config in sorted(group.glob("*/config.json"), reverse=True):
+            self._use(config.parent)
+            if self._is_mine(config) and not self._lock.is_taken():
                 return config.parent
-        return None
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        names = [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]
+        return next(place for place in (group / name for name in names) if not place.exists())
 
     def _is_mine(self, config):
         try:
@@ -212,42 +253,12 @@ class Run:
         except WorldError:  # a damaged file of some other run
             return False
 
-    def _fresh(self):
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        names = [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]
-        places = (pathlib.Path("runs", self.config["recipe"], name) for name in names)
-        return next(place for place in places if not place.exists())
-
-    def _is_locked(self):
-        try:
-            self._take_lock()
-        except WorldError:
-            return True
-        self._lock.release()
-        self._lock = None
-        return False
-
-    def _take_lock(self):
-        """The operating system's lock: it ends with the process, however that ends."""
-        import filelock
-
-        if self._lock is not None:
-            return
-        _refuse_links(self.directory)
-        lock = filelock.FileLock(self.directory / ".lock")
-        try:
-            lock.acquire(timeout=self._patience)
-        except filelock.Timeout as error:
-            raise WorldError(f"another process is at work in {self.directory}") from error
-        except OSError as error:
-            raise WorldError(f"cannot write {self.directory / '.lock'}: {error.strerror}") from error
-        self._lock = lock
-
     def _record_start(self, about):
-        path = self.directory / "environment.json"
-        starts = (read_json(path) or {}).get("starts", [])
-        if not isinstance(starts, list) or not all(isinstance(each, dict) for each in starts):
-            raise WorldError(f"{path} is damaged: it has no list of starts; remove it to go on without what it says")
+        try:
+            starts = starts_of(self.directory)
+        except ValueError as error:
+            path = self.directory / "environment.json"
+            raise WorldError(f"{path} is damaged: {error}; remove it to go on without what it says") from error
         now = {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "command": ["python", "-m", "recipes", *sys.argv[1:]],
@@ -265,84 +276,11 @@ def _is_part(path):
     return path.name.startswith(".part-") and path.is_file()
 
 
-def _refuse_links(directory):
-    """Raise a WorldError if what is written to a run would end up elsewhere."""
-    for where, folders, files in os.walk(directory):
-        paths = [os.path.join(where, name) for name in [*folders, *files]]
-        for path in filter(_leads_elsewhere, paths):
-            raise WorldError(
-                f"{path} is a link, or no regular file, and a run writes to its own directory alone; remove it, or "
-                "give another --run-dir"
-            )
-
-
-def _leads_elsewhere(path):
-    """Whether what is written there would not stay there; a link in the place of a file that is replaced does."""
-    try:
-        mode = os.lstat(path).st_mode
-    except OSError:  # it has gone since
-        return False
-    if path.endswith(APPENDED):
-        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-    return stat.S_ISLNK(mode) and not os.path.isfile(path)
-
-
 def _option(name):
-    return "KERAS_BACKEND" if name == "backend" else f"--{name.replace('_', '-')}"
+    return "KERAS_BACKEND" if name == "backend" else option_of(name)
 
 
 def _agrees(name, value, before):
     """Whether a run that was begun with `before` may go on with `value`."""
     grows = name in GROWS and isinstance(value, int) and isinstance(before, int) and value > before
     return value == before or grows or value in OPEN.get(name, ())
-
-
-def read_json(path):
-    """The contents of a JSON file as a dict, or None if there is none.
-
-    Raises:
-        WorldError: it cannot be read, or is not JSON.
-    """
-    try:
-        with open_regular(path) as file:
-            content = json.loads(file.read().decode())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise WorldError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise WorldError(f"{path} is damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise WorldError(f"{path} is damaged: it holds a {type(content).__name__}")
-    return content
-
-
-@contextlib.contextmanager
-def may_be_damaged(path):
-    """Tell in one line that files hold something else than what was once written there.
-
-    Args:
-        path: of the file, or of the directory of all that is read in the block.
-
-    Raises:
-        WorldError: what was read is of another structure.
-    """
-    try:
-        yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise WorldError(
-            f"{path} is damaged, or of another version: {type(error).__name__} {one_line(error)}"
-        ) from error
-
-
-def figure(values, name):
-    """A number of a result.
-
-    Raises:
-        ValueError: it is none, or not finite.
-        KeyError: it is not there.
-    """
-    value = values[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e300 < value < 1e300:
-        raise ValueError(f"{name} is {value!r:.80}")
-    return value

@@ -1,19 +1,20 @@
-import pathlib
-
 from recipes.errors import CommandError, WorldError
-from recipes.run.run import read_json
+from recipes.run.directory import read_directory
 from recipes.run.saved_model import load_model
-from recipes.settings.resolve import recorded
 
-COMMANDS = ("evaluate", "predict", "export")  # that a recipe's finished run is for, unless it says otherwise
+INSTEAD = {  # of a run
+    "search": "a search; train its best by the command that it ended with",
+    "trial": "a trial of a search, which has no model; train it by `train`",
+    "comparison": "a comparison; give one of its runs, such as {first}",
+    "seeds": "the runs of several seeds; give one, such as {first}",
+}
 
 
 class SavedRun:
-    """A run that is done, as `evaluate`, `predict` and `export` take it.
+    """A run that is done, for those who use its model; nothing is written to its directory.
 
     Args:
         directory: its directory.
-        recipes: dict from the names of recipes to functions that import them.
         command: str, what the run is taken for.
 
     Raises:
@@ -21,51 +22,57 @@ class SavedRun:
         WorldError: there is no run, it is not done, or its files are damaged.
     """
 
-    def __init__(self, directory, recipes, command):
-        self.directory = pathlib.Path(directory)
-        config = read_json(self.directory / "config.json")
-        if config is None:
-            raise WorldError(f"{self.directory} holds no run (no config.json)")
-        if "tuner" in config:
-            raise CommandError(f"{self.directory} holds a search; train its best by the command that it ended with")
-        if "judged_on" in config:
-            raise CommandError(f"{self.directory} holds a trial of a search, which has no model; train it by `train`")
-        if "seeds" in config:
-            raise CommandError(f"{self.directory} holds the runs of several seeds; give one, such as {self._first()}")
-        try:
-            self.data = dict(config.pop("trained_on"))
-            name = config.pop("recipe")
-            self.recipe = recipes[name]()
-            for other in ("backend", "strategy", "dtype"):
-                config.pop(other)
-            self.settings = recorded(self.recipe, config)
-            _check_images(self.data)
-        except (KeyError, TypeError, ValueError) as error:
-            raise WorldError(f"{self.directory / 'config.json'} is damaged, or of another version: {error}") from error
-        known = getattr(self.recipe, "COMMANDS", COMMANDS)
+    def __init__(self, directory, command):
+        found = read_directory(directory)
+        self.directory, self.recipe = found.directory, found.recipe
+        if found.kind != "run":
+            raise CommandError(f"{self.directory} holds {INSTEAD[found.kind].format(first=self._first())}")
+        self.data = _checked_images(self.directory, found.config.get("trained_on"))
+        known = self.recipe.commands
         if command not in known:
-            raise CommandError(f"{command}: a run of {name} takes {', '.join(known)}")
-        result = read_json(self.directory / "result.json") or {}
-        if result.get("of") != {"epochs": self.settings.epochs} or not (self.directory / "model.keras").exists():
+            raise CommandError(f"{command}: a run of {self.recipe.name()} takes {', '.join(known)}")
+        if found.is_done and found.result.get("outcome") == "diverged":
+            raise WorldError(f"the run in {self.directory} diverged, and has left no model")
+        if not found.is_done or not (self.directory / "model.keras").exists():
             raise WorldError(f"the run in {self.directory} is not done; train it to its end first")
+        self._made = {}
 
     def _first(self):
-        return min(self.directory.glob("seed-*"), default=self.directory / "seed-0")
+        return min(self.directory.glob("**/seed-*"), default=self.directory / "seed-0")
 
     @property
     def data_dir(self):
         """Where the images were when the run was trained."""
         return (self.data.get("origin") or {}).get("data_dir")
 
-    def model(self):
-        """The trained model, loaded in safe mode."""
-        return load_model(self.directory / "model.keras", getattr(self.recipe, "CLASSES", ()))
+    def model(self, name="model.keras", modules=None):
+        """A model of the run, loaded in safe mode; it names classes of `modules`, by default those of the recipe."""
+        return load_model(self.directory / name, self.recipe.modules if modules is None else modules)
+
+    def once(self, name, make):
+        """What `make()` gives, which is called the first time only."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+    def write(self, name, write):
+        """Write nothing: the run is done."""
+
+    def write_arrays(self, name, **arrays):
+        """Write nothing: the run is done."""
 
 
-def _check_images(data):
-    """Raise a ValueError unless what a run has written down of its images is what `Images.about` gives."""
-    classes, origin = data.get("classes", []), data.get("origin", {})
-    if not isinstance(classes, list) or not all(isinstance(each, str) for each in classes):
-        raise ValueError("the classes are no list of names")
-    if not isinstance(origin, dict) or not isinstance(origin.get("data_dir", ""), str):
-        raise ValueError("it does not say where the images were")
+def _checked_images(directory, data):
+    """What a run has written down of its images, a dict; a WorldError unless `Images.about` could have given it."""
+    wrong = None
+    if not isinstance(data, dict):
+        wrong = "it does not say what was trained on"
+    elif not isinstance(data.get("classes", []), list) or not all(isinstance(c, str) for c in data.get("classes", [])):
+        wrong = "the classes are no list of names"
+    elif not isinstance(data.get("origin", {}), dict) or not isinstance(
+        data.get("origin", {}).get("data_dir", ""), str
+    ):
+        wrong = "it does not say where the images were"
+    if wrong is not None:
+        raise WorldError(f"{directory / 'config.json'} is damaged, or of another version: {wrong}")
+    return data

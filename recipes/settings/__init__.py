@@ -1,0 +1,23 @@
+"""What is typed on a command line: fields of recipes, the names there are, and the grammar of what goes behind them."""
+
+from recipes.settings.clippers import clipping
+from recipes.settings.fields import choice, expression, number, several, switch, text, whole
+from recipes.settings.images import images
+from recipes.settings.optimizers import accumulation, multipliers, optimizer
+from recipes.settings.schedules import schedule
+
+__all__ = [
+    "accumulation",
+    "choice",
+    "clipping",
+    "expression",
+    "images",
+    "multipliers",
+    "number",
+    "optimizer",
+    "schedule",
+    "several",
+    "switch",
+    "text",
+    "whole",
+]

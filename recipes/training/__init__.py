@@ -1,0 +1,17 @@
+"""One training: a `fit` that is recorded and resumed, with a seed or several, measured before it is made or probed."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "computing": ["computing", "devices_for", "settled_dtype"],
+        "dry_run": ["dry_run"],
+        "find_rates": ["find_rates"],
+        "fit": ["fit"],
+        "interval": ["interval"],
+        "outcomes": ["DIVERGED", "FINISHED", "STOPPED_EARLY"],
+        "seeds": ["table_of", "train_seeds"],
+        "train": ["train", "train_and_judge"],
+    },
+)

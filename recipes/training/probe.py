@@ -1,59 +1,63 @@
 import contextlib
-import csv
 import dataclasses
 import io
-import pathlib
 import shutil
 import tempfile
 
+from recipes import training
 from recipes.machine import dtypes
 from recipes.machine.leaving import cleaned_up
 from recipes.run.run import Run
+from recipes.run.timing import seconds_of
 
-BATCHES = 8  # of training that is measured
-EPOCHS = 3  # the first compiles
-GAIN = 0.95  # of the seconds of float32: what is not faster by more is not worth fewer bits
+BATCHES = 8  # in an epoch that is measured
+EPOCHS = 3  # the first one compiles, and is not measured
+GAIN = 0.95  # a dtype of fewer bits is chosen if it takes less than this share of the time of float32
 
 
-def probe(recipe, settings, data, devices):
-    """Train a few batches in each dtype of the recipe, throw them away, and choose.
+def probe(recipe, data, devices):
+    """Choose the fastest dtype of a recipe: train on a few batches in each dtype, and throw the models away.
 
-    Processors compute float16 too slowly to try.
+    On a processor float16 is not tried, since it is far too slow there.
 
     Args:
+        recipe, data: the recipe that is trained, and its data.
         devices: `recipes.machine.strategies.Strategy`.
 
     Returns:
-        `(dtype, reason)`: the fastest, unless float32 is as fast within 5 %; what was measured, in words.
+        `(dtype, reason)`: the fastest dtype, or float32 if that is as fast within 5 %, and the measured times in words.
     """
     seconds = {}
-    for dtype in dtypes.computed_by(recipe):
+    for dtype in recipe.dtypes:
         if dtype == "float16" and not dtypes.is_gpu(devices.devices[0]):
             continue
         with dtypes.policy(dtype):
-            epochs, share = measured_epochs(recipe, settings, data, {"strategy": devices.name, "dtype": dtype})
+            epochs, share = measured_epochs(recipe, data, {"strategy": devices.name, "dtype": dtype})
         seconds[dtype] = min(epochs[1:]) / share
     fastest = min(seconds, key=seconds.get)
-    found = fastest if seconds[fastest] < GAIN * seconds["float32"] else "float32"
+    found = fastest if seconds[fastest] < GAIN * seconds[recipe.dtypes[0]] else recipe.dtypes[0]
     return found, "an epoch takes " + ", ".join(f"{value:.2f} s in {dtype}" for dtype, value in seconds.items())
 
 
-def measured_epochs(recipe, settings, data, computing):
+def measured_epochs(recipe, data, computed):
     """Train a few epochs on a few batches in a directory that is thrown away.
 
     Args:
-        computing: dict, for the config of that run.
+        recipe, data: the recipe that is trained, and its data.
+        computed: dict of strategy and dtype, for the config of that run.
 
     Returns:
-        `(seconds, share)`: seconds of each epoch, the first with compiling, and their share of the training part.
+        `(seconds, share)`: the seconds of each epoch, of which the first one compiles, and the share of the training
+        part that an epoch trains on.
     """
-    share = min(1.0, BATCHES * settings.batch_size / data.train_size)
-    settings = dataclasses.replace(settings, **{"epochs": EPOCHS})
-    directory = tempfile.mkdtemp()
-    with cleaned_up(lambda: shutil.rmtree(directory)), contextlib.redirect_stdout(io.StringIO()):
-        with Run(recipe.__name__.rpartition(".")[2], settings, directory, computing) as run:
-            part = data.part(share)
-            run.begin(part.about())
-            recipe.train(settings, run, part)
-        with open(pathlib.Path(directory, "timing.csv"), newline="") as file:
-            return [float(row["seconds"]) for row in csv.DictReader(file)], share
+    share = min(1.0, BATCHES * recipe.batch_size / data.train_size)
+    recipe, directory = dataclasses.replace(recipe, epochs=EPOCHS), tempfile.mkdtemp()
+    with (
+        cleaned_up(lambda: shutil.rmtree(directory)),
+        contextlib.redirect_stdout(io.StringIO()),
+        Run(recipe, directory, computed) as run,
+    ):
+        part = data.part(share)
+        run.begin(part.about())
+        training.train_and_judge(recipe, run, part)
+        return seconds_of(run.directory), share

@@ -1,22 +1,27 @@
-"""Searches of settings with KerasTuner.
+"""Searches of settings, with KerasTuner: on one machine, or on many that share a database.
 
-Names are looked up when they are asked for: the process that trials are forks of has to be able to import from here
-before Keras is there.
+The process that trials are forks of imports from here before Keras is there, so names are looked up when they are asked
+for.
 """
 
-import importlib
+import lazy_loader
 
-_PLACES = {
-    "Facts": "space",
-    "Place": "trial",
-    "RecipeHyperModel": "recipe_hyper_model",
-    "StorageOracle": "storage.storage_oracle",
-    "Tuner": "tuner",
-}
-__all__ = list(_PLACES)
-
-
-def __getattr__(name):
-    if name not in _PLACES:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["hypermodel_work", "work"],
+    submod_attrs={
+        "facts": ["Facts"],
+        "objective": ["objective_of"],
+        "place": ["Place"],
+        "progress": ["Progress"],
+        "recipe_hyper_model": ["RecipeHyperModel"],
+        "search": ["Search"],
+        "shared": ["Shared"],
+        "storage.storage_oracle": ["StorageOracle"],
+        "study": ["agree_on_space", "told_if_of_another_search"],
+        "trial": ["train_trial"],
+        "trial_rows": ["best_of_each", "ranked", "row_of"],
+        "tune": ["tune", "with_validation"],
+        "tuner": ["Tuner"],
+    },
+)

@@ -13,10 +13,11 @@ configuration once.
 
 import dataclasses
 
+from recipes.tuning.statuses import COMPLETED, RUNNING
+
 RATIO = 16  # of the epochs, from rung to rung
 FACTOR = 5  # one in so many of a rung goes on
 SHORTEST = 4  # epochs that are halved; fewer are one rung
-RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
 WAIT, STOP = "wait", "stop"
 
 

@@ -1,6 +1,7 @@
-import csv
-
 from tqdm import tqdm
+
+from recipes import run as runs
+from recipes.tuning.statuses import COMPLETED, RUNNING
 
 
 class Progress:
@@ -38,9 +39,9 @@ class Progress:
         for bar, path in zip(self._bars, self._tables, strict=True):
             if bar is None or bar.disable:
                 continue
-            rows = _rows(path)
+            rows = runs.rows_of(path)  # which is written whole
             if len(rows) > bar.n:
-                bar.set_postfix_str(_metrics(rows[-1]), refresh=False)
+                bar.set_postfix_str(self._metrics(rows[-1]), refresh=False)
                 bar.update(len(rows) - bar.n)
 
     def ended(self, trial, slot, seconds):
@@ -49,34 +50,27 @@ class Progress:
         self._bars[slot] = None
         best = self._note(trial)
         words = {
-            "COMPLETED": f"{self.objective.name} {trial.score:.4g} (best {best:.4g})" if best is not None else "",
-            "RUNNING": f"{trial.message or 'another worker has it'}; it goes on",
+            COMPLETED: f"{self.objective.name} {trial.score:.4g} (best {best:.4g})" if best is not None else "",
+            RUNNING: f"{trial.message or 'another worker has it'}; it goes on",
         }
         said = words.get(trial.status, f"failed: {trial.message}")
         values = ", ".join(f"{n} {_short(v)}" for n, v in self.describe(trial.hyperparameters).items() if v is not None)
         tqdm.write(f"trial {trial.trial_id}: {said}, {seconds:.1f} s; {values}")
         self.keep(trial)
 
+    def _metrics(self, row):
+        """What is shown of the logs of an epoch."""
+        names = dict.fromkeys(["loss", "val_loss", self.objective.name])
+        return ", ".join(f"{name} {float(row[name]):.4g}" for name in names if row.get(name))
+
     def _note(self, trial):
         """The best score of all that were trained for as long; None if this one has none."""
-        if trial.status != "COMPLETED":
+        if trial.status != COMPLETED:
             return None
         better = max if self.objective.direction == "max" else min
         epochs = trial.hyperparameters.values.get("tuner/epochs")
         self._best[epochs] = better(trial.score, self._best.get(epochs, trial.score))
         return self._best[epochs]
-
-
-def _rows(path):
-    try:
-        with open(path, newline="") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        return []
-
-
-def _metrics(row):
-    return ", ".join(f"{name} {float(row[name]):.4g}" for name in ("loss", "val_loss", "val_accuracy") if row.get(name))
 
 
 def _short(value):

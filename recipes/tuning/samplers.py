@@ -20,7 +20,7 @@ import keras_tuner
 import numpy as np
 
 from recipes.tuning.distributions import distribution
-from recipes.tuning.halving import COMPLETED
+from recipes.tuning.statuses import COMPLETED
 
 TRIES = 20  # to draw what no configuration has
 INITIAL = 10  # configurations drawn at random before a model of the scores is made, as in Optuna's TPE

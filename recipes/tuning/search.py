@@ -8,16 +8,19 @@ TUNERS = ("random", "grid", "bayesian", "hyperband", "tpe")
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What a search is made of. Raises a CommandError for values that cannot be.
+    """What a search is made of.
 
     Args:
         tuner: str of `TUNERS`; "hyperband" is successive halving.
         trials: int, configurations to try.
-        space: list of str, as `recipes.tuning.space` has them.
-        metric: str, of the recipe's `OBJECTIVES`; None for the first.
+        space: tuple of str, as `recipes.tuning.space` has them.
+        metric: str, one of the recipe's objectives; None for the first.
         storage: URL of a database; None for a file in the run directory.
-        study: str, name of the search in the database.
+        study: str, name of the search in the database; None for that of the recipe.
         workers: int, trials at a time on this machine.
+
+    Raises:
+        CommandError: one of them cannot be.
     """
 
     tuner: str = "hyperband"
@@ -37,3 +40,18 @@ class Search:
             raise CommandError("--study: the name is empty")
         if not 0 < self.workers <= 1024:
             raise CommandError(f"--workers must lie in 1 to 1024; it is {self.workers}")
+
+    @property
+    def is_halving(self):
+        """Whether most configurations are trained for a part of the epochs."""
+        return self.tuner == "hyperband"
+
+    @property
+    def sampler(self):
+        """How configurations are chosen, as `StorageOracle` has it."""
+        return "random" if self.is_halving else self.tuner
+
+    def described(self):
+        """What decides the trials of the search, a dict for JSON."""
+        about = {name: value for name, value in vars(self).items() if name not in ("workers", "storage")}
+        return {**about, "space": list(self.space)}

@@ -1,71 +1,29 @@
 """What `--space` takes: the settings that a search varies, and between which values.
 
     learning_rate                       between bounds from a range test
-    learning_rate=0.01:1                from 0.01 to 1; by powers if it spans a factor of 10
+    learning_rate=0.01:1                from 0.01 to 1; by its logarithm if it spans a factor of 10
     schedule                            the families below, each with its own parameters
     schedule=cosine|linear:warmup=0.1   of these; one with parameters stays as it is written
     batch_size=64|128                   any setting of the recipe: one of several values
     schedule,momentum,clipping          several at once
 
-Nothing here imports Keras: a wrong space is answered at once. `declare` works on any `HyperParameters`.
+Values are read and checked as the recipe's own settings are. Nothing here imports Keras, so that a wrong space is
+answered at once. `recipes.tuning.hyperparameters` declares a space on KerasTuner's `HyperParameters`.
 """
 
 import contextlib
 import dataclasses
 import itertools
-import math
-import typing
 
 from recipes.errors import CommandError
-from recipes.settings.clippers import CLIPPERS
+from recipes.settings import grammar
+from recipes.settings.fields import option_of
 from recipes.settings.nearest import unknown
-from recipes.settings.optimizers import KERAS, default_momentum, parse_optimizer
-from recipes.settings.schedules import SCHEDULES
+from recipes.settings.optimizers import KERAS, parse_optimizer
+from recipes.tuning.axes import Between, OneOf
 
-FIXED = ("data", "epochs", "seed", "train_images", "validation_split", "early_stopping", "keep", "loss")
 ADAPTIVE_RATES, RATES = (1e-4, 1e-2), (1e-3, 1.0)  # between which rates lie that no test has found
-DESCENT = "batch_gd"  # the optimizer of a recipe that has no other
-DIGITS = 4  # significant ones of a number, so that it can be written on a command line and is the same then
-
-
-@dataclasses.dataclass(frozen=True)
-class Between:
-    """A number from `low` to `high`; by powers if `log`, and whole if `whole`."""
-
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-
-    @property
-    def ends(self):
-        return self.low, self.high
-
-
-@dataclasses.dataclass(frozen=True)
-class OneOf:
-    """One of several values."""
-
-    values: tuple
-
-    @property
-    def ends(self):
-        return self.values
-
-
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What a search has to know of the machine and the data.
-
-    Args:
-        rates: dict from an optimizer, as `--optimizer` takes it, to the lowest and highest learning rate.
-        updates: int, of the shortest trial; the warm-up of a schedule that goes on from rung to rung is shorter.
-    """
-
-    rates: dict = dataclasses.field(default_factory=dict)
-    updates: int = 100
-
-
+DESCENT = "batch_gd"  # the optimizer that a recipe without a setting for one is taken to have
 _END = OneOf((0.0, 0.01, 0.07))  # of the highest rate
 _WARMUP = "warmup", Between(0.0, 0.1)
 FAMILIES = {  # parameters by schedule, as `recipes.settings.schedules` has them
@@ -99,13 +57,22 @@ DEFAULTS = {
 }
 ORDER = ("optimizer", "schedule")  # what others depend on comes first
 SEARCHED = ("schedule", "learning_rate", "momentum", "clipping")  # unless --space is given
+PACES = ("optimizer", "gradient_accumulation_steps", "batch_size")  # what decides how many updates there are
 
 
-def usual_space(settings):
-    """Names of what is searched unless --space is given, of a recipe's `Settings`."""
-    names = [name for name in SEARCHED if hasattr(settings, name)]
-    has_momentum = parse_optimizer(getattr(settings, "optimizer", DESCENT)).momentum is not None
-    return [name for name in names if name != "momentum" or has_momentum]
+def usual_space(recipe):
+    """What is searched unless `--space` is given: names of settings that a recipe has."""
+    has_momentum = parse_optimizer(optimizer_of(recipe)).momentum is not None
+    return [name for name in _usual(recipe.settings()) if name != "momentum" or has_momentum]
+
+
+def _usual(settings):
+    return [name for name in SEARCHED if name in settings]
+
+
+def optimizer_of(recipe):
+    """The optimizer of a recipe, as `--optimizer` takes it."""
+    return recipe.optimizer if "optimizer" in recipe.settings() else DESCENT
 
 
 def parse_space(texts, recipe):
@@ -113,7 +80,7 @@ def parse_space(texts, recipe):
 
     Args:
         texts: list of str, as the first lines of this file have them.
-        recipe: module of a recipe.
+        recipe: `recipes.recipe.Recipe`, or its class.
 
     Returns:
         A dict from settings to `Between`, `OneOf` or, for learning rates that are to be tested, None.
@@ -121,122 +88,127 @@ def parse_space(texts, recipe):
     Raises:
         CommandError: it is empty, or something in it cannot be searched.
     """
-    fields = {field.name: field for field in dataclasses.fields(recipe.Settings)}
-    space = {}
-    for part in _parts(texts, fields):
-        name, equals, values = (word.strip() for word in part.partition("="))
-        if name not in fields:
-            raise CommandError(f"--space: {unknown('setting', name, [f for f in fields if f not in FIXED])}")
-        if name in FIXED:
-            raise CommandError(f"--space: {name} is the same in all trials; {_instead(name)}")
+    settings, space = recipe.settings(), {}
+    for item in grammar.items(texts):
+        name, equals, values = (word.strip() for word in item.partition("="))
+        _check_name(name, settings)
         if name in space:
             raise CommandError(f"--space: {name} is given twice")
         if not equals and name not in DEFAULTS:
-            raise CommandError(f"--space: say between which values {name} lies: {name}=LOW:HIGH or {name}=A|B")
-        space[name] = _axis(fields[name], values) if equals else DEFAULTS[name]
+            raise CommandError(f"--space: say between which values {name} lies: {_example(name, settings[name])}")
+        space[name] = _axis(name, settings[name], values) if equals else DEFAULTS[name]
     if not space:
-        raise CommandError("--space is empty; such as --space schedule,learning_rate")
+        example = _usual(settings)[:2] or [_example(name, each) for name, each in _searchable(settings).items()][:1]
+        raise CommandError(f"--space is empty; such as --space {','.join(example)}")
     return {name: space[name] for name in sorted(space, key=lambda n: (n not in ORDER, list(space).index(n)))}
 
 
-def _parts(texts, fields):
-    """The parts between commas, except commas between parameters: `cosine:end=0.1,warmup=0.2`."""
-    parts = []
-    for word in (word for text in texts for word in text.split(",") if word.strip()):
-        name, is_in_text = word.partition("=")[0].strip(), parts and _takes_parameters(parts[-1], fields)
-        if is_in_text and "=" in word and name not in fields:
-            parts[-1] += "," + word
-        else:
-            parts.append(word)
-    return parts
+def _check_name(name, settings):
+    if name not in settings:
+        raise CommandError(f"--space: {unknown('setting', name, _searchable(settings))}")
+    if not settings[name].is_searched:
+        option = "--max-epochs" if name == "epochs" else option_of(name)
+        raise CommandError(f"--space: {name} is the same in all trials; give {option} instead")
 
 
-def _takes_parameters(part, fields):
-    """Whether a part ends with a text that may go on: `schedule=linear|cosine:end=0.1`."""
-    name, _, values = part.partition("=")
-    field = fields.get(name.strip())
-    return field is not None and _kind(field) is str and ":" in values.rpartition("|")[2]
+def _searchable(settings):
+    return {name: setting for name, setting in settings.items() if setting.is_searched}
 
 
-def _kind(field):
-    return field.type if isinstance(field.type, type) else typing.get_args(field.type)[0]
+def _example(name, setting):
+    return f"{name}=LOW:HIGH or {name}=A|B" if _is_number(setting) else f"{name}=A|B"
 
 
-def _instead(name):
-    return "it is --max-epochs" if name == "epochs" else f"give --{name.replace('_', '-')}"
+def _is_number(setting):
+    return setting.type in (float, int)
 
 
-def _axis(field, text):
-    """`"0.01:1"` or `"a|b"`, as the setting's type has it."""
-    kind = _kind(field)
+def _axis(name, setting, text):
+    """`"0.01:1"` as `Between`, `"a|b"` as `OneOf`, read as the setting reads its values."""
+
+    def read(value):
+        return setting.checked(f"--space {name}", value.strip())
+
     low, colon, high = text.partition(":")
-    if colon and kind is not str and "|" not in text:
-        return _between(field.name, kind, low, high)
-    values = tuple(_value(field.name, kind, each) for each in text.split("|"))
+    if colon and _is_number(setting) and "|" not in text:
+        return _between(name, setting, read(low), read(high))
+    values = tuple(read(value) for value in text.split("|"))
     if len(set(values)) < len(values):
-        raise CommandError(f"--space {field.name}={text}: a value is there twice")
+        raise CommandError(f"--space {name}={text}: a value is there twice")
     return OneOf(values)
 
 
-def _between(name, kind, low, high):
-    low, high = _value(name, kind, low), _value(name, kind, high)
-    if not (low < high and math.isfinite(high)):
+def _between(name, setting, low, high):
+    if not low < high:
         raise CommandError(f"--space {name}={low}:{high}: the first number must be lower than the second")
-    return Between(low, high, log=low > 0 and high / low >= 10, whole=kind is int)
+    whole = isinstance(low, int) and isinstance(high, int)
+    if whole and setting.read(low + 1) is None:
+        raise CommandError(f"--space {name}={low}:{high}: not all whole numbers between can be; write {name}=A|B")
+    return Between(low, high, log=low > 0 and high / low >= 10, whole=whole)
 
 
-def _value(name, kind, text):
-    try:
-        return kind(text)
-    except ValueError:
-        raise CommandError(f"--space {name}: '{text}' is no {kind.__name__}") from None
-
-
-def check(space, settings):
-    """Make settings of each single value there is: a CommandError if one cannot be.
+def check(space, recipe):
+    """Give a recipe each single value of a space that there is: a CommandError if it cannot have it.
 
     Args:
         space: as `parse_space` gives it.
-        settings: what the search starts from, a recipe's `Settings`.
+        recipe: `recipes.recipe.Recipe`, what the search starts from.
     """
-    if "momentum" in space and "optimizer" in space and not _with_momentum(space):
+    if "momentum" in space and "optimizer" in space and not with_momentum(space):
         raise CommandError(f"--space momentum: none of {', '.join(space['optimizer'].values)} has one")
     for name, axis in space.items():
-        if name in ("schedule", "clipping") or axis is None:
-            continue
-        for value in axis.ends:
-            with_others = {"momentum": None} if name == "optimizer" else {}
-            others = {"optimizer": next(iter(_with_momentum(space)), None)} if name == "momentum" else {}
-            dataclasses.replace(settings, **{name: value}, **with_others, **{k: v for k, v in others.items() if v})
-    _check_texts(space, settings, "schedule", SCHEDULES)
-    _check_texts(space, settings, "clipping", CLIPPERS)
+        for value in _written_ends(name, axis):
+            _with(recipe, space, name, value)
 
 
-def _check_texts(space, settings, name, known):
-    for value in space[name].values if name in space else ():
-        if value not in FAMILIES and value not in CLIPPINGS:
-            dataclasses.replace(settings, **{name: value})
+def _written_ends(name, axis):
+    """The values at the ends of an axis as the setting takes them: `agc:0.003` of `agc`."""
+    if axis is None:
+        return ()
+    if name != "clipping":
+        return axis.ends
+    bounds = ((value, CLIPPINGS.get(value)) for value in axis.ends)
+    return tuple(value if bound is None else f"{value}:{bound.low}" for value, bound in bounds)
 
 
-def paces(space, settings):
-    """What a search may vary that decides how many updates there are, each combination as `Settings`."""
-    names = [name for name in ("optimizer", "gradient_accumulation_steps", "batch_size") if name in space]
-    for values in itertools.product(*(space[name].ends for name in names)):
-        given = dict(zip(names, values, strict=True))
-        if "optimizer" in given:
-            given["momentum"] = None
-        with contextlib.suppress(CommandError):  # two that do not fit together
-            yield dataclasses.replace(settings, **given)
+def _with(recipe, space, name, value):
+    if name == "optimizer":
+        return with_optimizer(recipe, value)
+    of_space = next(iter(with_momentum(space)), None) if name == "momentum" else None
+    beside = {} if of_space is None else {"optimizer": of_space}
+    return dataclasses.replace(recipe, **{name: value}, **beside)
 
 
-def optimizers_of(space, settings):
-    """The optimizers that a search tries, as `--optimizer` takes them."""
-    return space["optimizer"].values if "optimizer" in space else (getattr(settings, "optimizer", DESCENT),)
+def with_optimizer(recipe, optimizer):
+    """The same recipe with another optimizer, whose momentum is that which the recipe gives it by default."""
+    own = {"momentum": None} if "momentum" in recipe.settings() else {}
+    return dataclasses.replace(recipe, optimizer=optimizer, **own)
 
 
-def _with_momentum(space):
+def with_momentum(space):
+    """The optimizers of a space that have a momentum."""
     values = space["optimizer"].values if "optimizer" in space else ()
     return [value for value in values if parse_optimizer(value).momentum is not None]
+
+
+def paces(space, recipe):
+    """The recipe with each combination of what a search varies that decides how many updates there are.
+
+    Yields:
+        Recipes; combinations that do not fit together are left out.
+    """
+    names = [name for name in PACES if name in space]
+    for values in itertools.product(*(space[name].ends for name in names)):
+        given = dict(zip(names, values, strict=True))
+        if "optimizer" in given and "momentum" in recipe.settings():
+            given["momentum"] = None
+        with contextlib.suppress(CommandError):
+            yield dataclasses.replace(recipe, **given)
+
+
+def optimizers_of(space, recipe):
+    """The optimizers that a search tries, as `--optimizer` takes them."""
+    return space["optimizer"].values if "optimizer" in space else (optimizer_of(recipe),)
 
 
 def default_rates(optimizer):
@@ -244,91 +216,3 @@ def default_rates(optimizer):
     chosen = parse_optimizer(optimizer)
     inner = (chosen.inner or chosen).name
     return ADAPTIVE_RATES if inner in KERAS and inner != "sgd" else RATES
-
-
-def declare(space, hp, settings, facts):
-    """Declare a space on `HyperParameters`, or read one trial's values from them.
-
-    Args:
-        space: as `parse_space` gives it.
-        hp: `keras_tuner.HyperParameters`.
-        settings: what the search starts from, a recipe's `Settings`.
-        facts: `Facts`.
-
-    Returns:
-        A dict of the settings that the trial has instead.
-    """
-    given = {}
-    for name, axis in space.items():
-        if name == "schedule":
-            given[name] = _declare_schedule(hp, axis, facts)
-        elif name == "clipping":
-            given[name] = _declare_clipping(hp, axis)
-        elif name == "learning_rate":
-            given[name] = _declare_rate(hp, axis, space, settings, facts)
-        elif name == "momentum" and "optimizer" in space:
-            with hp.conditional_scope("optimizer", _with_momentum(space)):
-                given[name] = _one(hp, name, axis)
-        else:
-            given[name] = _one(hp, name, axis)
-    if "optimizer" in given and "momentum" not in given:
-        given["momentum"] = default_momentum(given["optimizer"])
-    return given
-
-
-def _declare_schedule(hp, axis, facts):
-    chosen = hp.Choice("schedule", list(axis.values))
-    texts = {}
-    for family in axis.values:
-        parameters = dict(FAMILIES.get(family, ()))
-        if family == "warmup_stable_decay":  # in updates, the same at each rung
-            most = facts.updates // 4
-            parameters["warmup"] = Between(1, most, log=True, whole=True) if most > 1 else most
-        with hp.conditional_scope("schedule", [family]):
-            values = {key: _one(hp, f"{family}.{key}", each) for key, each in parameters.items()}
-        texts[family] = _written(family, values)
-    return texts[chosen]
-
-
-def _declare_clipping(hp, axis):
-    chosen = hp.Choice("clipping", list(axis.values))
-    texts = {}
-    for name in axis.values:
-        bound = CLIPPINGS.get(name)
-        with hp.conditional_scope("clipping", [name]):
-            limit = None if bound is None else _one(hp, f"{name}.limit", bound)
-        texts[name] = name if limit is None else f"{name}:{limit}"
-    return texts[chosen]
-
-
-def _declare_rate(hp, axis, space, settings, facts):
-    if axis is not None:
-        return _one(hp, "learning_rate", axis)
-    rates = {}
-    several = "optimizer" in space
-    for optimizer in optimizers_of(space, settings):
-        bounds = Between(*facts.rates.get(optimizer, default_rates(optimizer)), log=True)
-        if several:
-            with hp.conditional_scope("optimizer", [optimizer]):
-                rates[optimizer] = _one(hp, f"{optimizer}.learning_rate", bounds)
-        else:
-            rates[optimizer] = _one(hp, "learning_rate", bounds)
-    return rates[hp.get("optimizer")] if several else rates[optimizer]
-
-
-def _one(hp, name, axis):
-    """A number or a choice; None in a scope that is not the trial's."""
-    if not isinstance(axis, (OneOf, Between)):
-        return axis
-    if isinstance(axis, OneOf):
-        return hp.Choice(name, list(axis.values), ordered=None if isinstance(axis.values[0], str) else True)
-    sampling = "log" if axis.log else "linear"
-    if axis.whole:
-        return hp.Int(name, int(axis.low), int(axis.high), sampling=sampling)
-    value = hp.Float(name, axis.low, axis.high, sampling=sampling)
-    return None if value is None else float(f"{value:.{DIGITS}g}")
-
-
-def _written(name, values):
-    """A schedule as the command line takes it."""
-    return name + (":" if values else "") + ",".join(f"{key}={value}" for key, value in values.items())

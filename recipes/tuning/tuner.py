@@ -13,15 +13,14 @@ from keras_tuner.src.engine.stateful import Stateful
 
 from callbacks.write_whole import write_whole
 from recipes.errors import WorldError
-from recipes.tuning import work
+from recipes.tuning import hypermodel_work, work
+from recipes.tuning.place import Place
 from recipes.tuning.recipe_hyper_model import RecipeHyperModel
-from recipes.tuning.trial import Place
-from recipes.workers.processes import Processes, cores_of, gpus_of
-from recipes.workers.requests import DEATH, SETTINGS, WORLD
+from recipes.tuning.shared import Shared
+from recipes.tuning.statuses import COMPLETED, FAILED, IDLE, INVALID, STOPPED
+from recipes.workers import DEATH, SETTINGS, WORLD, Processes, cores_of, gpus_of
 
-RUNNING, COMPLETED, FAILED, INVALID, STOPPED, IDLE = "RUNNING", "COMPLETED", "FAILED", "INVALID", "STOPPED", "IDLE"
 POLL = 0.25  # seconds between looks at trials that run
-LOG = "output.txt"
 
 
 class Tuner(BaseTuner):
@@ -45,8 +44,7 @@ class Tuner(BaseTuner):
         directory, project_name, overwrite: as KerasTuner's tuners have them.
         watch: object with methods `began(trial, slot, directory, epochs)`, `ended(trial, slot, seconds)` and `look()`,
             which is called while trials run.
-        processes: `recipes.workers.processes.Processes` that are ready for this hypermodel; by default `search` starts
-            its own.
+        processes: `recipes.workers.Processes` that are ready for this hypermodel; by default `search` starts its own.
 
     Raises:
         WorldError: Keras cannot be started, or something cannot be sent to another process.
@@ -54,9 +52,9 @@ class Tuner(BaseTuner):
     Example:
 
     >>> import tempfile, keras_tuner
-    >>> from recipes import linear_regression
+    >>> from recipes.linear_regression import LinearRegression
     >>> from recipes.tuning import RecipeHyperModel, Tuner
-    >>> hypermodel = RecipeHyperModel(linear_regression, "learning_rate=0.1:1")
+    >>> hypermodel = RecipeHyperModel(LinearRegression, "learning_rate=0.1:1")
     >>> oracle = keras_tuner.oracles.RandomSearchOracle(hypermodel.objective(), max_trials=2, seed=0)
     >>> tuner = Tuner(hypermodel, oracle, directory=tempfile.mkdtemp(), project_name="line")
     >>> tuner.search()
@@ -100,9 +98,9 @@ class Tuner(BaseTuner):
         try:
             if self._processes is not None:
                 return self._run_all(self._processes)
-            dtype = self.hypermodel.recipe.DTYPE if self._is_recipe else None
-            shared = work.Shared(self.hypermodel, self.place, arguments, named_arguments)
-            with Processes(shared, self.place.strategy, dtype) as processes:
+            float64 = self._is_recipe and self.hypermodel.recipe.needs_float64
+            shared = Shared(self.hypermodel, self.place, arguments, named_arguments)
+            with Processes(shared, self.place.strategy, float64) as processes:
                 self._get_ready(processes)
                 return self._run_all(processes)
         except RuntimeError as error:
@@ -130,7 +128,7 @@ class Tuner(BaseTuner):
         """
         if self._is_recipe:
             return work.trained(self.hypermodel, trial.hyperparameters, self.run_directory(trial))
-        weights = self._directory(trial) / work.WEIGHTS
+        weights = self._directory(trial) / hypermodel_work.WEIGHTS
         if not weights.exists():
             raise WorldError(f"trial {trial.trial_id} has left no weights at {weights}")
         model = self.hypermodel.build(trial.hyperparameters)
@@ -161,7 +159,7 @@ class Tuner(BaseTuner):
     def _get_ready(self, processes):
         """What all trials share: the recipe's data, or the space that a hypermodel declares when it builds."""
         if not self._is_recipe:
-            explore = functools.partial(work.explore, config=self.oracle.get_space().get_config())
+            explore = functools.partial(hypermodel_work.explore, config=self.oracle.get_space().get_config())
             config = processes.call(explore)["space"]
             self.oracle.update_space(keras_tuner.HyperParameters.from_config(config))
             return
@@ -209,16 +207,16 @@ class Tuner(BaseTuner):
             self.watch.began(trial, slot, self.run_directory(trial), epochs)
 
     def _epochs(self, trial):
-        return trial.hyperparameters.values.get("tuner/epochs", self.hypermodel.settings.epochs)
+        return trial.hyperparameters.values.get("tuner/epochs", self.hypermodel.recipe.epochs)
 
     def _work(self, trial, directory):
         hp = trial.hyperparameters
         if self._is_recipe:
-            longest = (self._max_epochs or self.hypermodel.settings.epochs) if "tuner/epochs" in hp.values else None
+            longest = (self._max_epochs or self.hypermodel.recipe.epochs) if "tuner/epochs" in hp.values else None
             given = {"hypermodel": self.hypermodel, "values": dict(hp.values), "directory": directory}
             return functools.partial(work.train_recipe, **given, max_epochs=longest)
         return functools.partial(
-            work.train_model,
+            hypermodel_work.train_model,
             config=hp.get_config(),
             directory=directory,
             objective=self.oracle.objective.name,
@@ -226,7 +224,7 @@ class Tuner(BaseTuner):
         )
 
     def _wait(self, processes, running):
-        """Wait for a moment, and take in what has ended; the slots that are free since."""
+        """Wait for a moment, and tell the oracle of the trials that have ended; the slots that are free since."""
         if self.watch is not None:
             self.watch.look()
         for number, each in running.items():
@@ -239,7 +237,7 @@ class Tuner(BaseTuner):
         if ended.cause == WORLD:
             raise WorldError(f"trial {trial.trial_id}: {ended.error}")
         del running[ended.number]
-        self._take_in(trial, ended)
+        self._tell_oracle(trial, ended)
         self.on_trial_end(trial)
         if self.watch is not None:
             self.watch.ended(trial, slot, time.monotonic() - began)
@@ -257,8 +255,8 @@ class Tuner(BaseTuner):
             if hasattr(self.oracle, "release"):
                 self.oracle.release(each.trial)
 
-    def _take_in(self, trial, ended):
-        """Give the oracle what a trial has come to. Errors are final; a process that died may be tried again."""
+    def _tell_oracle(self, trial, ended):
+        """Tell the oracle what a trial has come to. Errors are final; a process that died may be tried again."""
         objective = self.oracle.objective.name
         if ended.answer is None:
             trial.status, trial.message = INVALID if ended.cause == DEATH else FAILED, ended.error

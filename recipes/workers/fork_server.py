@@ -2,8 +2,8 @@
 
 Importing Keras takes seconds, a fork milliseconds; a trial that is a process of its own gives all of its memory back
 and crashes alone. `recipes.workers.processes.Processes` starts this and speaks with it as `recipes.workers.requests`
-has it: it sends a `Setup`, is answered with `Ready` or `Refused`, sends a `Start`, a `Kill` or a `Take` each, and is
-told of each trial that has `Ended`. Trials end with this process, and it ends with the one that started it.
+has it: it sends a `Setup`, is answered with `Ready` or `Refused`, sends `Start`, `Kill` and `Adopt` as it needs them,
+and is told of each trial that has `Ended`. Trials end with this process, and it ends with the one that started it.
 
 What a fork answers, and what it leaves for all, is kept in memory, so that no disk has to have room for it.
 """
@@ -21,7 +21,10 @@ import traceback
 import typing
 import warnings
 
-from recipes.workers.requests import BUG, DEATH, SETTINGS, WORLD, Ended, Ready, Refused, Start, Take
+from recipes import training
+from recipes.errors import CommandError, WorldError, one_line
+from recipes.machine.backend import start_keras
+from recipes.workers.requests import BUG, DEATH, SETTINGS, WORLD, Adopt, Ended, Ready, Refused, Start
 
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
@@ -52,17 +55,19 @@ def main(descriptor):
 
 
 def _prepare(setup):
+    """Import what trials need, and give what they share."""
     sys.path[:], sys.argv = setup.path, setup.arguments
-    from recipes.machine.backend import start_keras
-
-    start_keras(setup.strategy, setup.dtype, touch=False)
-    import recipes.data
-    import recipes.training.fit  # noqa: F401
-
+    start_keras(setup.strategy, setup.float64, touch=False)
+    _import_what_trials_need()
     shared = pickle.loads(setup.shared)
     gc.collect()
     gc.freeze()  # a collection in a fork would copy every page
     return shared
+
+
+def _import_what_trials_need():
+    """Import it here, once, so that no fork has to: a lazy package imports a module when a name of it is asked for."""
+    return training.fit, training.find_rates, training.train
 
 
 def _serve(search, shared):
@@ -81,8 +86,8 @@ def _serve(search, shared):
             if isinstance(request, Start):
                 answer = os.memfd_create("keras-descent-answer")
                 forks[_fork(request, shared, answer, (search.fileno(), woken, wake))] = Fork(request.number, answer)
-            elif isinstance(request, Take):
-                shared.take()
+            elif isinstance(request, Adopt):
+                shared.adopt()
             else:
                 _kill(forks, request.number)
 
@@ -141,8 +146,6 @@ def _become(server, others):
 
 def _answer(start, shared):
     """What a trial comes to: the fields of `Ended` but for its number, as JSON."""
-    from recipes.errors import CommandError, WorldError, one_line
-
     try:
         _use(start)
         answer = pickle.loads(start.work)(shared)
@@ -167,7 +170,7 @@ def _error(text, cause):
 
 
 def _use(start):
-    """Send output where it belongs, and use no more than the trial may."""
+    """Send output to the log of the trial, and use no more cores and GPUs than it may."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     if start.log is not None:
         log = os.open(start.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -4,10 +4,9 @@ import pathlib
 import subprocess
 import sys
 
-import cloudpickle
-
 from recipes.errors import CommandError, WorldError
-from recipes.workers.requests import SETTINGS, Kill, Refused, Setup, Start, Take
+from recipes.workers.pickles import dumps
+from recipes.workers.requests import SETTINGS, Adopt, Kill, Refused, Setup, Start
 
 CALL = -1  # number of what is no trial
 GONE = "the process that trials are started from has ended; the same command goes on"
@@ -17,16 +16,17 @@ class Processes:
     """Processes used once: each is a fork of one that has imported Keras and touched no device.
 
     Args:
-        shared: what all trials get, pickled once; classes and functions of a notebook too, by cloudpickle.
+        shared: what all trials are given first, pickled once by cloudpickle: it may be made of classes and functions
+            of a notebook.
         strategy: as `--strategy` has it.
-        dtype: of the recipe, "float64" or None.
+        float64: bool, whether the recipe computes in that.
 
     Raises:
         WorldError: Keras cannot be started, or something cannot be pickled.
     """
 
-    def __init__(self, shared=None, strategy="auto", dtype=None):
-        setup = Setup([os.path.abspath(each) for each in sys.path], sys.argv, strategy, dtype, dumps(shared))
+    def __init__(self, shared=None, strategy="auto", float64=False):
+        setup = Setup([os.path.abspath(each) for each in sys.path], sys.argv, strategy, float64, dumps(shared))
         self._connection, other = multiprocessing.Pipe()
         with other:
             self._server = subprocess.Popen(
@@ -86,13 +86,13 @@ class Processes:
         """Let all trials from here on share data that are loaded once.
 
         Args:
-            look: function as `recipes.tuning.work.look`.
+            look: function as `recipes.tuning.work.look`, which leaves data for all.
 
         Returns:
             What it returns.
         """
         found = self.call(look)
-        self._send(Take())
+        self._send(Adopt())
         return found
 
     def kill(self, number):
@@ -127,45 +127,3 @@ class Processes:
             return self._connection.recv()
         except (EOFError, ConnectionError) as error:
             raise WorldError(GONE) from error
-
-
-def dumps(thing):
-    """A pickle, with what is defined in a notebook or script in it.
-
-    Raises:
-        WorldError: something cannot be pickled.
-    """
-    try:
-        return cloudpickle.dumps(thing)
-    except Exception as error:
-        raise WorldError(
-            f"trials are processes of their own, and {thing!r} cannot be sent to one: {error}; make what cannot be "
-            "sent in `build` or `fit`"
-        ) from error
-
-
-def cores_of(workers):
-    """The cores that this process may use, shared out among workers: a list of tuples, each of one core at least."""
-    cores = sorted(os.sched_getaffinity(0))
-    if workers >= len(cores):
-        return [(cores[i % len(cores)],) for i in range(workers)]
-    return [tuple(cores[i::workers]) for i in range(workers)]
-
-
-def gpus_of(workers):
-    """The GPUs that CUDA_VISIBLE_DEVICES or the machine has, shared out likewise; None for each if there are none."""
-    gpus = visible_gpus()
-    if not gpus:
-        return [None] * workers
-    if workers >= len(gpus):
-        return [(gpus[i % len(gpus)],) for i in range(workers)]
-    return [tuple(gpus[i::workers]) for i in range(workers)]
-
-
-def visible_gpus():
-    """Names of the GPUs, found without touching one."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name for name in named.split(",") if name and name != "-1"]
-    there = pathlib.Path("/proc/driver/nvidia/gpus")
-    return [str(i) for i in range(len(list(there.iterdir())))] if there.is_dir() else []

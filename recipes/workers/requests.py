@@ -2,24 +2,29 @@
 
 import typing
 
+SETTINGS, WORLD, BUG, DEATH = "settings", "world", "bug", "death"  # causes for which a trial ends without an answer
+
 
 class Setup(typing.NamedTuple):
-    """What all trials have in common.
+    """What all trials have in common; the first thing that the search says.
 
-    Import path and command line of the search, `--strategy`, dtype of the recipe, a pickle of what they share.
+    `path` and `arguments` are `sys.path` and the command line of the search, `strategy` is as `--strategy` takes it,
+    `float64` says whether the recipe computes in that, and `shared` is a pickle of what every trial is given.
     """
 
     path: list
     arguments: list
     strategy: str
-    dtype: str | None
+    float64: bool
     shared: bytes
 
 
 class Start(typing.NamedTuple):
-    """A trial: its number, a pickle of what it does, where its output goes, and what it may use.
+    """Asks for a trial to be started.
 
-    Without a log, errors go where those of the search go, and the rest nowhere.
+    `number` is its own, `work` a pickle of the function that it calls, `log` the path of the file that its output is
+    added to, `cores` and `gpus` what it may use. Without a log, errors go where those of the search go, and the rest
+    goes nowhere.
     """
 
     number: int
@@ -30,31 +35,34 @@ class Start(typing.NamedTuple):
 
 
 class Kill(typing.NamedTuple):
-    """The number of a trial that is to end."""
+    """Asks for the trial of a number to be ended."""
 
     number: int
 
 
-class Take(typing.NamedTuple):
-    """What a fork has left for all trials is to be shared by them from here on."""
+class Adopt(typing.NamedTuple):
+    """Asks the process to take over the data that a fork has left for all trials, so that later forks have them."""
 
 
 class Ready(typing.NamedTuple):
-    """The process can fork."""
+    """Says that the process can fork."""
 
 
 class Refused(typing.NamedTuple):
-    """The process cannot begin, and why."""
+    """Says that the process cannot begin, and why."""
 
     error: str
 
 
 class Ended(typing.NamedTuple):
-    """A trial that has ended: its number, and what its work returned or, in one line, why it did not, and the cause.
+    """Says that a trial has ended.
+
+    `number` is that of the trial, and `answer` what its work returned. A trial that has no answer has an `error`, in
+    one line, and its cause:
 
     | cause | |
     |---|---|
-    | "settings" | they do not fit together, or training diverged |
+    | "settings" | the settings do not fit together, or training diverged |
     | "world" | any other trial would end like that too: the disk is full, or the images are not there |
     | "bug" | another exception |
     | "death" | its process ended without an answer: a crash, a kill, no memory |
@@ -64,6 +72,3 @@ class Ended(typing.NamedTuple):
     answer: dict | None
     error: str | None = None
     cause: str | None = None
-
-
-SETTINGS, WORLD, BUG, DEATH = "settings", "world", "bug", "death"

@@ -30,7 +30,7 @@ def test_windows_of_k_by_hand():
     for gradient in ([3.0, 0.0], [0.0, 3.0], [6.0, 3.0], [100.0, 100.0]):
         optimizer.apply([ops.array(gradient)], [w])
     assert numbers(w) == [1.0 - 0.5 * 3, 2.0 - 0.5 * 2]
-    assert (numbers(optimizer.iterations), numbers(optimizer.micro_batches_counted)) == (1, 1)
+    assert (numbers(optimizer.iterations), numbers(optimizer.micro_batches_summed)) == (1, 1)
 
 
 def test_micro_batches_of_ones_own_loop():
@@ -133,7 +133,7 @@ def test_saved_in_the_middle_of_a_window(tmp_path):
     part = keras.saving.load_model(tmp_path / "model.keras")
     part.fit(x[30:], y[30:], batch_size=10, epochs=1, shuffle=False, verbose=0)
     assert relative(flat(part), flat(whole)) < 1e-6
-    assert numbers(part.optimizer.micro_batches_counted) == 2
+    assert numbers(part.optimizer.micro_batches_summed) == 2
 
 
 def test_monitor_logs_the_norm_of_each_layer():

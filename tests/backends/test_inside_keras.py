@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from callbacks import FullBatch, inside_keras
-from callbacks.inside_keras import DataOfFit, callbacks_of_fit, each_loss, mask_of
+from callbacks.inside_keras import DataOfFit, callbacks_of_fit, mask_of, observe_losses
 from custom_optimizers import BatchGD
 
 BACKEND = keras.backend.backend()
@@ -137,19 +137,19 @@ def test_a_mask_is_found():
 
 
 @pytest.mark.parametrize("is_built", [False, True])
-def test_each_loss_is_looked_at_and_put_back(is_built):
+def test_observed_losses_are_seen_and_put_back(is_built):
     """In the first call, in which Keras makes its list, and in a later one; after an error in it too."""
     model, seen = made(), []
     if is_built:
         model.train_on_batch(X, Y)
-    with each_loss(model, [lambda loss, true, predicted: seen.append((loss.name, tuple(predicted.shape)))]):
+    with observe_losses(model, [lambda loss, true, predicted: seen.append((loss.name, tuple(predicted.shape)))]):
         model.compute_loss(X, keras.ops.array(Y), keras.ops.zeros((6, 1)), None)
     assert seen == [("mse", (6, 1))]
 
     def fails(*arguments):
         raise OSError
 
-    with pytest.raises(OSError), each_loss(model, [fails]):
+    with pytest.raises(OSError), observe_losses(model, [fails]):
         model.compute_loss(X, keras.ops.array(Y), keras.ops.zeros((6, 1)), None)
     assert "build" not in vars(model._compile_loss)
     assert all(isinstance(entry.loss, keras.losses.Loss) for entry in model._compile_loss._flat_losses)

@@ -4,15 +4,15 @@ import keras
 import keras_tuner
 import pytest
 
-from recipes import linear_regression
+from recipes.linear_regression import LinearRegression
 from recipes.tuning import Place, RecipeHyperModel, Tuner
 
-SETTINGS = linear_regression.Settings(epochs=5, batch_size=20, learning_rate=0.3)
+RECIPE = LinearRegression(epochs=5, batch_size=20, learning_rate=0.3)
 STRATEGIES = {"jax": ("cpu", "mirrored:4"), "torch": ("cpu",), "tensorflow": ("cpu", "mirrored:2")}
 
 
 def scores(directory, strategy):
-    hypermodel = RecipeHyperModel(linear_regression, "momentum=0.0|0.5", SETTINGS)
+    hypermodel = RecipeHyperModel(RECIPE, "momentum=0.0|0.5")
     oracle = keras_tuner.oracles.GridSearchOracle(hypermodel.objective(), seed=1)
     tuner = Tuner(hypermodel, oracle, place=Place(strategy), directory=directory, project_name=strategy[:3])
     tuner.search()

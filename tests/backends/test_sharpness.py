@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from callbacks import Sharpness
-from callbacks.loss import others_of
+from callbacks.loss import untrained_variables
 from custom_optimizers.backend import backend_module
 
 RNG = np.random.default_rng(0)
@@ -30,10 +30,10 @@ def looking(model, x=X, y=Y, **options):
 def hessian_of(callback):
     """The whole Hessian, column by column."""
     weights = [ops.copy(v) for v in callback.model.trainable_variables]
-    others = [ops.copy(v) for v in others_of(callback.model)]
-    values = weights, others, backend_module().random_state()
+    untrained = [ops.copy(v) for v in untrained_variables(callback.model)]
+    values = weights, untrained, backend_module().random_state()
     unit_vectors = np.eye(sum(int(np.prod(w.shape)) for w in weights))
-    return np.array([callback._times(values, vector) for vector in unit_vectors])
+    return np.array([callback._hessian_product(values, vector) for vector in unit_vectors])
 
 
 NETS = {

@@ -24,7 +24,7 @@ SMALL = {  # arguments; what is smaller; keys of what is written
     "exploding": ("", "CLIPPINGS, EPOCHS, SEEDS, LAYERS = ('none', 'by_norm:0.1'), 1, 1, 3", ["clippings"]),
     "flipped": (
         "",
-        "ROUNDS, STEPS = 1, 1; CONTENDERS = {'gan': (cifar10_gan, {'width': 4, 'discriminator_width': 4, "
+        "ROUNDS, STEPS = 1, 1; CONTENDERS = {'gan': (Cifar10GAN, {'width': 4, 'discriminator_width': 4, "
         "'variant': 'cgan_pd', 'batch_size': 2}, 'smoke')}",
         ["contenders"],
     ),
@@ -95,9 +95,9 @@ if {in_turn}:
             with mock.patch.object(sys, "argv", [module, *words]):
                 runpy.run_module(module, run_name="__main__")
 
-    import recipes.command_line
+    from recipes.commands import pages
 
-    recipes.command_line._write_page = lambda *_, **__: None
+    pages.write_page = lambda directory: None
     recipes.gan.classifier.UPDATES = recipes.gan.classifier.FEWEST = 2
     subprocess.run, concurrent.futures.ThreadPoolExecutor = here, OneAfterTheOther
 benchmark.main()

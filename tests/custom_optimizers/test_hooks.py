@@ -111,11 +111,11 @@ def test_loss_scaling_keeps_the_optimizer_where_it_is_looked_for():
     assert keras.optimizers.LossScaleOptimizer(inner).inner_optimizer is inner
 
 
-def test_replicas_meet_and_update_by_these_calls_of_tensorflow():
-    met = tf.__internal__.distribute.interim.maybe_merge_call(
+def test_replicas_merge_and_update_by_these_calls_of_tensorflow():
+    merged = tf.__internal__.distribute.interim.maybe_merge_call(
         lambda strategy, a: a + 1, tf.distribute.get_strategy(), 1
     )
-    assert met == 2
+    assert merged == 2
     assert {"var", "fn", "args", "group"} <= set(inspect.signature(tf.distribute.StrategyExtended.update).parameters)
 
 

@@ -30,7 +30,7 @@ def test_in_the_middle_of_a_window(tmp_path):
     fit(halved, 0, 60)  # one update and two micro-batches of the next
     halved.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert int(loaded.optimizer.micro_batches_counted.numpy()) == 2
+    assert int(loaded.optimizer.micro_batches_summed.numpy()) == 2
     fit(loaded, 60, 100)
     np.testing.assert_array_equal(flat(loaded), flat(straight))
     for mine, other in zip(loaded.optimizer.variables, straight.optimizer.variables, strict=True):

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from recipes.__main__ import main
@@ -18,7 +20,11 @@ def said(capsys):
 
     def carried_out(*arguments):
         capsys.readouterr()
+        output = sys.stdout
         status = main([str(argument) for argument in arguments])
+        if sys.stdout is not output:  # which main gives up on a full disk
+            sys.stdout.close()
+            sys.stdout = output
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 

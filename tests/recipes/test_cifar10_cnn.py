@@ -5,16 +5,15 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from callbacks import FullBatch
-from custom_optimizers.units import path_of
-from recipes import cifar10_cnn
+from recipes.cifar10_cnn import Cifar10CNN
+from recipes.classification import targets
 from recipes.data import full_batches, load
 from recipes.errors import CommandError
-from recipes.settings.resolve import resolve
 from tests.small import flat, relative
 
 
 def test_the_network_has_no_layer_that_couples_samples():
-    model = cifar10_cnn.build_model(cifar10_cnn.Settings(), load("digits"))
+    model = Cifar10CNN().model(load("digits"))
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
     x = load("digits").test[0][:8]
     together, alone = model(x), np.concatenate([model(x[i : i + 1]) for i in range(8)])
@@ -27,12 +26,12 @@ def test_the_recipe_descends_the_exact_full_batch():
     x, y = images.train[0][:300], images.train[1][:300]
     x = x // 2 + np.random.default_rng(0).integers(0, 128, x.shape, np.uint8)  # no ties of max pooling
     small = images._replace(train=(x, y))
-    settings = cifar10_cnn.Settings(epochs=4, batch_size=64)
-    ours = cifar10_cnn.build_model(settings, small)
+    recipe = Cifar10CNN(epochs=4, batch_size=64)
+    ours = recipe.model(small)
     start = flat(ours)
     rate = ours.optimizer.get_config()["learning_rate"]
     ours.fit(full_batches(x, y, 64), epochs=4, shuffle=False, verbose=0, callbacks=[FullBatch()])
-    theirs = cifar10_cnn.build_model(settings, small)
+    theirs = recipe.model(small)
     rate = keras.optimizers.schedules.deserialize(rate)
     theirs.compile(keras.optimizers.SGD(rate, 0.9, global_clipnorm=1.0), theirs.loss)
     theirs.fit(x, y, batch_size=300, epochs=4, shuffle=False, verbose=0)
@@ -42,8 +41,9 @@ def test_the_recipe_descends_the_exact_full_batch():
 
 @pytest.mark.parametrize(("optimizer", "updates"), [("batch_gd", 20), ("sgd", 220)])
 def test_the_learning_rate_rises_and_falls_over_all_updates(optimizer, updates):
-    settings = cifar10_cnn.Settings(optimizer=optimizer, epochs=20)
-    schedule = cifar10_cnn.build_model(settings, load("digits")).optimizer._learning_rate
+    recipe = Cifar10CNN(optimizer=optimizer, epochs=20)
+    schedule = recipe.model(load("digits")).optimizer._learning_rate
+    assert recipe.updates(load("digits")) == updates
     rates = [float(schedule(update)) for update in range(updates + 1)]
     assert max(rates) == pytest.approx(0.2)
     assert int(np.argmax(rates)) == updates // 10
@@ -54,14 +54,13 @@ def test_the_learning_rate_rises_and_falls_over_all_updates(optimizer, updates):
     ("variant", "loss", "penalty"),
     [
         *(("basic", *each) for each in (("cross_entropy", {}), ("mse", {"l2": 0.01}), ("mae", {"l1": 0.002}))),
-        *((variant, "mse", {"l2": 0.01}) for variant in cifar10_cnn.VARIANTS if variant != "basic"),
+        ("groupnorm", "mse", {"l2": 0.01}),
     ],
 )
 def test_every_loss_and_penalty_is_its_formula(variant, loss, penalty):
     images = load("digits", train_images=64)
-    settings = cifar10_cnn.Settings(variant=variant, loss=loss, **penalty)
-    model = cifar10_cnn.build_model(settings, images)
-    x, y = cifar10_cnn._samples(settings, images, images.train)
+    model = Cifar10CNN(variant=variant, loss=loss, **penalty).model(images)
+    x, y = images.train[0], targets(images.train[1], loss, 10)
     model.run_eagerly = True
     value = model.test_on_batch(x, y)[0]
     outputs = np.asarray(model(x))
@@ -76,77 +75,37 @@ def test_every_loss_and_penalty_is_its_formula(variant, loss, penalty):
 
 
 def test_the_network_and_the_settings_of_the_articles():
-    settings = resolve(cifar10_cnn, {"variant": "basic"})
-    assert (settings.optimizer, settings.learning_rate, settings.momentum) == ("sgd", 0.01, 0.9)
-    assert (settings.batch_size, settings.epochs) == (32, 10)
-    model = cifar10_cnn.build_model(settings, load("digits"))
+    recipe = Cifar10CNN.from_preset(variant="basic")
+    assert (recipe.optimizer, recipe.learning_rate, recipe.momentum) == ("sgd", 0.01, 0.9)
+    assert (recipe.batch_size, recipe.epochs) == (32, 10)
+    model = recipe.model(load("digits"))
     assert model.count_params() == (3 * 3 * 3 + 1) * 32 + (15 * 15 * 32 + 1) * 10
     rate = model.optimizer._learning_rate
     for update in (0, 1, 100, 14070):  # Keras 2: lr * 1 / (1 + decay * iterations)
         assert float(rate(update)) == pytest.approx(0.01 / (1 + 0.01 * update))
 
 
-@pytest.mark.parametrize("variant", cifar10_cnn.VARIANTS)
+@pytest.mark.parametrize("variant", Cifar10CNN.variants)
 def test_presets(variant):
-    own = resolve(cifar10_cnn, {"variant": variant})
-    smoke = resolve(cifar10_cnn, {"variant": variant, "seed": 3}, "smoke")
+    own = Cifar10CNN.from_preset(variant=variant)
+    smoke = Cifar10CNN.from_preset("smoke", variant=variant, seed=3)
     assert (smoke.epochs, smoke.seed, smoke.optimizer) == (3, 3, own.optimizer)
-    assert resolve(cifar10_cnn, {"variant": variant}, "full_batch").optimizer == "batch_gd"
+    assert Cifar10CNN.from_preset("full_batch", variant=variant).optimizer == "batch_gd"
 
 
 def test_the_seed_decides_the_weights():
-    first, same, other = (
-        flat(cifar10_cnn.build_model(cifar10_cnn.Settings(seed=seed), load("digits"))) for seed in (1, 1, 2)
-    )
+    first, same, other = (flat(Cifar10CNN(seed=seed).model(load("digits"))) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
     assert not np.array_equal(first, other)
 
 
-def test_statistics_are_those_of_the_pixels():
-    x = load("digits").train[0][:50].copy()
-    x[..., 1] = 7  # a channel that says nothing
-    mean, deviation = cifar10_cnn.statistics(x)
-    np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=1e-5)
-    expected = x.reshape(-1, 3).std(axis=0)
-    np.testing.assert_allclose(deviation, np.where(expected > 0, expected, 1), rtol=1e-5)
-
-
 def test_label_smoothing_is_its_formula():
     images = load("digits", train_images=64)
-    settings = cifar10_cnn.Settings(label_smoothing=0.2)
-    model = cifar10_cnn.build_model(settings, images)
-    x, y = cifar10_cnn._samples(settings, images, images.train)
+    model = Cifar10CNN(label_smoothing=0.2).model(images)
+    x, y = images.train[0], targets(images.train[1], "cross_entropy", 10, 0.2)
     probabilities = softmax(np.asarray(model(x), "float64"), axis=1)
     expected = -np.mean(np.sum((0.8 * np.eye(10)[images.train[1]] + 0.02) * np.log(probabilities), axis=1))
     assert model.evaluate(x, y, verbose=0)[0] == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_settings_of_the_fast_variant_reach_the_optimizer():
-    images = load("digits", validation_split=0, train_images=600)
-    settings = resolve(cifar10_cnn, {"variant": "fast", "ema_momentum": 0.9, "weight_decay": 0.1})
-    model = cifar10_cnn.build_model(settings, images)
-    optimizer = model.optimizer
-    optimizer.build(model.trainable_variables)
-    assert type(optimizer).__name__ == "Muon"
-    assert (optimizer.gradient_accumulation_steps, optimizer.weight_decay) == (None, 0.1)
-    assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.9)
-    for variable, axes in zip(model.trainable_variables, optimizer.axes, strict=True):
-        layer, _, name = path_of(variable).partition("/")
-        rate = 250 if name == "beta" else 5 if layer == "head" else 1
-        assert (optimizer.multiplier_of(variable), axes) == (rate, (3,) if rate == 1 else None)
-    schedule = optimizer._learning_rate
-    updates = settings.epochs * 2  # of 600 images in batches of 500
-    assert float(schedule(0)) == pytest.approx(settings.learning_rate)
-    assert float(schedule(updates)) == pytest.approx(0, abs=1e-6)
-    assert len(images.validation[1]) == 0
-
-
-def test_a_preset_brings_its_variant_and_another_optimizer_leaves_its_own_settings():
-    assert resolve(cifar10_cnn, {}, "fast").variant == "fast"
-    assert resolve(cifar10_cnn, {"variant": "basic"}, "full_batch").variant == "basic"
-    adam = resolve(cifar10_cnn, {"variant": "fast", "optimizer": "adam"})
-    assert (adam.momentum, adam.learning_rate_multipliers, adam.label_smoothing) == (None, "", 0.2)
-    assert resolve(cifar10_cnn, {"variant": "fast", "optimizer": "sgd", "momentum": 0.5}).momentum == 0.5
 
 
 @pytest.mark.parametrize(
@@ -159,36 +118,42 @@ def test_a_preset_brings_its_variant_and_another_optimizer_leaves_its_own_settin
 )
 def test_what_the_images_or_the_network_refuse_is_one_line(given, said):
     with pytest.raises(CommandError, match=said):
-        cifar10_cnn.build_model(cifar10_cnn.Settings(**given), load("digits"))
+        Cifar10CNN(**given).model(load("digits"))
 
 
-@pytest.mark.parametrize(("variant", "batches"), [("groupnorm", 4), ("fast", 3)])
-def test_batch_normalisation_sees_no_smaller_last_batch(variant, batches):
-    images = load("digits", validation_split=0, train_images=61)
-    settings = resolve(cifar10_cnn, {"variant": variant, "gradient_accumulation_steps": "1", "batch_size": 20})
-    assert cifar10_cnn.updates(settings, images) == batches * settings.epochs
-    assert cifar10_cnn.batches(settings, images, False).num_batches == batches
+class Quiet:
+    """A run that leaves nothing behind."""
+
+    def write_arrays(self, name, **arrays):
+        pass
 
 
 def test_several_views_are_judged_beside_one():
     images = load("digits", train_images=64)
-    settings = cifar10_cnn.Settings(test_time_augmentation="flip")
-    model = cifar10_cnn.build_model(settings, images)
+    recipe = Cifar10CNN(test_time_augmentation="flip")
+    model = recipe.model(images)
     x, y = images.test
-    found = cifar10_cnn.judge(model, settings, images)
+    found = recipe.judge(model, images, Quiet())
     one, mirrored = (np.asarray(model(view)) for view in (x, x[:, :, ::-1]))
     assert found["test_accuracy"] == pytest.approx(np.mean((one + mirrored).argmax(1) == y))
     assert found["test_accuracy_of_one_view"] == pytest.approx(np.mean(one.argmax(1) == y))
-    assert "test_accuracy_of_one_view" not in cifar10_cnn.judge(model, cifar10_cnn.Settings(), images)
+    assert "test_accuracy_of_one_view" not in Cifar10CNN().judge(model, images, Quiet())
 
 
 @pytest.mark.parametrize(("steps", "updates"), [("1", 12), ("4", 3), ("epoch", 3)])
 def test_updates_of_so_many_batches(steps, updates):
     images = load("digits", train_images=64)
     given = {"optimizer": "nesterov", "epochs": 3, "batch_size": 16, "gradient_accumulation_steps": steps}
-    settings = cifar10_cnn.Settings(**given, validation_split=0.1)
-    assert cifar10_cnn.updates(settings, images) == updates
-    model = cifar10_cnn.build_model(settings, images)
+    recipe = Cifar10CNN(**given, validation_split=0.1)
+    assert recipe.updates(images) == updates
+    model = recipe.model(images)
     callbacks = [FullBatch()] if steps == "epoch" else []
     model.fit(*images.train, batch_size=16, epochs=3, verbose=0, callbacks=callbacks)
     assert int(model.optimizer.iterations) == updates
+
+
+def test_a_smaller_last_batch_is_trained_on():
+    images = load("digits", validation_split=0, train_images=61)
+    recipe = Cifar10CNN(gradient_accumulation_steps="1", batch_size=20)
+    assert recipe.updates(images) == 4 * recipe.epochs
+    assert recipe.batches(images).num_batches == 4

@@ -1,22 +1,22 @@
 """The GAN recipe: what its presets are, what a run leaves behind, and what is made of a finished one."""
 
 import json
+import re
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from recipes import cifar10_gan
+from recipes import training
 from recipes.__main__ import main
-from recipes.errors import CommandError, WorldError
-from recipes.gan import backend, classifier
+from recipes.cifar10_gan import Cifar10GAN
+from recipes.errors import CommandError
+from recipes.gan import Classifier, Judge, backend, classifier
 from recipes.gan.losses import Hinge, Wasserstein
 from recipes.gan.metrics import frechet_distance
 from recipes.gan.penalties import GradientPenalty, ZeroCentred
-from recipes.run.run import Run
-from recipes.run.saved_model import load_model
-from recipes.settings.resolve import resolve
+from recipes.run import Run, load_model
 from tests.recipes.gan.inception_graph import graph
 from tests.recipes.report.test_page import check
 
@@ -42,8 +42,8 @@ def finished(tmp_path_factory):
 @pytest.fixture(scope="module")
 def judged_by():
     """Images, and the classifier that is trained on them."""
-    images = cifar10_gan.load(settings())
-    return images, classifier.Classifier.trained(images)
+    images = small().load()
+    return images, Classifier.trained(images)
 
 
 def said(capsys, *arguments):
@@ -57,8 +57,8 @@ def pixels_of(path):
         return np.array(picture)
 
 
-def settings(**given):
-    return resolve(cifar10_gan, {"train_images": 120, **given}, "smoke")
+def small(**given):
+    return Cifar10GAN.from_preset("smoke", **{"train_images": 120, **given})
 
 
 @pytest.mark.parametrize(
@@ -71,15 +71,15 @@ def settings(**given):
     ],
 )
 def test_a_size_is_laid_over_what_a_variant_is(variant, preset, expected):
-    found = resolve(cifar10_gan, {"variant": variant}, preset)
+    found = Cifar10GAN.from_preset(preset, variant=variant)
     assert {name: getattr(found, name) for name in expected} == expected
 
 
-@pytest.mark.parametrize("variant", cifar10_gan.VARIANTS)
+@pytest.mark.parametrize("variant", Cifar10GAN.variants)
 def test_networks_losses_and_optimizers_are_those_of_the_settings(variant):
-    chosen = settings(variant=variant, discriminator_steps=2, batch_size=16)
-    images = cifar10_gan.load(chosen)
-    gan = cifar10_gan.build_model(chosen, images)
+    chosen = small(variant=variant, discriminator_steps=2, batch_size=16)
+    images = chosen.load()
+    gan = chosen.model(images)
     names = {type(layer).__name__ for layer in gan.discriminator.layers}
     assert ("SpectralNormalization" in names) == (variant in ("sndcgan", "cgan_pd"))
     assert ("FusedBatchNormalization" in names) == (variant == "dcgan")
@@ -99,18 +99,20 @@ def test_networks_losses_and_optimizers_are_those_of_the_settings(variant):
     ],
 )
 def test_penalties(given, expected):
-    chosen = settings(batch_size=16, **given)
-    penalty = cifar10_gan.build_model(chosen, cifar10_gan.load(chosen)).penalty
+    chosen = small(batch_size=16, **given)
+    gan = chosen.model(chosen.load())
+    penalty = gan.penalty
     assert type(penalty) is type(expected)
     assert penalty is None or penalty.get_config() == expected.get_config()
-    assert isinstance(cifar10_gan.build_model(chosen, cifar10_gan.load(chosen)).adversarial_loss, Hinge)
+    assert isinstance(gan.adversarial_loss, Hinge)
 
 
 def test_the_schedule_counts_the_steps_of_each_player():
-    chosen = settings(discriminator_steps=3, batch_size=16, epochs=10)  # 2 steps of the generator an epoch
-    gan = cifar10_gan.build_model(chosen, cifar10_gan.load(chosen))
+    chosen = small(discriminator_steps=3, batch_size=16, epochs=10)  # 2 steps of the generator an epoch
+    images = chosen.load()
+    gan = chosen.model(images)
     last = [float(gan.generator_optimizer._learning_rate(20)), float(gan.discriminator_optimizer._learning_rate(60))]
-    assert cifar10_gan.updates(chosen, cifar10_gan.load(chosen)) == 20
+    assert chosen.updates(images) == 20
     assert last == pytest.approx([2e-5, 2e-5], rel=1e-4)
     assert float(gan.discriminator_optimizer._learning_rate(29)) == pytest.approx(1e-3)
 
@@ -123,7 +125,7 @@ def test_the_schedule_counts_the_steps_of_each_player():
         ({"generator_optimizer": "adm"}, "--generator-optimizer adm: "),
         ({"discriminator_optimizer": "lookahead:accelerated_gd"}, "--discriminator-optimizer lookahead:.* needs full"),
         ({"penalty_weight": 3.0}, "give --penalty"),
-        ({"width": 0}, "--width must lie in 1 to 4096; it is 0"),
+        ({"width": 0}, "--width must be a whole number from 1 to 4096; it is 0"),
         ({"variant": "r3gan_small", "width": 12}, "--width of r3gan_small must be a multiple of 8; it is 12"),
         ({"variant": "r3gan_small", "discriminator_width": 9}, "--discriminator-width of r3gan_small must be"),
         ({"penalty_every": 8}, "--penalty-every is without effect: give --penalty"),
@@ -131,7 +133,7 @@ def test_the_schedule_counts_the_steps_of_each_player():
 )
 def test_settings_that_cannot_be(given, said):
     with pytest.raises(CommandError, match=said):
-        settings(**given)
+        small(**given)
 
 
 def test_what_cannot_be_trained_is_said_before_anything_is(capsys, tmp_path):
@@ -151,7 +153,7 @@ def test_what_cannot_be_trained_is_said_before_anything_is(capsys, tmp_path):
 def test_several_devices_of_tensorflow(monkeypatch):
     monkeypatch.setattr(backend, "replicas", lambda: 2)
     with pytest.raises(CommandError, match="on one device of TensorFlow, or on several with KERAS_BACKEND=jax; here"):
-        cifar10_gan.load(settings())
+        small().load()
 
 
 def test_what_a_run_leaves_behind(finished):
@@ -169,18 +171,17 @@ def test_what_a_run_leaves_behind(finished):
 
 def test_a_run_in_two_parts_has_the_bits_of_one(tmp_path, judged_by):
     """Networks, optimizers, average, noise, the order of the images, what is judged, and the best that is kept."""
-    from recipes.gan.judge import Judge
-
-    chosen = settings(variant="cgan_pd", width=8, discriminator_width=8, batch_size=16, epochs=2, judge_every=1)
+    chosen = small(variant="cgan_pd", width=8, discriminator_width=8, batch_size=16, epochs=2, judge_every=1)
     images, of = judged_by
     judge = Judge(of, images, classes=True)
 
     def trained(directory, *parts):
-        with Run("cifar10_gan", chosen, directory) as run:
+        with Run(chosen, directory) as run:
             run.begin(images.about())
+            run.once("judge", lambda: judge)
             for until in parts:
-                model, _ = cifar10_gan.fit(chosen, run, images, judge=judge, until=until, verbose=0)
-        best = load_model(directory / "best.keras", cifar10_gan.CLASSES)
+                model, _ = training.fit(chosen, run, images, until=until, verbose=0)
+        best = load_model(directory / "best.keras", Cifar10GAN.modules)
         arrays = [*model.get_weights(), *best.get_weights(), *(v.numpy() for v in model.optimizer.variables)]
         return (directory / "metrics.csv").read_text(), arrays
 
@@ -205,18 +206,39 @@ class Breaks(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize(("network", "step"), [("generator", "[1-7]"), ("discriminator", "1")])
-def test_a_network_that_is_not_finite_ends_training_and_is_not_saved(tmp_path, network, step):
+def test_a_network_that_is_not_finite_ends_training_and_is_not_saved(tmp_path, judged_by, network, step):
     """On processors that take 0 for the larger of 0 and NaN, the loss of NaN images is finite: weights tell last."""
-    chosen = settings(width=8, discriminator_width=8, batch_size=16, epochs=4)
-    images = cifar10_gan.load(chosen)
+    chosen = small(width=8, discriminator_width=8, batch_size=16, epochs=4)
+    images, of = judged_by
     breaks = Breaks(network, tmp_path / "state.npz")
-    with Run("cifar10_gan", chosen, tmp_path) as run:
+    with Run(chosen, tmp_path) as run:
         run.begin(images.about())
-        with pytest.raises(WorldError, match=f"in step {step} of epoch 3: lower ") as raised:
-            cifar10_gan.fit(chosen, run, images, verbose=0, callbacks=[breaks])
-        assert str(raised.value).endswith(f"{tmp_path} keeps the state after epoch {run.epochs_done()}")
+        run.once("judge", lambda: Judge(of, images, classes=False))
+        _, trained = training.fit(chosen, run, images, verbose=0, callbacks=[breaks])
+        assert re.search(f"is not finite in step {step} of epoch 3$", trained["reason"])
+        assert (trained["outcome"], trained["epochs"]) == ("diverged", 2)
         assert 1 <= run.epochs_done() <= 2  # saved once a second
     assert (tmp_path / "state.npz").read_bytes() == breaks.before
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_a_run_that_diverges_ends_as_such_and_is_not_judged(capsys, tmp_path, pages):
+    """Rates that no network stands."""
+    rates = ("--generator-learning-rate", "1e37", "--discriminator-learning-rate", "1e37", "--schedule", "constant")
+    command = ("train", "cifar10_gan", "--preset", "smoke", *TINY, *rates, "--dtype", "float32")
+    status, _, err = said(capsys, *command, "--run-dir", tmp_path / "run")
+    assert (status, err.count("\n")) == (1, 1)
+    assert re.search(r"training diverged within \d+ updates?: .* is not finite in step \d+ of epoch 1; see ", err)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert set(result) == {"outcome", "epochs", "updates", "training_seconds", "reason", "of"}
+    assert (result["outcome"], result["epochs"]) == ("diverged", 0)
+    assert "is not finite" in result["reason"]
+    assert not (tmp_path / "run" / "model.keras").exists()
+    again, *_ = said(capsys, *command, "--run-dir", tmp_path / "run")
+    assert again == 1  # it is done, and this is what came of it
+    for words in (("evaluate", tmp_path / "run"), ("generate", tmp_path / "run", "--out", tmp_path / "g.png")):
+        status, _, err = said(capsys, *words)
+        assert (status, err) == (1, f"recipes: the run in {tmp_path / 'run'} diverged, and has left no model\n")
 
 
 def test_a_run_leaves_a_page_with_its_samples(finished):
@@ -253,7 +275,7 @@ def test_generated_images_are_of_the_label_the_seed_and_the_number(finished, cap
     pictures = [pixels_of(grid) for grid in grids]
     assert [picture.shape for picture in pictures] == [(136, 680), (136, 680), (272, 340)]
     assert not np.array_equal(pictures[0], pictures[1])
-    gan = load_model(finished / "model.keras", cifar10_gan.CLASSES)
+    gan = load_model(finished / "model.keras", Cifar10GAN.modules)
     seven = gan.generate(20, [7] * 20, seed=0)[0, ..., 0]
     assert np.array_equal(pictures[2][:64:2, :64:2], seven)
 
@@ -293,8 +315,6 @@ def test_a_picture_that_is_there_stays(finished, capsys, tmp_path):
 
 def test_the_distance_of_real_images_is_that_of_halves(judged_by):
     """A GAN that hands out the other half of the training images is as far away as that half is."""
-    from recipes.gan.judge import Judge
-
     images, of = judged_by
     judge = Judge(of, images, classes=False)
     reference, rest = judge._halves(0)
@@ -309,6 +329,6 @@ def test_the_distance_of_real_images_is_that_of_halves(judged_by):
     assert found["distance"] == pytest.approx(frechet_distance(of.features(x[reference]), of.features(x[rest])))
     assert found["nearest_training_image"] == 0 < found["nearest_training_image_of_test_images"]
     assert found["distance_over_floor"] == pytest.approx(1, abs=0.6)
-    assert of.hash == classifier.Classifier.trained(images).hash
+    assert of.hash == Classifier.trained(images).hash
     labels = images.train[1][np.concatenate(Judge(of, images, classes=True)._halves(0))]
     assert np.bincount(labels).tolist() == [12] * 10

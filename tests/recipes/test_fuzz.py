@@ -8,6 +8,7 @@ changed, and no code of a file has run.
 import base64
 import contextlib
 import copy
+import importlib
 import io
 import itertools
 import json
@@ -32,12 +33,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recipes import cifar10_cnn, cifar10_gan, command_line, linear_regression
+from recipes import commands, training, workers
 from recipes.__main__ import main
+from recipes.cifar10_cnn import Cifar10CNN
 from recipes.data import cifar10_archive
 from recipes.errors import CommandError
 from recipes.gan import classifier
-from recipes.workers import processes
+from recipes.recipe import find, names
+from recipes.settings.fields import option_of
 from recipes.workers.requests import Ended
 from tests.recipes.data.prepared import prepare
 from tests.recipes.gan.inception_graph import graph
@@ -143,15 +146,18 @@ HOSTILE = (
     *("mirrored:0", "mirrored:9999", "sqlite:///", "postgresql://", "1", "2", "true", "null", "runs", "whole/line"),
     *("whole/cnn", "whole/gan", "whole/search", "whole/compare", "photo.png", "grid.png"),
 )
-RECIPES = ("cifar10_cnn", "cifar10_gan", "linear_regression", "nothing")
+RECIPES = (
+    *names(),
+    *("nothing", "recipes.linear_regression:LinearRegression", "recipes.recipe:Recipe", "os:path", "nothing:Nothing"),
+)
 COMMANDS = (
     *("list", "show", "train", "tune", "compare", "evaluate", "predict", "generate", "export", "prepare", "report"),
     "nothing",
 )
-MODULES = (cifar10_cnn, cifar10_gan, linear_regression)
+FILES = sorted(pathlib.Path(commands.__file__).parent.glob("*.py"))
 OPTIONS = sorted(
-    {"--" + name.replace("_", "-") for module in MODULES for name in module.Settings.__dataclass_fields__}
-    | set(re.findall(r'"(--[a-z-]+)"', pathlib.Path(command_line.__file__).read_text()))
+    {option_of(setting) for name in names() for setting in find(name).settings()}
+    | {option for path in FILES for option in re.findall(r'"(--[a-z-]+)"', path.read_text())}
 )
 numbers = st.one_of(st.floats(), st.integers()).map(str)
 values = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=8), numbers, st.sampled_from(OPTIONS))
@@ -170,8 +176,10 @@ def ends(*given, **named):
 @pytest.fixture
 def nothing_runs(monkeypatch):
     """Commands are understood and their settings resolved; what would compute for long ends there."""
-    for name in ("training.seeds.train_seeds", "tuning.tune._search", "comparison.compare._compared", "training.dry_run.dry_run", "training.train.train"):
-        monkeypatch.setattr(f"recipes.{name}", ends)
+    for name in ("train", "train_seeds", "dry_run"):
+        monkeypatch.setattr(training, name, ends)
+    for module, name in (("tuning.tune", "_searched"), ("comparison.compare", "_compared")):
+        monkeypatch.setattr(importlib.import_module(f"recipes.{module}"), name, ends)
 
 
 @cases("command lines")
@@ -237,7 +245,7 @@ def other_json(draw, content):
     path = draw(st.sampled_from(list(places(found))))
     new = draw(st.sampled_from(OBJECTS if kind == "object" else VALUES))
     if kind == "added" and isinstance(at(found, path), dict):
-        path = (*path, draw(st.sampled_from(("seeds", "tuner", "contenders", "judged_on", "x"))))
+        path = (*path, draw(st.sampled_from(("kind", "seeds", "tuner", "contenders", "judged_on", "x"))))
     found = with_value(found, path, ends if kind == "gone" and path else new)
     return json.dumps(found).encode()
 
@@ -456,7 +464,7 @@ class Here:
 def make(directory, command):
     """What a command leaves in a directory that is not there yet."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "Processes", Here)
+        patch.setattr(workers, "Processes", Here)
         patch.setattr(classifier, "_fit", lambda *given: None)  # an untrained one judges as well
         words = [word.replace("RUN", str(directory)) for word in f"{command} --run-dir RUN".split()]
         assert main(words) == 0, words
@@ -484,7 +492,7 @@ def runs(world, classifies):
 @pytest.fixture
 def little_computes(monkeypatch):
     """Readers read, and go on to what they compute, but for what takes seconds."""
-    monkeypatch.setattr(processes, "Processes", Here)
+    monkeypatch.setattr(workers, "Processes", Here)
     monkeypatch.setattr(Here, "trains", False)
     monkeypatch.setattr("recipes.commands.export._written", ends)
 
@@ -621,7 +629,7 @@ PICTURES = {kind: picture(kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF"
 @pytest.fixture
 def nothing_trains(monkeypatch):
     """Images are read, and that is all."""
-    monkeypatch.setattr(cifar10_cnn, "build_model", ends)
+    monkeypatch.setattr(Cifar10CNN, "model", ends)
 
 
 READ = ("train", "cifar10_cnn", "--preset", "smoke", "--train-images", "4", "--dry-run")

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 SETTINGS = ["--train-images", "200", "--epochs", "40", "--validation-split", "0.05"]
 
 
-def start(directory, *options):
+def start(directory, *options, recipe="cifar10_cnn"):
     """The command in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [
@@ -24,7 +24,7 @@ def start(directory, *options):
         "-m",
         "recipes",
         "train",
-        "cifar10_cnn",
+        recipe,
         *SETTINGS,
         *options,
         "--run-dir",
@@ -33,8 +33,8 @@ def start(directory, *options):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def finish(directory, *options):
-    process = start(directory, *options)
+def finish(directory, *options, recipe="cifar10_cnn"):
+    process = start(directory, *options, recipe=recipe)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output[-2000:]
     return output
@@ -57,29 +57,29 @@ def stop_after(process, directory, epochs, how):
     return process.returncode, output
 
 
-RUNS = {
-    "batch_gd": ["--optimizer", "batch_gd"],
+RUNS = {  # recipe: options
+    "cifar10_cnn": ["--optimizer", "batch_gd"],
     # batch normalisation, Muon, augmentation, a remainder, bfloat16 where the processor has it
-    "fast": ["--variant", "fast", "--epochs", "8", "--train-images", "70", "--batch-size", "32"],
+    "cifar10_fast": ["--epochs", "8", "--train-images", "70", "--batch-size", "32"],
 }
 
 
 @pytest.fixture(scope="module", params=RUNS)
 def undisturbed(request, tmp_path_factory):
     directory = tmp_path_factory.mktemp("undisturbed") / "run"
-    finish(directory, *RUNS[request.param])
-    return RUNS[request.param], bits(directory)
+    finish(directory, *RUNS[request.param], recipe=request.param)
+    return request.param, bits(directory)
 
 
 @pytest.mark.slow
 def test_three_kills_leave_no_trace(undisturbed, tmp_path):
-    options, expected = undisturbed
+    recipe, expected = undisturbed
     directory = tmp_path / "run"
     for epochs in (1, 2, 3):
-        status, _ = stop_after(start(directory, *options), directory, epochs, signal.SIGKILL)
+        status, _ = stop_after(start(directory, *RUNS[recipe], recipe=recipe), directory, epochs, signal.SIGKILL)
         assert status == -signal.SIGKILL
-    assert 3 <= epochs_done(directory) < (8 if "fast" in options else 40)
-    assert "Going on after epoch" in finish(directory, *options)
+    assert 3 <= epochs_done(directory) < (8 if recipe == "cifar10_fast" else 40)
+    assert "Going on after epoch" in finish(directory, *RUNS[recipe], recipe=recipe)
     assert bits(directory) == expected
 
 

@@ -1,6 +1,7 @@
 import numpy as np
+from sklearn.metrics import pairwise_distances_argmin_min
 
-ROWS, OTHERS = 256, 4096  # images at once, and those of the training set: 100 MB of pixels for 32 x 32 x 3
+AT_ONCE = 4096  # training images: 100 MB of pixels for 32 x 32 x 3
 
 
 def nearest_distances(images, training):
@@ -34,18 +35,13 @@ def nearest_distances(images, training):
         raise ValueError(
             f"nearest_distances: images must be of one shape. Received: {images.shape[1:]} and {training.shape[1:]}"
         )
-    found = np.full(len(images), np.inf)
-    for first in range(0, len(training), OTHERS):
-        others = _flat(training[first : first + OTHERS])
-        squares = np.square(others).sum(axis=1)
-        for start in range(0, len(images), ROWS):
-            part = slice(start, start + ROWS)
-            rows = _flat(images[part])
-            distances = np.square(rows).sum(axis=1)[:, None] - 2 * rows @ others.T + squares
-            found[part] = np.minimum(found[part], distances.min(axis=1))
-    return np.sqrt(found) / 255
+    rows, found = _flat(images), np.full(len(images), np.inf)
+    for start in range(0, len(training), AT_ONCE):
+        distances = pairwise_distances_argmin_min(rows, _flat(training[start : start + AT_ONCE]))[1]
+        found = np.minimum(found, distances)
+    return found / 255
 
 
 def _flat(images):
-    """Whole numbers below 2**53, so that a copy is at 0 exactly."""
+    """Whole numbers below 2**53, in which squares and their sums are exact, so that a copy is at 0 exactly."""
     return np.reshape(images, (len(images), -1)).astype(np.float64)

@@ -11,21 +11,21 @@ class GradientPenalty(Piece):
     """Keeps the discriminator's slope near 1 between real and generated images.
 
     ```python
-    a = uniform(0, 1)                                           # a draw for each image
+    a = uniform(0, 1)                                           # drawn for each image
     between = a * real + (1 - a) * fake
     penalty = weight * mean((norm(gradient(D, between)) - 1) ** 2)
     ```
 
     Args:
         weight: float >= 0.
-        every: int >= 1. The penalty is taken at every so-manieth step of the discriminator, times so many.
+        every: int >= 1. The penalty is taken once in `every` steps of the discriminator, and multiplied by `every`.
 
     Raises:
         ValueError: an argument is out of its range.
 
     Reference:
-        Gulrajani et al., Improved training of Wasserstein GANs, 2017, arXiv:1704.00028. Taken now and then: Karras et
-        al., Analyzing and improving the image quality of StyleGAN, 2020, arXiv:1912.04958.
+        Gulrajani et al., Improved training of Wasserstein GANs, 2017, arXiv:1704.00028. Taken once in several steps:
+        Karras et al., Analyzing and improving the image quality of StyleGAN, 2020, arXiv:1912.04958.
 
     Example:
 
@@ -54,5 +54,5 @@ class GradientPenalty(Piece):
         """
         share = keras.random.uniform((ops.shape(real)[0], 1, 1, 1), dtype=real.dtype, seed=seed)
         gradients = input_gradients(discriminator, share * real + (1 - share) * fake)
-        slopes = ops.sqrt(squared_norms(gradients) + 1e-12)  # whose derivative is infinite at 0 without
+        slopes = ops.sqrt(squared_norms(gradients) + 1e-12)  # the derivative of sqrt is infinite at 0
         return self.weight * ops.mean(ops.square(slopes - 1))

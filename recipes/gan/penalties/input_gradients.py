@@ -4,7 +4,7 @@ from recipes.gan.backend import backend_module
 
 
 def input_gradients(discriminator, images):
-    """The gradient of a discriminator's outputs by its images, which can be differentiated further.
+    """The gradient of a discriminator's outputs with respect to its images, which can be differentiated again.
 
     Args:
         discriminator: function of images that returns an output for each, `(batch, 1)`.

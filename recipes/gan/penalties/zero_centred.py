@@ -10,7 +10,7 @@ WHERE = ("real", "fake", "both")
 
 @keras.saving.register_keras_serializable(package="recipes")
 class ZeroCentred(Piece):
-    """Flattens the discriminator at real images (R1), at generated ones (R2), or at both.
+    """Keeps the discriminator's slope near 0 at real images (R1), at generated ones (R2), or at both.
 
     ```python
     penalty = gamma / 2 * mean(norm(gradient(D, images)) ** 2)
@@ -18,8 +18,8 @@ class ZeroCentred(Piece):
 
     Args:
         gamma: float >= 0.
-        at: "real", "fake" or "both", of which the penalties are added.
-        every: int >= 1. The penalty is taken at every so-manieth step of the discriminator, times so many.
+        at: "real", "fake" or "both"; the penalties at both are added.
+        every: int >= 1. The penalty is taken once in `every` steps of the discriminator, and multiplied by `every`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -46,7 +46,7 @@ class ZeroCentred(Piece):
         self.every = count("ZeroCentred", "every", every)
 
     def __call__(self, discriminator, real, fake, seed=None):
-        """The penalty of a batch: a scalar. Arguments as those of `GradientPenalty`; `seed` is not used."""
+        """The penalty of a batch: a scalar. The arguments are those of `GradientPenalty`; `seed` is not used."""
         where = {"real": [real], "fake": [fake], "both": [real, fake]}[self.at]
         norms = [ops.mean(squared_norms(input_gradients(discriminator, images))) for images in where]
         return self.gamma / 2 * sum(norms)

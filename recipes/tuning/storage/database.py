@@ -1,6 +1,8 @@
 import contextlib
+import pathlib
 import sys
 import time
+import urllib.parse
 
 import optuna
 import sqlalchemy
@@ -131,6 +133,11 @@ class Database:
         if state is None:  # none of the server's
             return error.connection_invalidated or isinstance(error, sqlalchemy.exc.OperationalError)
         return state.startswith(PASSING)
+
+
+def sqlite_url(path):
+    """The URL of the SQLite database in a file, whatever its name."""
+    return f"sqlite:///{urllib.parse.quote(str(pathlib.Path(path).absolute()))}"
 
 
 def _lock(study, session):

@@ -9,7 +9,8 @@ from optuna.trial import TrialState
 from sqlalchemy import orm
 
 from recipes.errors import WorldError, one_line
-from recipes.tuning.halving import COMPLETED, FAILED, RUNNING, Step
+from recipes.tuning.halving import Step
+from recipes.tuning.statuses import COMPLETED, FAILED, RUNNING
 
 STATES = {TrialState.RUNNING: RUNNING, TrialState.COMPLETE: COMPLETED, TrialState.FAIL: FAILED}
 KINDS = {"trial_id": str, "values": dict, "metrics": dict | None, "ended": int | float | None, "message": str | None}

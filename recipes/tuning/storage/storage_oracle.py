@@ -1,27 +1,24 @@
 import dataclasses
 import functools
-import json
 import math
 import secrets
 import threading
 import time
 
 import keras_tuner
-import optuna
 from keras_tuner.src.engine.objective import MultiObjective
 from keras_tuner.src.engine.trial import Trial
 
-from recipes.errors import WorldError, one_line
 from recipes.tuning.distributions import params_of
-from recipes.tuning.halving import COMPLETED, FACTOR, FAILED, RUNNING, STOP, WAIT
+from recipes.tuning.halving import FACTOR, STOP, WAIT
 from recipes.tuning.plan import Plan
-from recipes.tuning.samplers import DIRECTIONS
-from recipes.tuning.storage.agreement import agree, described, first_found, space_in
+from recipes.tuning.statuses import COMPLETED, FAILED, IDLE, INVALID, RUNNING, STOPPED
+from recipes.tuning.storage.agreement import described
+from recipes.tuning.storage.claim import Claim
 from recipes.tuning.storage.database import Database
 from recipes.tuning.storage.leases import TABLES, Leases
-from recipes.tuning.storage.rows import Rows
+from recipes.tuning.storage.study import Study
 
-IDLE, INVALID, STOPPED = "IDLE", "INVALID", "STOPPED"
 PAUSE = 0.2  # seconds before a tuner that found nothing to do asks again
 
 
@@ -64,9 +61,9 @@ class StorageOracle(keras_tuner.Oracle):
 
     Example:
 
-    >>> import os, tempfile, keras_tuner
+    >>> import tempfile, keras_tuner
     >>> from recipes.tuning import StorageOracle
-    >>> storage = "sqlite:///" + os.path.join(tempfile.mkdtemp(), "search.db")
+    >>> storage = f"sqlite:///{tempfile.mkdtemp()}/search.db"
     >>> hp = keras_tuner.HyperParameters()
     >>> _ = hp.Float("rate", 1e-3, 1.0, sampling="log")
     >>> oracle = StorageOracle(storage, keras_tuner.Objective("score", "max"), 1, hyperparameters=hp)
@@ -116,8 +113,9 @@ class StorageOracle(keras_tuner.Oracle):
         self._mutex = threading.RLock()
         self._claims = {}  # by token
         self._database = Database(storage, TABLES)
-        self._name, self._rows = study, self._study(study)
-        self._agree({**self._asked(), "about": about or {}})
+        self._study = Study(self._database, study, self.objective.direction)
+        self._rows, self._transact = self._study.rows, self._study.transact
+        self._study.agree({**self._asked(), "about": about or {}})
         self._is_space_agreed = False
         if hyperparameters is not None:
             self.agree()
@@ -181,7 +179,7 @@ class StorageOracle(keras_tuner.Oracle):
             self._check_failures()
 
     def release(self, trial):
-        """Leave a trial that has not ended to the next worker that asks; that is no attempt at it."""
+        """Leave a trial that has not ended to the next worker that asks; it counts as no attempt at it."""
         claim = self._claims.get(getattr(trial, "token", None))
         if claim is None:
             return
@@ -203,12 +201,7 @@ class StorageOracle(keras_tuner.Oracle):
         Returns:
             What was found first.
         """
-        study = self._rows.study
-        known = self._transact(functools.partial(first_found, study=study, name=name))
-        if known is not None:
-            return known
-        mine = make()
-        return self._transact(functools.partial(first_found, study=study, name=name, mine=mine))
+        return self._study.recall(name, make)
 
     def agree(self):
         """Compare the space, as it is declared now, with that of the study.
@@ -216,7 +209,7 @@ class StorageOracle(keras_tuner.Oracle):
         Raises:
             ValueError: they differ.
         """
-        self._agree(described(self.hyperparameters))
+        self._study.agree(described(self.hyperparameters))
         self._is_space_agreed = True
 
     def get_trial(self, trial_id):
@@ -241,7 +234,7 @@ class StorageOracle(keras_tuner.Oracle):
 
     def reload(self):
         """Take the space from the database, since a tuner of KerasTuner that is reloaded does not declare it again."""
-        space = self._transact(lambda session: space_in(session, self._rows.study))
+        space = self._study.space()
         if space is not None:
             self.update_space(space)
 
@@ -250,43 +243,12 @@ class StorageOracle(keras_tuner.Oracle):
         self._leases.close()
         self._database.close()
 
-    def _transact(self, work):
-        return self._database.transact(self._rows.study, work)
-
-    def _study(self, name):
-        """The rows of the study, which is made if it is not there."""
-        wanted = DIRECTIONS[self.objective.direction]
-        try:
-            study = optuna.create_study(
-                storage=self._database.storage, study_name=name, direction=wanted, load_if_exists=True
-            )
-            found = [each.name.lower() for each in study.directions]
-        except optuna.exceptions.StorageInternalError as error:
-            raise WorldError(f"the database of the search: {one_line(error.__cause__ or error)}") from error
-        except LookupError as error:  # a row that is not there, or a direction that is none
-            raise WorldError(f"the database of the search is damaged: {one_line(error)}") from error
-        if not found:
-            raise WorldError(f"the database of the search is damaged: the study '{name}' has no direction")
-        if found != [wanted]:
-            raise ValueError(f"the study '{name}' is of another search: it would {' and '.join(found)}, not {wanted}")
-        return Rows(self._database.storage, study._study_id)
-
     def _asked(self):
         """What decides the trials, but for how many there are."""
         plan = dataclasses.asdict(self._plan)
         return {"objective": [self.objective.name, plan.pop("direction")]} | {
             n: plan[n] for n in plan if n != "max_trials"
         }
-
-    def _agree(self, mine):
-        """Write down what is searched, or raise a ValueError if the study is of something else."""
-        difference = self._transact(lambda session: agree(session, self._rows.study, mine))
-        if difference is not None:
-            name, theirs, ours = difference
-            raise ValueError(
-                f"the study '{self._name}' is of another search: {name} is {_short(theirs)} there and {_short(ours)} "
-                "here; give another name"
-            )
 
     def _ongoing_trial(self, tuner_id):
         """The trial that a tuner has not ended; None if there is none, or another worker has it."""
@@ -302,9 +264,10 @@ class StorageOracle(keras_tuner.Oracle):
         row, token = self._transact(functools.partial(self._claim, token=secrets.token_hex(16)))
         if row in (WAIT, STOP):
             return Trial(self.get_space(), trial_id="", status=IDLE if row == WAIT else STOPPED)
-        for each in [each for each in self._claims.values() if each.tuner_id == tuner_id]:
-            self._forget(each)  # which it has lost
-        self._claims[token] = _Claim(token, row["number"], row["trial_id"], tuner_id)
+        lost = [claim for claim in self._claims.values() if claim.tuner_id == tuner_id]
+        for claim in lost:
+            self._forget(claim)
+        self._claims[token] = Claim(token, row["number"], row["trial_id"], tuner_id)
         self._leases.hold(row["number"], token)
         return self._trial(row)
 
@@ -322,15 +285,20 @@ class StorageOracle(keras_tuner.Oracle):
         mine = self._leases.claimed(session, token)  # of an attempt whose answer was lost
         if mine is not None:
             return next(row for row in rows if row["number"] == mine), token
-        for row in rows:
-            if row["status"] == RUNNING and self._leases.free(session, row["number"]):
-                if self._leases.attempts(session, row["number"]) >= self.max_attempts:
-                    message = f"its worker was lost {self.max_attempts} times"
-                    self._rows.close(session, row["number"], self._database.now(session), None, {}, message)
-                    self._leases.end(session, row["number"])
-                    return self._claim(session, token)
-                self._leases.claim(session, row["number"], token)
-                return row, token
+        running = (row for row in rows if row["status"] == RUNNING)
+        free = next((row for row in running if self._leases.free(session, row["number"])), None)
+        if free is None:
+            return self._claim_new(session, token, rows)
+        if self._leases.attempts(session, free["number"]) < self.max_attempts:
+            self._leases.claim(session, free["number"], token)
+            return free, token
+        message = f"its worker was lost {self.max_attempts} times"
+        self._rows.close(session, free["number"], self._database.now(session), None, {}, message)
+        self._leases.end(session, free["number"])
+        return self._claim(session, token)
+
+    def _claim_new(self, session, token, rows):
+        """Claim the trial that is planned after those that there are."""
         step, values = self._plan.next(rows, self.hyperparameters, functools.partial(self._rows.frozen, session))
         if values is None:
             return step, None
@@ -340,12 +308,12 @@ class StorageOracle(keras_tuner.Oracle):
         return row, token
 
     def _end(self, session, claim, message, may_retry, is_unfit):
-        """What a trial is with this result, written down now or in an attempt whose answer was lost."""
+        """Write down what a trial has come to, unless an attempt whose answer was lost has; its status since."""
         number, outcome = claim.number, COMPLETED if message is None else FAILED
-        if not self._leases.is_mine(session, **claim.key):
+        if not self._leases.is_mine(session, **claim.lease):
             return outcome if self._rows.is_closed_with(session, number, claim.token) else RUNNING
         if may_retry and self._rows.crashed(session, number) <= self.max_retries_per_trial:
-            self._leases.give_back(session, **claim.key, is_attempt=True)
+            self._leases.give_back(session, **claim.lease, is_attempt=True)
             return RUNNING
         now, score = self._database.now(session), claim.metrics.get(self.objective.name)
         self._rows.close(session, number, now, score, claim.metrics, message, claim.token, is_unfit)
@@ -375,24 +343,3 @@ class StorageOracle(keras_tuner.Oracle):
                 trial.metrics.register(name, direction=direction or "min")
                 trial.metrics.update(name, value)
         return trial
-
-
-@dataclasses.dataclass
-class _Claim:
-    """What a worker of this process is at work on: `number` is Optuna's id of the trial."""
-
-    token: str
-    number: int
-    trial_id: str
-    tuner_id: str
-    metrics: dict = dataclasses.field(default_factory=dict)
-
-    @property
-    def key(self):
-        """The lease, as `Leases` takes it."""
-        return {"trial": self.number, "token": self.token}
-
-
-def _short(value):
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -42,7 +42,7 @@ def test_both_formats_compute_what_keras_does(said, copy):
 @pytest.mark.slow
 def test_a_model_trained_in_bfloat16_is_written_in_float32(said, tmp_path):
     small = "--preset", "smoke", "--train-images", "40", "--batch-size", "20", "--dtype", "bfloat16"
-    assert said("train", "cifar10_cnn", "--variant", "fast", *small, "--run-dir", tmp_path / "run")[0] == 0
+    assert said("train", "cifar10_fast", *small, "--run-dir", tmp_path / "run")[0] == 0
     status, _, err = said("export", tmp_path / "run")
     assert (status, err) == (0, "")
     session = onnxruntime.InferenceSession(tmp_path / "run" / "model.onnx")

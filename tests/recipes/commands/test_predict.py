@@ -33,5 +33,5 @@ def test_a_run_without_images(said, tmp_path):
     assert said("train", "linear_regression", "--preset", "smoke", "--run-dir", tmp_path / "run")[0] == 0
     status, _, err = said("predict", tmp_path / "run", "a.png")
     assert (status, err.count("\n")) == (2, 1)
-    assert "is no run on images" in err
+    assert "predict: a run of linear_regression takes evaluate, export" in err
     assert said("evaluate", tmp_path / "run")[0] == 0

@@ -1,6 +1,6 @@
 import pytest
 
-from recipes.comparison.budget import Budget, parse_budget
+from recipes.comparison import Budget, parse_budget
 from recipes.errors import CommandError
 
 

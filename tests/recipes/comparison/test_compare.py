@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import types
 
@@ -10,9 +11,16 @@ import optuna
 import pytest
 from scipy.optimize import minimize_scalar
 
-from recipes import cifar10_cnn, linear_regression
 from recipes.__main__ import main
-from recipes.comparison.compare import _cost
+from recipes.cifar10_cnn import Cifar10CNN
+from recipes.cifar10_gan import Cifar10GAN
+from recipes.comparison import Comparison, Contender, compare, parse_budget, rows_of, summarised
+from recipes.comparison.seed_rows import _cost, _judged
+from recipes.errors import CommandError, WorldError
+from recipes.linear_regression import LinearRegression
+from recipes.report import report_comparison
+from recipes.run import Run
+from recipes.training import DIVERGED, FINISHED, train
 from recipes.tuning import Place
 from recipes.tuning.storage.agreement import FACTS, KEY
 from recipes.tuning.work import pace
@@ -35,7 +43,7 @@ def table(directory):
 
 def distance_after(rate, momentum, seed):
     """How far full-batch descent is from the normal equations after `EPOCHS` updates, in NumPy."""
-    samples = linear_regression.load(linear_regression.Settings(seed=seed))
+    samples = LinearRegression(seed=seed).load()
     a = np.hstack([samples.x, np.ones_like(samples.x)])
     best = np.linalg.solve(a.T @ a, a.T @ samples.y)
     w, velocity = np.zeros((2, 1)), np.zeros((2, 1))
@@ -150,19 +158,71 @@ def it_has_a_page(directory):
 @pytest.mark.parametrize(("target", "expected"), [(0.2, (1, 2, 1.0)), (0.5, (2, 4, 3.0)), (0.61, (None, None, None))])
 def test_the_cost_to_a_target_is_that_of_the_first_epoch_that_reached_it(target, expected):
     curve = [{"val_accuracy": score, "seconds": at} for score, at in (("0.2", 1.0), ("0.6", 3.0), ("0.3", 4.5))]
-    found = _cost(cifar10_cnn, curve, {"updates": 6, "epochs": 3}, target)
+    found = _cost(Cifar10CNN, curve, {"updates": 6, "epochs": 3}, target)
     assert tuple(found[f"{name}_to_target"] for name in ("epochs", "updates", "seconds")) == expected
 
 
 @pytest.mark.parametrize("limit", [None, 0.0])
 def test_the_pace_of_a_contender_is_that_of_its_epochs(limit):
     """Updates of an epoch without training; seconds by two epochs at least, at a rate at which nothing diverges."""
-    settings = linear_regression.Settings(batch_size=25, epochs=10, learning_rate=1e30)
-    hypermodel = types.SimpleNamespace(recipe=linear_regression, data=linear_regression.load(settings))
+    recipe = LinearRegression(batch_size=25, epochs=10, learning_rate=1e30)
+    hypermodel = types.SimpleNamespace(recipe=recipe, data=recipe.load())
     shared = types.SimpleNamespace(hypermodel=hypermodel, place=Place("cpu", None, None))
-    found = pace(shared, settings, limit)
+    found = pace(shared, recipe, limit)
     assert found["updates"] == 4
     assert found["seconds"] is None if limit is None else 0 < found["seconds"] < 10
+
+
+def trained(directory, label, seed, rate):
+    recipe = LinearRegression(seed=seed, epochs=3, learning_rate=rate)
+    return train(recipe, directory / label / f"seed-{seed}", strategy="cpu")[0]
+
+
+def test_a_contender_that_diverges_has_no_score_and_the_others_are_compared(tmp_path, capsys):
+    contenders = tuple(Contender(label, {"optimizer": "batch_gd"}) for label in ("wild", "tame"))
+    recipe, comparison = LinearRegression(epochs=3), Comparison(contenders, parse_budget("epochs=3"), seeds=2)
+    with Run(recipe, tmp_path, comparison.described(), kind="comparison") as run:
+        run.begin_group()
+        for seed, rate in ((1, 0.5), (2, 1e200)):
+            outcome = trained(tmp_path, "wild", seed, rate)["outcome"]
+            assert outcome == (DIVERGED if seed == 2 else FINISHED)
+            trained(tmp_path, "tame", seed, 0.5)
+        rows = rows_of(recipe, comparison, tmp_path)
+        report_comparison(recipe, comparison, rows, run)
+    assert [row["diverged"] for row in rows] == [False, True, False, False]
+    assert [math.isnan(row["score"]) for row in rows] == [False, True, False, False]
+    assert {row["resolution"] for row in rows} == {0.0}
+    best, last = summarised(recipe, rows)
+    assert (best["contender"], last["contender"], last["diverged"]) == ("tame", "wild", 1)
+    assert math.isnan(last["mean"])
+    assert last["low"] is None
+    out = capsys.readouterr().out
+    assert "wild diverged with 1 of 2 seeds." in out
+    found = json.loads((tmp_path / "result.json").read_text())
+    assert [each["p"] for each in found["differences"]] == [None]
+    assert found["means"][1]["mean"] is None
+
+
+def test_a_run_that_diverged_is_not_judged_and_scores_of_images_are_as_fine_as_their_number():
+    recipe = Cifar10CNN()
+    result = {"outcome": DIVERGED, "reason": "the loss is nan", "epochs": 0, "updates": 1, "training_seconds": 0.0}
+    found = _judged(recipe, result)
+    assert (found["loss"], found["resolution"], found["diverged"]) == (None, None, True)
+    found = _judged(recipe, {"outcome": FINISHED, "test_accuracy": 0.5, "test_loss": 1.0, "test_images": 360})
+    assert found == {"score": 0.5, "resolution": 1 / 360, "loss": 1.0, "diverged": False}
+
+
+def test_a_training_that_is_not_there_is_told_in_one_line(tmp_path):
+    comparison = Comparison((Contender("sgd", {"optimizer": "sgd"}),), parse_budget("epochs=3"), seeds=1)
+    with pytest.raises(WorldError, match="seed-1 holds no run"):
+        rows_of(LinearRegression(), comparison, tmp_path)
+
+
+def test_a_recipe_without_objectives_cannot_be_compared(tmp_path):
+    comparison = Comparison((), parse_budget("epochs=3"))
+    with pytest.raises(CommandError, match="cifar10_gan can be trained, but not searched or compared"):
+        compare(Cifar10GAN(), comparison, tmp_path / "comparison")
+    assert not list(tmp_path.iterdir())
 
 
 WRONG = {

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recipes.comparison.verdict import verdicts
+from recipes.comparison import verdicts
 
 
 def test_two_copies_are_within_noise_and_a_certain_difference_is_not():

@@ -1,7 +1,8 @@
 import keras
 import pytest
 
-from recipes import cifar10_cnn, cifar10_gan
+from recipes.cifar10_cnn import Cifar10CNN
+from recipes.cifar10_gan import Cifar10GAN
 from recipes.errors import CommandError
 from recipes.machine import dtypes
 from recipes.machine.strategies import Strategy
@@ -35,8 +36,9 @@ def test_the_rule(monkeypatch, devices, backend, flags, capability, expected):
 
 def test_a_recipe_computes_in_its_own_dtypes_whatever_the_rule_says(monkeypatch):
     monkeypatch.setattr(dtypes, "_compute_capability", lambda backend: (7, 5))
-    assert dtypes.computed_by(cifar10_cnn) == dtypes.COMPUTED
-    dtype, reason = dtypes.chosen_by_rule(GPU, dtypes.computed_by(cifar10_gan))
+    assert Cifar10CNN.dtypes == dtypes.COMPUTED
+    assert dtypes.chosen_by_rule(GPU, Cifar10CNN.dtypes)[0] == "float16"
+    dtype, reason = dtypes.chosen_by_rule(GPU, Cifar10GAN.dtypes)
     assert (dtype, reason) == ("float32", "GPU of compute capability 7.5; the recipe does not compute in float16")
 
 
@@ -53,6 +55,30 @@ def test_layers_of_the_policy_compute_in_it(dtype):
     assert keras.config.dtype_policy() is before
 
 
-def test_what_is_no_dtype():
-    with pytest.raises(CommandError, match="did you mean bfloat16"):
-        dtypes.check_dtype("bfloat")
+@pytest.mark.parametrize(
+    ("text", "among", "said"),
+    [
+        ("bfloat", dtypes.COMPUTED, "--dtype: no dtype 'bfloat'; did you mean bfloat16"),
+        ("float64", dtypes.COMPUTED, "--dtype: no dtype 'float64'; did you mean"),
+        ("float16", ("float32", "bfloat16"), "--dtype float16: a_recipe computes in float32 and bfloat16"),
+        ("float32", ("float64",), "--dtype float32: a_recipe computes in float64"),
+        ("auto", ("float64",), "--dtype auto: a_recipe computes in float64"),
+        ("probe", ("float64",), "--dtype probe: a_recipe computes in float64"),
+        ("float128", ("float64",), "--dtype: no dtype 'float128'"),
+    ],
+)
+def test_what_is_no_dtype_or_none_of_a_recipe(text, among, said):
+    with pytest.raises(CommandError, match=said):
+        dtypes.check_dtype(text, among, "a_recipe")
+
+
+@pytest.mark.parametrize(
+    ("text", "among"),
+    [
+        *((dtype, dtypes.COMPUTED) for dtype in dtypes.DTYPES),
+        ("float64", ("float64",)),
+        ("auto", ("float32", "bfloat16")),
+    ],
+)
+def test_what_a_recipe_computes_in(text, among):
+    dtypes.check_dtype(text, among, "a_recipe")

@@ -9,9 +9,7 @@ from PIL import Image
 from callbacks.arrays_file import read_arrays
 from recipes.data.folder import read_image
 from recipes.errors import WorldError
-from recipes.run.run import read_json
-from recipes.run.saved_model import load_model
-from recipes.run.tables import rows_of
+from recipes.run import load_model, read_json, rows_of
 
 READERS = {
     "a.json": read_json,

@@ -4,14 +4,13 @@ import math
 
 import numpy as np
 
-from recipes import cifar10_cnn, cifar10_gan
-from recipes.comparison import compare
-from recipes.comparison.budget import parse_budget
-from recipes.report.grid import grid
-from recipes.run.run import Run
-from recipes.run.tables import table
-from recipes.settings.resolve import resolve
-from recipes.tuning import tune
+from recipes import comparison as comparisons
+from recipes import report
+from recipes import run as runs
+from recipes.cifar10_cnn import Cifar10CNN
+from recipes.cifar10_gan import Cifar10GAN
+from recipes.gan.grid import grid
+from recipes.settings.presets import resolve
 from recipes.tuning.search import Search
 
 DIGITS = {"name": "digits", "classes": list("0123456789"), "train": 1437, "test": 360, "digest": "c2a9671a" * 8}
@@ -46,10 +45,12 @@ JUDGED = {
 
 
 def gan(directory):
-    settings = resolve(cifar10_gan, {"variant": "cgan_pd", "epochs": 40})
-    with Run("cifar10_gan", settings, directory) as run:
+    recipe = resolve(Cifar10GAN, {"variant": "cgan_pd", "epochs": 40})
+    with runs.Run(recipe, directory) as run:
         run.begin(DIGITS)
-        run.write("metrics.csv", lambda part: part.write_text(table([_pass_of_a_gan(epoch) for epoch in range(40)])))
+        run.write(
+            "metrics.csv", lambda part: part.write_text(runs.table([_pass_of_a_gan(epoch) for epoch in range(40)]))
+        )
         (directory / "samples").mkdir()
         for epoch in range(5, 41, 5):
             images = np.random.default_rng(epoch).integers(0, 256, (64, 8, 8, 1), "uint8")
@@ -66,12 +67,12 @@ def _pass_of_a_gan(epoch):
 
 def search(directory):
     asked = Search("hyperband", 40, ("schedule", "learning_rate", "batch_size"))
-    settings = resolve(cifar10_cnn, {"optimizer": "momentum", "validation_split": 0.1, "epochs": 9})
+    recipe = resolve(Cifar10CNN, {"optimizer": "momentum", "validation_split": 0.1, "epochs": 9})
     trials = sorted(map(_trial, range(40)), key=lambda row: -(row["score"] or 0))
     trials[:5] = [{**row, "rates": [0.1 * (i + 1), 0.2, 0.01]} for i, row in enumerate(trials[:5])]
-    with Run("cifar10_cnn", settings, directory, {"tuner": "hyperband", "metric": None}) as run:
+    with runs.Run(recipe, directory, {"tuner": "hyperband", "metric": None}, kind="search") as run:
         run.begin_group()
-        tune.report(cifar10_cnn, settings, asked, trials, run)
+        report.report_search(recipe, asked, trials, run)
 
 
 def _trial(order):
@@ -96,24 +97,21 @@ def _trial(order):
 
 
 def comparison(directory):
-    budget = parse_budget("epochs=20")
-    asked = compare.Comparison(tuple(map(_Contender, LABELS)), budget, seeds=2, target=0.95)
-    settings = resolve(cifar10_cnn, {"validation_split": 0.1})
+    contenders = tuple(comparisons.Contender(label, {}) for label in LABELS)
+    asked = comparisons.Comparison(contenders, comparisons.parse_budget("epochs=20"), seeds=2, target=0.95)
+    recipe = resolve(Cifar10CNN, {"validation_split": 0.1})
     rows = [_training(label, seed) for label in LABELS for seed in (1, 2)]
     extra = {"contenders": {label: {} for label in LABELS}, "target": 0.95}
-    with Run("cifar10_cnn", settings, directory, extra) as run:
+    with runs.Run(recipe, directory, extra, kind="comparison") as run:
         run.begin_group()
         for row in rows:
-            place = directory / compare.slug(row["contender"]) / f"seed-{row['seed']}"
+            place = directory / comparisons.Contender(row["contender"], {}).directory / f"seed-{row['seed']}"
             place.mkdir(parents=True)
-            (place / "metrics.csv").write_text(table([{"val_accuracy": each["val_accuracy"]} for each in row["curve"]]))
-            (place / "timing.csv").write_text(table([{"seconds": 0.4} for _ in row["curve"]]))
-        compare.report(cifar10_cnn, asked, rows, run)
-
-
-class _Contender:
-    def __init__(self, label):
-        self.label, self.settings = label, {}
+            (place / "metrics.csv").write_text(
+                runs.table([{"val_accuracy": each["val_accuracy"]} for each in row["curve"]])
+            )
+            (place / "timing.csv").write_text(runs.table([{"seconds": 0.4} for _ in row["curve"]]))
+        report.report_comparison(recipe, asked, rows, run)
 
 
 def _training(label, seed):

@@ -1,14 +1,42 @@
 import pytest
 
-from recipes.report.model_card import model_card
+from recipes import run as runs
+from recipes.cifar10_cnn import Cifar10CNN
+from recipes.errors import WorldError
+from recipes.linear_regression import LinearRegression
+from recipes.report.model_card import model_card, write_model_card
 
 SAMPLES = {"name": "a line with noise", "samples": 100}
 IMAGES = {"name": "digits", "train": 1437, "test": 360}
+FITTED = {"slope": 2.0, "intercept": 1.0, "exact_slope": 2.0, "exact_intercept": 1.0, "distance": 0.0}
+JUDGED = {"test_accuracy": 0.9, "test_loss": 0.3, "test_images": 360}
+KINDS = {"samples": (LinearRegression(), SAMPLES, FITTED), "test images": (Cifar10CNN(), IMAGES, JUDGED)}
 
 
-@pytest.mark.parametrize(("data", "part"), [(SAMPLES, "samples"), (IMAGES, "test images")])
-def test_its_limits_speak_of_what_the_run_has(data, part):
-    card = model_card({"recipe": "a recipe", "trained_on": data}, {}, {}, "A sentence.", "again", ["a_module"])
-    limits = " ".join(card.partition("## Limits")[2].split())
+def card_of(part, **result):
+    recipe, data, judged = KINDS[part]
+    config = {"recipe": recipe.name(), "epochs": recipe.epochs, "trained_on": data}
+    result = {"outcome": "finished", "updates": 3, **judged, **result, "of": {"epochs": recipe.epochs}}
+    return model_card(runs.Directory(None, "run", recipe, config, result, []))
+
+
+@pytest.mark.parametrize("part", KINDS)
+def test_its_limits_speak_of_what_the_run_has(part):
+    limits = " ".join(card_of(part).partition("## Limits")[2].split())
     assert f"those of the {part} named above" in limits
     assert ("image" in limits) == ("image" in part)
+
+
+@pytest.mark.parametrize("part", KINDS)
+def test_that_of_a_run_that_diverged_says_so_and_loads_no_model(part):
+    card = card_of(part, outcome="diverged", reason="the loss is not finite")
+    assert "\n\nTraining diverged within 3 updates: the loss is not finite.\n\n" in card
+    assert "There is no model" in card
+    assert "load_model" not in card
+
+
+def test_a_run_that_is_not_done_has_none(finished, tmp_path):
+    (tmp_path / "config.json").write_bytes((finished / "config.json").read_bytes())
+    with pytest.raises(WorldError, match="holds no run that is done"):
+        write_model_card(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]

@@ -4,11 +4,13 @@ import re
 import shutil
 
 import pytest
-from scipy import stats
 
 from callbacks.exact_resume import read_state
-from recipes.errors import WorldError
-from recipes.training.seeds import add_row, interval
+from recipes import training
+from recipes.errors import CommandError, WorldError
+from recipes.linear_regression import LinearRegression
+from recipes.training.seeds import add_row
+from tests.recipes.idle import Idle
 from tests.recipes.report.test_page import check
 
 TRAIN = ("train", "cifar10_cnn", "--preset", "smoke")
@@ -84,16 +86,8 @@ def one_page_has_all_seeds(said, directory):
     assert said("report", directory)[:2] == (0, f"{directory / 'report.html'}\n")
     text = (directory / "report.html").read_text()
     check(text)
-    titles = [f"cifar10_cnn on digits: run in seed-{seed}" for seed in (7, 8, 9)]
+    titles = [f"cifar10_cnn: groupnorm on digits: run in seed-{seed}" for seed in (7, 8, 9)]
     assert re.findall("<h1>(.*)</h1>", text) == titles
-
-
-def test_the_interval_is_that_of_scipy():
-    values = [0.91, 0.93, 0.9, 0.95]
-    mean, deviation, low, high = interval(values)
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert (low, high) == pytest.approx((expected.low, expected.high))
-    assert (mean, deviation) == pytest.approx((0.9225, stats.tstd(values)))
 
 
 def test_a_row_is_added_once(tmp_path):
@@ -130,6 +124,34 @@ def test_rows_are_added_and_columns_too(tmp_path):
     add_row(path, {"a": 1, "b": 2})
     add_row(path, {"a": 3, "c": 4})
     assert rows(path) == [{"a": "1", "b": "2", "c": ""}, {"a": "3", "b": "", "c": "4"}]
+
+
+def test_a_function_is_told_of_each_run_that_is_done(tmp_path):
+    """Those that were done before and those that diverged too; seeds of which one diverged have no average."""
+    ended, places = [], {"results": tmp_path / "r", "ended": lambda directory: ended.append(directory.name)}
+    recipe = LinearRegression.from_preset("smoke", seed=3)
+    row, _ = training.train_seeds(recipe, 2, tmp_path / "run", **places)
+    assert (row["n"], row["first_seed"], row["score"], ended) == (2, 3, "distance", ["seed-3", "seed-4"])
+    assert training.train_seeds(recipe, 3, tmp_path / "run", **places)[0]["n"] == 3  # one more
+    assert ended == ["seed-3", "seed-4", "seed-3", "seed-4", "seed-5"]
+    wild = LinearRegression(learning_rate=10.0)
+    with pytest.raises(WorldError, match=r"training diverged with seed 0; see .*wild/seed-0"):
+        training.train_seeds(wild, 2, tmp_path / "wild", **places)
+    assert ended == ["seed-3", "seed-4", "seed-3", "seed-4", "seed-5", "seed-0", "seed-1"]
+    assert not (tmp_path / "wild" / "result.json").exists()
+    assert len(rows(tmp_path / "r" / "linear_regression.csv")) == 2
+
+
+def test_the_table_of_a_user_s_recipe_has_a_name_that_a_file_can_have():
+    assert training.table_of(LinearRegression(), "r").name == "linear_regression.csv"
+    assert training.table_of(Idle(), "r").name == "tests.recipes.idle.Idle.csv"
+
+
+def test_several_seeds_and_one_run_do_not_share_a_directory(tmp_path):
+    recipe = LinearRegression.from_preset("smoke")
+    training.train(recipe, tmp_path / "run")
+    with pytest.raises(CommandError, match="holds a run, not the runs of several seeds"):
+        training.train_seeds(recipe, 2, tmp_path / "run", tmp_path)
 
 
 @pytest.mark.parametrize("seeds", ["1", "0", "-3", "many", "1.5"])

@@ -3,11 +3,13 @@ import json
 import os
 import shutil
 
+import keras
 import pytest
 
 from callbacks.exact_resume import read_state
 from recipes.__main__ import main
-from recipes.run.run import Run
+from recipes.data import load
+from recipes.run.lock import Lock
 
 TRAIN = ("train", "cifar10_cnn", "--preset", "smoke")
 FILES = [
@@ -17,7 +19,7 @@ FILES = [
     "metrics.csv",
     "timing.csv",
     "model.keras",
-    "curves.png",
+    "confusion.npz",
     "result.json",
 ]
 
@@ -100,21 +102,23 @@ def test_tables(finished):
 
 @pytest.mark.slow
 def test_the_test_part_is_looked_at_once_and_after_training(monkeypatch, tmp_path):
-    import keras
+    looks = []
 
-    from recipes.data import load
+    def watch(name):
+        method = getattr(keras.Model, name)
 
-    judged = []
-    evaluate = keras.Model.evaluate
+        def watched(self, x=None, *args, **options):
+            looks.append((name, sum(len(batch[0]) for batch in x), int(self.optimizer.iterations.numpy())))
+            return method(self, x, *args, **options)
 
-    def watched(self, x=None, *args, **options):
-        judged.append((sum(len(rows) for rows, _ in x), int(self.optimizer.iterations.numpy())))
-        return evaluate(self, x, *args, **options)
+        monkeypatch.setattr(keras.Model, name, watched)
 
-    monkeypatch.setattr(keras.Model, "evaluate", watched)
-    assert main([*TRAIN, "--run-dir", str(tmp_path / "run")]) == 0
+    for name in ("evaluate", "predict"):
+        watch(name)
+    assert main([*TRAIN, "--batch-size", "180", "--run-dir", str(tmp_path / "run")]) == 0
     images = load("digits", train_images=300)
-    assert judged == [(len(images.validation[1]), update) for update in (1, 2, 3)] + [(len(images.test[1]), 3)]
+    after_epochs = [("evaluate", len(images.validation[1]), update) for update in (1, 2, 3)]
+    assert looks == [*after_epochs, ("predict", len(images.test[1]), 3)]
 
 
 @pytest.mark.slow
@@ -160,6 +164,27 @@ def test_a_disk_that_is_full_at_a_write(said, tmp_path, monkeypatch, name):
     assert len((directory / "metrics.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.slow
+def test_a_disk_that_is_full_for_a_picture_undoes_nothing(said, tmp_path, monkeypatch):
+    """The run is done; the same command writes the picture once there is room."""
+    replace = os.replace
+
+    def full(part, path):
+        if os.path.basename(path) == "curves.png":
+            raise OSError(28, "No space left on device")
+        replace(part, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        status, out, err = said(*TRAIN, "--run-dir", tmp_path)
+    assert (status, err) == (0, "")
+    assert f"No learning curves: cannot write {tmp_path / 'curves.png'}: No space left on device" in out
+    assert not list(tmp_path.glob(".part*"))
+    assert json.loads((tmp_path / "result.json").read_text())["outcome"] == "finished"
+    assert said(*TRAIN, "--run-dir", tmp_path)[0] == 0
+    assert (tmp_path / "curves.png").exists()
+
+
 DAMAGES = [
     ("config.json", b'{"epochs": "3"}'),
     ("config.json", b"[" * 100_000),
@@ -195,10 +220,15 @@ def test_a_run_that_diverges_is_no_success_whatever_its_optimizer(said, tmp_path
     assert "training diverged" in err
     result = json.loads((tmp_path / "run" / "result.json").read_text(), parse_constant=pytest.fail)
     assert result["outcome"] == "diverged"
+    assert set(result) == {"outcome", "epochs", "updates", "training_seconds", "of"}  # nothing that was judged
+    assert not (tmp_path / "run" / "model.keras").exists()
+    status, _, err = said("train", *options, "--run-dir", tmp_path / "run")
+    assert (status, err.count("\n")) == (1, 1)  # it is done, and this is what came of it
+    assert "training diverged" in err
 
 
 def test_a_finished_run_needs_no_lock(said, copy, monkeypatch):
-    monkeypatch.setattr(Run, "_take_lock", lambda self: pytest.fail("it wrote a lock"))
+    monkeypatch.setattr(Lock, "take", lambda self: pytest.fail("it wrote a lock"))
     assert said(*TRAIN, "--epochs", 4, "--run-dir", copy)[0] == 0
 
 

@@ -14,11 +14,10 @@ ROOT = pathlib.Path(__file__).parents[3]
 SCRIPT = """
 import sys
 import keras_tuner
-from recipes import linear_regression
+from recipes.linear_regression import LinearRegression
 from recipes.tuning import Place, RecipeHyperModel, Tuner
 
-settings = linear_regression.Settings(epochs=3)
-hypermodel = RecipeHyperModel(linear_regression, "learning_rate=0.05:0.9,momentum=0.0|0.5", settings)
+hypermodel = RecipeHyperModel(LinearRegression(epochs=3), "learning_rate=0.05:0.9,momentum=0.0|0.5")
 oracle = keras_tuner.oracles.RandomSearchOracle(hypermodel.objective(), max_trials=3, seed=1)
 tuner = Tuner(hypermodel, oracle, workers=2, place=Place("cpu"), directory=sys.argv[1], project_name="search")
 tuner.search()

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from recipes.tuning.halving import COMPLETED, FAILED, RUNNING, STOP, WAIT, Seen, Step, next_step, rungs_of
+from recipes.tuning.halving import STOP, WAIT, Seen, Step, next_step, rungs_of
+from recipes.tuning.statuses import COMPLETED, FAILED, RUNNING
 
 RUNGS = {
     (32, 4, 3): (2, 8, 32),

@@ -1,13 +1,23 @@
 import dataclasses
+import re
 
 import keras_tuner
 import pytest
 
-from recipes import cifar10_cnn, linear_regression
+from recipes.cifar10_cnn import Cifar10CNN
+from recipes.cifar10_fast import Cifar10Fast
+from recipes.cifar10_full_batch import Cifar10FullBatch
 from recipes.errors import CommandError
-from recipes.settings.resolve import resolve
-from recipes.settings.schedules import SCHEDULES, make_schedule, parse_schedule
-from recipes.tuning.space import FAMILIES, Between, Facts, OneOf, check, declare, parse_space
+from recipes.linear_regression import LinearRegression
+from recipes.optimization import make_schedule
+from recipes.settings import switch
+from recipes.settings.presets import resolve
+from recipes.settings.schedules import SCHEDULES, parse_schedule
+from recipes.tuning import Facts, RecipeHyperModel
+from recipes.tuning.axes import Between, OneOf
+from recipes.tuning.hyperparameters import declare
+from recipes.tuning.space import CLIPPINGS, FAMILIES, check, parse_space
+from tests.recipes.tuning.test_trial import Plain
 
 SPACES = {
     "learning_rate=0.01:1": {"learning_rate": Between(0.01, 1.0, log=True)},
@@ -18,7 +28,7 @@ SPACES = {
     "schedule=rex, momentum=0.5|0.9": {"schedule": OneOf(("rex",)), "momentum": OneOf((0.5, 0.9))},
     "optimizer=momentum|adam": {"optimizer": OneOf(("momentum", "adam"))},
     "learning_rate": {"learning_rate": None},
-    "schedule=rex|cosine:end=0.1,warmup=0.2,momentum=0.5|0.9": {
+    "momentum=0.5|0.9,schedule=rex|cosine:end=0.1,warmup=0.2": {
         "schedule": OneOf(("rex", "cosine:end=0.1,warmup=0.2")),
         "momentum": OneOf((0.5, 0.9)),
     },
@@ -26,25 +36,37 @@ SPACES = {
 WRONG = {
     "": "--space is empty",
     "learning": "did you mean learning_rate",
-    "epochs=1|2": "--max-epochs",
-    "seed=1|2": "same in all trials",
-    "translate": "between which values translate lies",
+    "epochs=1|2": "epochs is the same in all trials; give --max-epochs instead",
+    "seed=1|2": "seed is the same in all trials; give --seed instead",
+    "train_images": "train_images is the same in all trials; give --train-images instead",
+    "translate": "between which values translate lies: translate=LOW:HIGH or translate=A|B",
+    "flip": "between which values flip lies: flip=A|B",
     "momentum,momentum": "given twice",
-    "batch_size=a|b": "'a' is no int",
+    "batch_size=a|b": "--space batch_size must be a whole number >= 1; it is a",
+    "batch_size=8:x": "--space batch_size must be a whole number >= 1; it is x",
     "learning_rate=1:0.1": "lower than the second",
+    "learning_rate=0:0.1": "--space learning_rate must be a number in (0, 1e+38); it is 0",
+    "learning_rate=0.1:inf": "--space learning_rate must be a number in (0, 1e+38); it is inf",
     "batch_size=32|32": "there twice",
+    "flip=none|upside_down": "--space flip: no",
+    "schedule=rex|cosine:end=0.1,momentum=0.5|0.9": "no parameter of cosine 'momentum'",
 }
 
 
 @pytest.mark.parametrize("text", SPACES)
 def test_reads_ranges_and_choices(text):
-    assert parse_space([text], cifar10_cnn) == SPACES[text]
+    assert parse_space([text], Cifar10CNN) == parse_space([text], Cifar10CNN()) == SPACES[text]
+
+
+def test_an_option_that_is_given_twice_adds_to_the_space():
+    space = parse_space(["schedule=rex|cosine:end=0.1", "momentum=0.5|0.9"], Cifar10CNN)
+    assert space == {"schedule": OneOf(("rex", "cosine:end=0.1")), "momentum": OneOf((0.5, 0.9))}
 
 
 @pytest.mark.parametrize("text", WRONG)
 def test_says_in_one_line_what_is_wrong(text):
-    with pytest.raises(CommandError, match=WRONG[text].replace("|", r"\|")):
-        parse_space([text], cifar10_cnn)
+    with pytest.raises(CommandError, match=re.escape(WRONG[text])):
+        parse_space([text], Cifar10CNN)
 
 
 @pytest.mark.parametrize(
@@ -53,38 +75,61 @@ def test_says_in_one_line_what_is_wrong(text):
         ("schedule=cosin|linear", "did you mean cosine"),
         ("clipping=none|by_normal", "did you mean by_norm"),
         ("optimizer=momentum|adan", "did you mean adam"),
-        ("batch_size=0|1", "--batch-size"),
-        ("label_smoothing=0.5:2", "--label-smoothing"),
-        ("momentum=0.5|1.5", "--momentum"),
+        ("batch_size=0|1", "--space batch_size must be"),
+        ("label_smoothing=0.5:2", "--space label_smoothing must be"),
+        ("momentum=0.5|1.5", "--momentum must lie in 0 to 1"),
+        ("gradient_accumulation_steps=1|many", "--space gradient_accumulation_steps must be"),
+        ("translate=0:4", "--translate: full batches are the same images"),
         ("optimizer=adam|adamw,momentum", "momentum: none of adam, adamw has one"),
     ],
 )
 def test_values_that_no_run_can_have_are_refused_before_anything_is_trained(text, message):
-    space = parse_space([text], cifar10_cnn)
     with pytest.raises(CommandError, match=message):
-        check(space, cifar10_cnn.Settings())
+        check(parse_space([text], Cifar10CNN), Cifar10CNN())
 
 
-def random_trials(space, settings, facts, n):
+def test_whole_numbers_between_which_not_all_can_be_are_written_one_by_one():
+    with pytest.raises(CommandError, match="not all whole numbers between can be; write width=A"):
+        parse_space(["width=8:64"], Cifar10FullBatch)
+    assert parse_space(["width=8|16"], Cifar10FullBatch) == {"width": OneOf((8, 16))}
+
+
+class Switched(Plain):
+    """A recipe with a switch."""
+
+    shuffled: bool = switch(True, "whether samples come in random order")
+
+
+def test_a_switch_is_searched_as_what_it_is():
+    hypermodel, hp = RecipeHyperModel(Switched, "shuffled=yes|no,batch_size=2:4"), keras_tuner.HyperParameters()
+    hypermodel.declare_hyperparameters(hp)
+    found = set()
+    for number in range(8):
+        hp.values = {each.name: each.random_sample(number) for each in hp.space}
+        found.add(hypermodel.recipe_of(hp).shuffled)
+    assert found == {True, False}
+
+
+def random_trials(space, recipe, facts, n):
     """Values as KerasTuner draws them, and the settings that a trial has of them."""
     hp = keras_tuner.HyperParameters()
-    declare(space, hp, settings, facts)
+    declare(space, hp, recipe, facts)
     oracle = keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=n, hyperparameters=hp, seed=1)
     for number in range(n):
         mine = keras_tuner.HyperParameters()
         mine.values = oracle.populate_space(str(number))["values"]
-        yield mine.values, declare(space, mine, settings, facts)
+        yield mine.values, declare(space, mine, recipe, facts)
 
 
-@pytest.mark.parametrize("variant", ["groupnorm", "fast"])
-def test_every_trial_of_the_whole_space_is_a_run_that_can_be(variant):
+@pytest.mark.parametrize("cls", [Cifar10CNN, Cifar10Fast])
+def test_every_trial_of_the_whole_space_is_a_run_that_can_be(cls):
     texts = ["schedule,learning_rate,momentum,clipping,optimizer,batch_size,weight_decay,label_smoothing"]
-    space, settings = parse_space(texts, cifar10_cnn), resolve(cifar10_cnn, {"variant": variant})
+    space, recipe = parse_space(texts, cls), resolve(cls, {})
     facts = Facts(rates={"muon": (0.01, 0.5)}, updates=40)
-    check(space, settings)
+    check(space, recipe)
     families = set()
-    for _, given in random_trials(space, settings, facts, 200):
-        made = dataclasses.replace(settings, **given)
+    for _, given in random_trials(space, recipe, facts, 200):
+        made = dataclasses.replace(recipe, **given)
         (part,) = parse_schedule(made.schedule)
         families.add(part.name)
         low, high = (
@@ -96,8 +141,8 @@ def test_every_trial_of_the_whole_space_is_a_run_that_can_be(variant):
 
 
 def test_only_the_parameters_of_the_chosen_family_are_a_trials():
-    space, settings = parse_space(["schedule,clipping"], cifar10_cnn), cifar10_cnn.Settings()
-    for values, given in random_trials(space, settings, Facts(), 50):
+    space = parse_space(["schedule,clipping"], Cifar10CNN)
+    for values, given in random_trials(space, Cifar10CNN(), Facts(), 50):
         family, clipper = values["schedule"], values["clipping"]
         others = {name.partition(".")[0] for name in values if "." in name}
         assert others <= {family, clipper}
@@ -107,26 +152,41 @@ def test_only_the_parameters_of_the_chosen_family_are_a_trials():
 
 def test_the_family_names_are_schedules_and_their_parameters_theirs():
     for family, parameters in FAMILIES.items():
-        known = {parameter.name for parameter in SCHEDULES[family].all_parameters}
-        assert {name for name, _ in parameters} <= known
+        assert {name for name, _ in parameters} <= SCHEDULES[family].all_parameters.keys()
+
+
+def test_each_family_and_each_clipper_is_tried_before_anything_is_trained():
+    with pytest.raises(CommandError, match="--schedule"):
+        check({"schedule": OneOf((*FAMILIES, "cosin"))}, Cifar10CNN())
+    with pytest.raises(CommandError, match="--clipping"):
+        check({"clipping": OneOf((*CLIPPINGS, "agcc:1.0"))}, Cifar10CNN())
 
 
 def test_another_recipe_is_searched_by_the_names_of_its_own_settings():
-    space = parse_space(["learning_rate=0.1:1,batch_size=10|100"], linear_regression)
+    space = parse_space(["learning_rate=0.1:1,batch_size=10|100"], LinearRegression)
     assert set(space) == {"learning_rate", "batch_size"}
     with pytest.raises(CommandError, match="no setting 'clipping'"):
-        parse_space(["clipping"], linear_regression)
+        parse_space(["clipping"], LinearRegression)
+    with pytest.raises(CommandError, match="--space batch_size must be a whole number from 1 to 100; it is 200"):
+        parse_space(["batch_size=10|200"], LinearRegression)
+
+
+def test_a_space_that_is_empty_is_told_with_what_the_recipe_has():
+    with pytest.raises(CommandError, match=r"such as --space schedule,learning_rate$"):
+        parse_space([], Cifar10CNN)
+    with pytest.raises(CommandError, match=r"such as --space batch_size=LOW:HIGH or batch_size=A\|B$"):
+        parse_space([], Plain)
 
 
 @pytest.mark.parametrize(("updates", "warmups"), [(1, {0}), (7, {1}), (400, None)])
 def test_a_warm_up_fits_into_the_shortest_trial(updates, warmups):
-    space = parse_space(["schedule=warmup_stable_decay"], cifar10_cnn)
+    space, recipe = parse_space(["schedule=warmup_stable_decay"], Cifar10CNN), Cifar10CNN()
     found = set()
     for seed in range(20):
         hp = keras_tuner.HyperParameters()
-        declare(space, hp, cifar10_cnn.Settings(), Facts(updates=updates))
+        declare(space, hp, recipe, Facts(updates=updates))
         hp.values = {each.name: each.random_sample(seed) for each in hp.space}
-        (part,) = parse_schedule(declare(space, hp, cifar10_cnn.Settings(), Facts(updates=updates))["schedule"])
+        (part,) = parse_schedule(declare(space, hp, recipe, Facts(updates=updates))["schedule"])
         found.add(part.values["warmup"])
         make_schedule(f"warmup_stable_decay:warmup={part.values['warmup']},decay=0.5", 0.1, updates)
     assert found == warmups or (warmups is None and 1 <= min(found) < 10 < max(found) <= 100)

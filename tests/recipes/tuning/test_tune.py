@@ -15,13 +15,17 @@ import time
 import pytest
 
 from callbacks.exact_resume import read_state
-from recipes import cifar10_cnn
 from recipes.__main__ import main
-from recipes.command_line import parse
-from recipes.settings.resolve import resolve
+from recipes.cifar10_cnn import Cifar10CNN
+from recipes.cifar10_fast import Cifar10Fast
+from recipes.cifar10_gan import Cifar10GAN
+from recipes.commands import parse
+from recipes.errors import CommandError
+from recipes.settings.presets import resolve
+from recipes.tuning import Search, tune
 from recipes.tuning.space import usual_space
-from recipes.tuning.tune import command_of
 from tests.recipes.report.test_page import check, tags_of
+from tests.recipes.tuning.test_trial import Plain
 
 ROOT = pathlib.Path(__file__).parents[3]
 LINE = ("linear_regression", "--max-epochs", "16", "--space", "learning_rate=0.05:0.9,momentum=0.0|0.5|0.9")
@@ -63,50 +67,53 @@ def test_each_tuner_ends_with_a_table_pictures_and_a_command(tmp_path, capsys, p
     for picture in ("rates.png", "progress.png", "schedules.png"):
         assert (tmp_path / "search" / picture).stat().st_size > 5000
     best = json.loads((tmp_path / "search" / "result.json").read_text())["best"]
-    begun = "python -m recipes train linear_regression --variant line --optimizer batch_gd --learning-rate"
-    assert f"{begun} {best['settings']['learning_rate']}" in out
+    (command,) = re.findall(r"^    (python -m recipes train .*)$", out, re.MULTILINE)
+    assert f"--learning-rate {best['settings']['learning_rate']}" in command
+    assert command.endswith(" --strategy cpu")
+    assert dataclasses.asdict(recipe_by(command)) == best["settings"]
     page = (tmp_path / "search" / "report.html").read_text()
     check(page)
-    assert f"<code>{begun} {best['settings']['learning_rate']}" in page
+    assert f"<code>{command.removesuffix(' --strategy cpu')}" in page
     assert sum(tag == "img" for tag, _ in tags_of(page)) == 3
     status, out, _ = tuned(capsys, tmp_path / "search", "--tuner", name, "--trials", "5", "--json")  # it is done
     assert status == 0
     told = json.loads(out)
-    assert told["command"].startswith(f"{begun} {best['settings']['learning_rate']}")
+    assert told["command"] == command
     assert [row["trial"] for row in told["trials"]] == [row["trial"] for row in table]
 
 
 COMMANDS = [
-    {"variant": "fast", "schedule": "cosine:end=0.1,warmup=0.02", "learning_rate": 0.123},
-    {"variant": "fast", "optimizer": "adamw", "learning_rate": 0.001},
-    {"variant": "fast", "optimizer": "momentum", "momentum": 0.5},
-    {"optimizer": "adam", "clipping": "none"},
-    {"optimizer": "batch_gd", "momentum": 0.0, "weight_decay": 0.01},
+    (Cifar10Fast, {"schedule": "cosine:end=0.1,warmup=0.02", "learning_rate": 0.123}),
+    (Cifar10Fast, {"optimizer": "adamw", "learning_rate": 0.001}),
+    (Cifar10Fast, {"optimizer": "momentum", "momentum": 0.5}),
+    (Cifar10CNN, {"optimizer": "adam", "clipping": "none"}),
+    (Cifar10CNN, {"optimizer": "batch_gd", "momentum": 0.0, "weight_decay": 0.01}),
 ]
 
 
-@pytest.mark.parametrize("given", COMMANDS)
-def test_the_command_of_the_best_trains_with_its_settings(given):
-    best = resolve(cifar10_cnn, given)
-    assert settings_by(command_of(cifar10_cnn, best)) == best
+@pytest.mark.parametrize(("cls", "given"), COMMANDS)
+def test_the_command_of_the_best_trains_with_its_settings(cls, given):
+    best = resolve(cls, given)
+    assert recipe_by(best.command()) == best
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "momentum", "batch_gd"])
 def test_the_command_has_what_a_trial_keeps_of_the_preset_of_another_optimizer(optimizer):
-    begun = resolve(cifar10_cnn, {"variant": "fast"})
+    begun = resolve(Cifar10Fast, {})
     best = dataclasses.replace(begun, optimizer=optimizer, momentum=None, gradient_accumulation_steps="1")
-    assert settings_by(command_of(cifar10_cnn, best)) == best
+    assert recipe_by(best.command()) == best
 
 
 def test_the_command_names_a_preset_where_options_cannot_say_what_it_leaves_out():
-    best = resolve(cifar10_cnn, {"variant": "fast", "epochs": 3}, "article")
-    assert settings_by(command_of(cifar10_cnn, best)) == best
+    best = resolve(Cifar10Fast, {"variant": "fast", "epochs": 3}, "resnet9")
+    assert "--preset resnet9" in best.command()
+    assert recipe_by(best.command()) == best
 
 
-def settings_by(command):
+def recipe_by(command):
     asked = parse(shlex.split(command)[3:])
-    given = {name: value for name, value in vars(asked).items() if name in cifar10_cnn.Settings.__dataclass_fields__}
-    return resolve(cifar10_cnn, given, asked.preset)
+    given = {name: value for name, value in vars(asked).items() if name in asked.recipe.settings()}
+    return resolve(asked.recipe, given, asked.preset)
 
 
 @pytest.mark.slow
@@ -250,8 +257,31 @@ def test_a_trial_is_no_run_and_commands_of_runs_say_so(tmp_path, capsys):
 
 
 def test_the_usual_space_leaves_out_a_momentum_that_there_is_not():
-    assert "momentum" in usual_space(resolve(cifar10_cnn, {}))
-    assert "momentum" not in usual_space(resolve(cifar10_cnn, {"optimizer": "adamw"}))
+    assert "momentum" in usual_space(resolve(Cifar10CNN, {}))
+    assert "momentum" not in usual_space(resolve(Cifar10CNN, {"optimizer": "adamw"}))
+    assert usual_space(Plain()) == []
+
+
+def test_a_recipe_without_objectives_cannot_be_searched(tmp_path):
+    with pytest.raises(CommandError, match="cifar10_gan can be trained, but not searched or compared"):
+        tune(Cifar10GAN(), Search(space=("width=16|32",)), tmp_path / "search")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_recipe_that_has_neither_rate_nor_schedule_is_searched_in_what_it_has(tmp_path, capsys, pages):
+    recipe, options = "tests.recipes.tuning.test_trial:Plain", ("--trials", "2", "--batch-size", "4")
+    space = ("--max-epochs", "4", "--space", "batch_size=2|4")
+    status, out, error = tuned(capsys, tmp_path / "search", *options, recipe=(recipe, *space))
+    assert status == 0, error
+    assert "Range test" not in out
+    assert f"python -m recipes train {recipe} " in out
+    assert {row["batch_size"] for row in rows(tmp_path / "search")} == {"2", "4"}
+    assert sum(int(row["cost"]) for row in rows(tmp_path / "search")) == sum(
+        int(row["epochs"]) for row in rows(tmp_path / "search")
+    )
+    assert (tmp_path / "search" / "progress.png").exists()
+    assert (tmp_path / "search" / "report.html").exists()
 
 
 @pytest.mark.slow

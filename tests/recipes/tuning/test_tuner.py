@@ -1,23 +1,29 @@
 """Searches through KerasTuner's own oracles, and what they find."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import keras
 import keras_tuner
 import numpy as np
 import pytest
 
-from recipes import cifar10_cnn, linear_regression
+from recipes.cifar10_cnn import Cifar10CNN
+from recipes.cifar10_gan import Cifar10GAN
 from recipes.errors import CommandError, WorldError
+from recipes.linear_regression import LinearRegression
 from recipes.tuning import Place, RecipeHyperModel, StorageOracle, Tuner
+from tests.conftest import ROOT
 
-SETTINGS = linear_regression.Settings(epochs=20)
+RECIPE = LinearRegression(epochs=20)
 SPACE = "learning_rate=0.05:0.9,momentum=0.0|0.5|0.9"
 
 
 def tuner_of(directory, oracle=keras_tuner.oracles.RandomSearchOracle, hypermodel=None, place="cpu", **options):
-    hypermodel = hypermodel or RecipeHyperModel(linear_regression, SPACE, SETTINGS)
+    hypermodel = hypermodel or RecipeHyperModel(RECIPE, SPACE)
     objective = hypermodel.objective() if isinstance(hypermodel, RecipeHyperModel) else "val_loss"
     made = oracle(objective=objective, seed=3, **options.pop("oracle_options", {"max_trials": 4}))
     return Tuner(hypermodel, made, directory=directory, project_name="search", place=Place(place), **options)
@@ -38,14 +44,14 @@ def test_kerastuners_oracles_search_and_the_best_is_the_best(tmp_path, name):
     assert best.score == min(scores)
     assert tuner.get_best_hyperparameters()[0].values == best.hyperparameters.values
     model = tuner.get_best_models()[0]
-    judged = linear_regression.validate(model, SETTINGS, tuner.hypermodel.data)
+    judged = RECIPE.validate(model, tuner.hypermodel.data)
     assert judged["distance"] == pytest.approx(best.score, rel=1e-9)
 
 
 @pytest.mark.slow
 def test_kerastuners_hyperband_gets_schedules_that_end_with_each_budget(tmp_path):
-    settings = linear_regression.Settings(epochs=3, schedule="linear")  # the oracle says how many there are
-    hypermodel = RecipeHyperModel(linear_regression, SPACE, settings)
+    recipe = LinearRegression(epochs=3, schedule="linear")  # the oracle says how many there are
+    hypermodel = RecipeHyperModel(recipe, SPACE)
     tuner = tuner_of(tmp_path, keras_tuner.oracles.HyperbandOracle, hypermodel, oracle_options={"max_epochs": 4})
     tuner.search()
     budgets = {trial.hyperparameters.values["tuner/epochs"] for trial in tuner.oracle.trials.values()}
@@ -140,12 +146,21 @@ def test_a_trial_that_fails_never_wins_and_three_in_a_row_end_the_search_in_one_
 def test_a_metric_that_no_recipe_has_is_refused():
 
     with pytest.raises(CommandError, match="no metric 'distanz'; did you mean distance"):
-        RecipeHyperModel(linear_regression, SPACE).objective("distanz")
+        RecipeHyperModel(LinearRegression, SPACE).objective("distanz")
+
+
+def test_a_recipe_without_objectives_has_none_to_search_by():
+    with pytest.raises(CommandError, match="cifar10_gan can be trained, but not searched or compared"):
+        RecipeHyperModel(Cifar10GAN, "width=16|32").objective()
+
+
+def test_a_class_of_a_recipe_stands_for_its_defaults():
+    assert RecipeHyperModel(LinearRegression, SPACE).recipe == LinearRegression()
 
 
 @pytest.mark.slow
 def test_kerastuners_own_tuner_takes_a_recipe_too(tmp_path):
-    hypermodel = RecipeHyperModel(linear_regression, SPACE, SETTINGS)
+    hypermodel = RecipeHyperModel(RECIPE, SPACE)
     tuner = keras_tuner.RandomSearch(
         hypermodel, hypermodel.objective(), max_trials=2, seed=3, directory=tmp_path, project_name="stock"
     )
@@ -183,7 +198,7 @@ class Impatient:
 @pytest.mark.slow
 def test_ctrl_c_in_a_notebook_leaves_the_trial_to_whoever_goes_on(tmp_path):
     storage, objective = f"sqlite:///{tmp_path / 'db'}", keras_tuner.Objective("distance", "min")
-    hypermodel = RecipeHyperModel(linear_regression, SPACE, SETTINGS)
+    hypermodel = RecipeHyperModel(RECIPE, SPACE)
     oracle, other = (StorageOracle(storage, objective, 1, seed=3) for _ in range(2))
     watch = Impatient()
     tuner = Tuner(hypermodel, oracle, directory=tmp_path, project_name="a", place=Place("cpu"), watch=watch)
@@ -199,17 +214,17 @@ def test_ctrl_c_in_a_notebook_leaves_the_trial_to_whoever_goes_on(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("given", [{"ema_momentum": 0.9}, {"keep": "best", "learning_rate": 0.5}])
 def test_the_model_of_a_trial_is_what_was_scored(tmp_path, given):
-    settings = cifar10_cnn.Settings(
+    recipe = Cifar10CNN(
         train_images=100, epochs=3, optimizer="momentum", gradient_accumulation_steps="1", batch_size=20, **given
     )
-    hypermodel = RecipeHyperModel(cifar10_cnn, "label_smoothing=0.0|0.1", settings)
+    hypermodel = RecipeHyperModel(recipe, "label_smoothing=0.0|0.1")
     tuner = tuner_of(
         tmp_path, StorageOracle, hypermodel, oracle_options={"storage": f"sqlite:///{tmp_path / 'db'}", "max_trials": 1}
     )
     tuner.search()
     (model,) = tuner.get_best_models()
     (trial,) = tuner.oracle.get_best_trials()
-    judged = cifar10_cnn.validate(model, hypermodel.settings_of(trial.hyperparameters), hypermodel.data)
+    judged = hypermodel.recipe_of(trial.hyperparameters).validate(model, hypermodel.data)
     assert judged["val_accuracy"] == pytest.approx(trial.score, rel=1e-6)
     assert judged["val_loss"] == pytest.approx(trial.metrics.get_best_value("val_loss"), rel=1e-5)
     shutil.rmtree(tuner.run_directory(trial))
@@ -220,7 +235,7 @@ def test_the_model_of_a_trial_is_what_was_scored(tmp_path, given):
 
 @pytest.mark.slow
 def test_a_recipe_that_holds_nothing_out_cannot_be_searched(tmp_path):
-    hypermodel = RecipeHyperModel(cifar10_cnn, "label_smoothing=0.0|0.1", cifar10_cnn.Settings(validation_split=0.0))
+    hypermodel = RecipeHyperModel(Cifar10CNN(validation_split=0.0), "label_smoothing=0.0|0.1")
     with pytest.raises(CommandError, match=r"--validation-split 0.0 of digits: .* holds none out"):
         tuner_of(tmp_path, hypermodel=hypermodel).search()
 
@@ -253,3 +268,43 @@ def test_a_full_disk_is_one_line_and_the_trial_is_trained_when_there_is_room(tmp
             tuner.search(x, x[:, 0], **data)
     assert [trial.status for trial in oracle.trials.values()] == ["COMPLETED"] * 2
     oracle.close()
+
+
+SCRIPT = """
+import sys
+import keras, keras_tuner
+from recipes.classification import Classification
+from recipes.settings import whole
+from recipes.tuning import Place, RecipeHyperModel, Tuner
+
+class Perceptron(Classification):
+    'A perceptron on small digits, in mini-batches.'
+
+    width: int = whole(8, "units of the hidden layer", most=64)
+    shape = (8, 8, 1)
+    optimizer, gradient_accumulation_steps = "momentum", "1"
+    train_images, epochs = 100, 2
+
+    def network(self, data):
+        hidden = keras.layers.Dense(self.width, "relu")
+        return keras.Sequential([keras.Input(self.shape), keras.layers.Flatten(), hidden, keras.layers.Dense(10)])
+
+hypermodel = RecipeHyperModel(Perceptron, "learning_rate=0.01:1,width=4|8")
+oracle = keras_tuner.oracles.RandomSearchOracle(hypermodel.objective(), max_trials=2, seed=1)
+tuner = Tuner(hypermodel, oracle, place=Place("cpu"), directory=sys.argv[1], project_name="search")
+tuner.search()
+assert [trial.status for trial in oracle.trials.values()] == ["COMPLETED"] * 2
+best = oracle.get_best_trials()[0]
+assert tuner.get_best_models()[0].layers[1].units == best.hyperparameters.get("width")
+"""
+
+
+@pytest.mark.slow
+def test_a_recipe_that_a_script_defines_is_searched(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-W", "ignore", "script.py", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (first, *_) = (tmp_path / "search" / "trials").glob("*/config.json")
+    assert json.loads(first.read_text())["recipe"] == "__main__:Perceptron"

@@ -1,5 +1,6 @@
 """Processes used once: what they answer, how they end, and what they may use."""
 
+import dataclasses
 import os
 import signal
 import threading
@@ -7,9 +8,11 @@ import time
 
 import pytest
 
+from recipes import settings
 from recipes.errors import CommandError, WorldError
-from recipes.workers.processes import Processes, cores_of, gpus_of
+from recipes.workers import Processes, cores_of, gpus_of
 from tests import warm
+from tests.recipes.tuning.test_trial import Plain
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -131,6 +134,46 @@ def test_all_end_with_the_search(tmp_path):
     while os.path.exists(f"/proc/{pid}") and time.monotonic() < end:
         time.sleep(0.05)
     assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_the_class_of_a_recipe_arrives_that_no_module_has(processes, tmp_path):
+    """As of one that is defined in a notebook, and of a class that it is made of."""
+
+    class Rated(Plain, is_base=True):
+        rate: float = settings.number(0.5, "learning rate", above=0)
+
+    class Wide(Rated):
+        """A recipe that is defined here."""
+
+        width: int = settings.whole(3, "units", most=9)
+        rate = 0.25
+        presets = {"smoke": {"epochs": 1}, "wide": {"width": 9}}
+
+        def summary(self, result):
+            return f"{super().summary(result)} Width {self.width}."
+
+    recipe = Wide(width=5)
+
+    def look(shared):
+        cls = type(recipe)
+        try:
+            cls(width=10)
+        except CommandError as error:
+            said = str(error)
+        return {
+            "name": cls.name(),
+            "about": cls.__doc__,
+            "settings": dataclasses.asdict(recipe),
+            "wide": dataclasses.asdict(cls.from_preset("wide")),
+            "help": cls.settings()["rate"].described,
+            "summary": recipe.summary({"distance": 1.0}),
+            "wrong": said,
+        }
+
+    answer = results(processes, [look], tmp_path / "log")[0].answer
+    assert answer == look(None)
+    assert (answer["settings"]["width"], answer["settings"]["rate"], answer["wide"]["width"]) == (5, 0.25, 9)
+    assert answer["wrong"] == "--width must be a whole number from 1 to 9; it is 10"
 
 
 def test_what_cannot_be_sent_is_one_clear_error():

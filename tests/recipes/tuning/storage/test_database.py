@@ -9,6 +9,7 @@ import sqlalchemy
 from optuna.storages._rdb import models
 
 from recipes.errors import CommandError, WorldError
+from recipes.tuning.storage import sqlite_url
 from tests.recipes.tuning.searches import finish, oracle_of
 
 
@@ -36,6 +37,15 @@ def test_a_file_may_have_any_name(tmp_path):
     oracle = oracle_of(f"sqlite:///{tmp_path / 'a {b} c%20d.db'}", 1)
     finish(oracle, oracle.create_trial("tuner0"))
     assert len(list(tmp_path.glob("a {b} *.db"))) == 1
+
+
+@pytest.mark.parametrize("name", ["search.db", "what? 100%41 {b} #1&x=y@z:;+é.db"])
+def test_the_url_of_a_file_is_that_of_the_file(tmp_path, monkeypatch, name):
+    oracle = oracle_of(sqlite_url(tmp_path / name), 1)
+    finish(oracle, oracle.create_trial("tuner0"))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    monkeypatch.chdir(tmp_path)
+    assert sqlite_url(name) == sqlite_url(tmp_path / name)
 
 
 def test_a_study_that_is_deleted_is_one_line(storage):

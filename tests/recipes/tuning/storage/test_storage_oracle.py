@@ -10,8 +10,9 @@ import pytest
 from keras_tuner.src.engine.base_tuner import BaseTuner
 
 from recipes.tuning import StorageOracle
-from recipes.tuning.halving import COMPLETED, STOP, Seen, next_step
+from recipes.tuning.halving import STOP, Seen, next_step
 from recipes.tuning.samplers import INITIAL, SAMPLERS
+from recipes.tuning.statuses import COMPLETED
 from tests.recipes.tuning.searches import OPEN, SCORE, finish, oracle_of, quality, searched
 
 

@@ -1,0 +1,65 @@
+from recipes import comparison as comparisons
+from recipes import report
+from recipes.commands import pages
+from recipes.commands.parser import add_computing, add_data_dir, add_run_dir, add_settings, places, resolved
+from recipes.commands.recipe_name import add_recipe_command, has_objectives
+from recipes.comparison.budget import parse_budget
+from recipes.comparison.contenders import parse_contenders
+
+
+def add(commands, name):
+    """Add the parser of `compare`."""
+    text = "compare optimizers, each with a learning rate searched for it"
+    add_recipe_command(commands, name, _compare, text, add_options=_add_options, takes=has_objectives)
+
+
+def _add_options(parser, cls):
+    of_optimizers = [name for name, setting in cls.settings().items() if setting.of_optimizer]
+    add_settings(parser, cls, leave_out=("epochs", "optimizer", "learning_rate", *of_optimizers))
+    group = parser.add_argument_group("comparison")
+    group.add_argument(
+        "--optimizers",
+        metavar="NAMES",
+        action="append",
+        help="such as adam,momentum@batch_size=32,stochastic:=sgd@batch_size=1: as --optimizer, with settings, named",
+    )
+    group.add_argument(
+        "--clippings",
+        metavar="NAMES",
+        action="append",
+        help="each optimizer with each of these, such as none,agc:0.01",
+    )
+    group.add_argument(
+        "--schedules",
+        metavar="NAMES",
+        action="append",
+        help="each optimizer with each of these, such as cosine,linear",
+    )
+    group.add_argument(
+        "--budget",
+        metavar="KIND=N",
+        default="epochs=10",
+        help="of a training: epochs=N, updates=N or seconds=N (epochs=10)",
+    )
+    group.add_argument("--seeds", metavar="N", type=int, default=3, help="trainings of each, from --seed + 1 up (3)")
+    group.add_argument("--trials", metavar="N", type=int, default=8, help="trainings to find each learning rate (8)")
+    group.add_argument(
+        "--target", metavar="X", type=float, help="validation score; the table says what it took to reach it"
+    )
+    group.add_argument("--workers", metavar="N", type=int, default=1, help="trainings at a time (1)")
+    add_run_dir(group)
+    add_computing(group, cls)
+    add_data_dir(parser)
+
+
+def _compare(asked):
+    recipe = resolved(asked)
+    contenders = parse_contenders(asked.recipe, asked.optimizers or (), asked.clippings, asked.schedules)
+    budget = parse_budget(asked.budget)
+    comparison = comparisons.Comparison(
+        tuple(contenders), budget, asked.seeds, asked.trials, asked.target, asked.workers
+    )
+    asked.advice = "; the same command goes on with the comparison"
+    rows, run = comparisons.compare(recipe, comparison, asked.run_dir, **places(asked))
+    report.report_comparison(recipe, comparison, rows, run)
+    pages.write_page(run.directory)

@@ -1,0 +1,99 @@
+import pathlib
+
+from recipes import run as runs
+from recipes import training
+from recipes.commands import pages
+from recipes.commands.parser import add_computing, add_data_dir, add_run_dir, add_settings, places, resolved
+from recipes.commands.recipe_name import add_recipe_command
+from recipes.errors import CommandError, WorldError
+from recipes.report import words
+from recipes.training.outcomes import DIVERGED, STOPPED_EARLY
+
+
+def add(commands, name):
+    """Add the parser of `train`."""
+    add_recipe_command(
+        commands, name, _train, "train a recipe, or go on with a run that was interrupted", add_options=_add_options
+    )
+
+
+def _add_options(parser, cls):
+    add_settings(parser, cls)
+    group = parser.add_argument_group("run")
+    add_run_dir(group)
+    group.add_argument("--seeds", metavar="N", type=_seeds, help="train with N seeds, from --seed up, and average")
+    group.add_argument(
+        "--results", metavar="DIR", default="results", help="with --seeds: where the table of averages is (results)"
+    )
+    add_computing(group, cls)
+    group.add_argument("--dry-run", action="store_true", help="say what it would take, and train nothing")
+    add_data_dir(parser)
+    parser.add_argument("--download", action="store_true", help="allow the images to be downloaded if they are missing")
+
+
+def _seeds(text):
+    if not (text.isascii() and text.isdigit()) or not 2 <= int(text) <= 10_000:
+        raise CommandError(f"--seeds must lie in 2 to 10000; it is {text}")
+    return int(text)
+
+
+def _train(asked):
+    recipe, options = resolved(asked), {**places(asked), "download": asked.download}
+    if asked.dry_run:
+        training.dry_run(recipe, asked.seeds, **options)
+        return
+    asked.advice = "; the same command goes on from the last epoch that was saved"
+    if asked.seeds:
+        seeds = training.train_seeds(recipe, asked.seeds, asked.run_dir, asked.results, ended=_leave, **options)
+        report_seeds(recipe, *seeds, asked.results)
+        return
+    result, directory = training.train(recipe, asked.run_dir, **options)
+    report_run(recipe, result, directory)
+
+
+def report_run(recipe, result, directory):
+    """Print what a run has come to, and leave curves, a page and a model card in its directory.
+
+    Args:
+        recipe: `recipes.recipe.Recipe`.
+        result, directory: what `recipes.training.train` gives.
+
+    Raises:
+        WorldError: training diverged, or the result is damaged.
+    """
+    with runs.may_be_damaged(pathlib.Path(directory, "result.json")):  # by which a run is told once more
+        has_diverged = result["outcome"] == DIVERGED
+        sentence = words.divergence(result) if has_diverged else _sentence(recipe, result)
+    if not has_diverged:
+        print("\n" + sentence)
+    _leave(directory)
+    if has_diverged:
+        raise WorldError(f"{sentence}; see {directory}")
+
+
+def _sentence(recipe, result):
+    """What came of a training that has not diverged, with a line on its end if that came early."""
+    early = f"Stopped after {result['epochs']} epochs without a lower validation loss.\n"
+    return (early if result["outcome"] == STOPPED_EARLY else "") + recipe.summary(result)
+
+
+def _leave(directory):
+    """Leave what readers look at in the directory of a run that has ended."""
+    pages.write_curves(directory)
+    pages.write_page(directory)
+    pages.write_card(directory)
+
+
+def report_seeds(recipe, row, directory, results):
+    """Print what several seeds reached.
+
+    Args:
+        recipe: `recipes.recipe.Recipe`.
+        row, directory: what `recipes.training.train_seeds` gives.
+        results: directory of the tables that the row was added to.
+    """
+    print(
+        f"\n{recipe.score}: {row['mean']:.5g} ± {row['standard_deviation']:.2g} (standard deviation of {row['n']} "
+        f"seeds), 95 % interval of the mean {row['low']:.5g} to {row['high']:.5g}."
+    )
+    print(f"Each seed: {directory / 'seeds.csv'}. A row in {training.table_of(recipe, results)}.")

@@ -1,0 +1,111 @@
+"""What the trainings of a comparison came to, one dict for each seed of each contender."""
+
+import math
+
+from recipes import run as runs
+from recipes import training
+from recipes.tuning.objective import objective_of
+
+
+def rows_of(recipe, comparison, directory):
+    """What each training came to.
+
+    Args:
+        recipe: `recipes.recipe.Recipe`, from which all contenders begin.
+        comparison: `Comparison`.
+        directory: of the comparison.
+
+    Returns:
+        A list of dicts.
+
+    Raises:
+        WorldError: a training is not there, or its files are damaged.
+    """
+    rows = [
+        _row(contender, directory / contender.directory / f"seed-{seed}", comparison.target)
+        for contender in comparison.contenders
+        for seed in comparison.seeds_of(recipe)
+    ]
+    resolution = next((row["resolution"] for row in rows if row["resolution"] is not None), 0.0)
+    return [{**row, "resolution": resolution} for row in rows]
+
+
+def _row(contender, directory, target):
+    found = runs.read_directory(directory)
+    with runs.may_be_damaged(directory):
+        return {"contender": contender.label, **_figures(found, target)}
+
+
+def _figures(found, target):
+    """What a run came to.
+
+    Args:
+        found: `recipes.run.Directory`.
+        target: float, a score whose cost is told; None for none.
+    """
+    recipe, result, curve = found.recipe, found.result, _curve(found.directory)
+    last = curve[-1] if curve else {}  # training may diverge within its first epoch
+    return {
+        "seed": recipe.seed,
+        "learning_rate": recipe.learning_rate,
+        **_judged(recipe, result),
+        "epochs": runs.figure(result, "epochs"),
+        "updates": runs.figure(result, "updates"),
+        "seconds": runs.figure(result, "training_seconds"),
+        "images": result["epochs"] * _trained_on(found.config["trained_on"]),
+        "peak_mib": _peak(found.directory),
+        "clipped_share": _number(last.get("clipped_share")),
+        "skipped_updates": _number(last.get("skipped_updates")),
+        **_cost(recipe, curve, result, target),
+        "curve": curve,
+    }
+
+
+def _judged(recipe, result):
+    """How good the trained model is; nothing is judged where training diverged."""
+    if result["outcome"] == training.DIVERGED:
+        return {"score": math.nan, "resolution": None, "loss": None, "diverged": True}
+    return {
+        "score": math.nan if result[recipe.score] is None else runs.figure(result, recipe.score),
+        "resolution": 1 / runs.figure(result, "test_images") if is_share(recipe) else 0.0,
+        "loss": None if result.get("test_loss") is None else runs.figure(result, "test_loss"),
+        "diverged": False,
+    }
+
+
+def is_share(recipe):
+    """Whether the score is a share of test images: it has steps, and lies between 0 and 1."""
+    return recipe.score.endswith("accuracy")
+
+
+def _trained_on(about):
+    return runs.figure(about, "train" if "train" in about else "samples")
+
+
+def _peak(directory):
+    recorded = runs.read_json(directory / "memory.json")
+    return None if recorded is None else runs.figure(recorded, "peak")
+
+
+def _curve(directory):
+    """Rows of metrics.csv with `seconds`, of training until then."""
+    rows, times = runs.rows_of(directory / "metrics.csv"), runs.seconds_of(directory)
+    return [{**row, "seconds": sum(times[: i + 1])} for i, row in enumerate(rows)]
+
+
+def _cost(recipe, curve, result, target):
+    """Epochs, updates and seconds until the validation score first reached the target."""
+    if target is None:
+        return {}
+    name, direction = objective_of(recipe)
+    sign = 1 if direction == "max" else -1
+    reached = next((i for i, row in enumerate(curve) if sign * float(row.get(name, "nan")) >= sign * target), None)
+    if reached is None:
+        return {"epochs_to_target": None, "updates_to_target": None, "seconds_to_target": None}
+    epochs = reached + 1
+    updates = round(result["updates"] * epochs / result["epochs"])
+    return {"epochs_to_target": epochs, "updates_to_target": updates, "seconds_to_target": curve[reached]["seconds"]}
+
+
+def _number(text):
+    return None if text in (None, "") else float(text)

@@ -1,0 +1,77 @@
+"""Optimizers and clippers of the names that `recipes.settings` has."""
+
+import keras
+
+import custom_optimizers
+from custom_optimizers import clipping as clippers
+from recipes.errors import CommandError
+from recipes.settings.clippers import CLIPPERS, parse_clipping
+from recipes.settings.optimizers import KERAS, OURS, parse_optimizer
+
+
+def make_optimizer(text, *, learning_rate, momentum, clipping, weight_decay=None, **options):
+    """Build an optimizer; under the policy mixed_float16, within a `LossScaleOptimizer`.
+
+    Args:
+        text: str, as `recipes.settings.optimizers.parse_optimizer` takes it.
+        learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+        momentum: float, or None for the optimizer's own default.
+        clipping: str, as `recipes.settings.clippers.parse_clipping` takes it.
+        weight_decay: float, or None for the optimizer's own default.
+        options: arguments of `custom_optimizers.Descent`, None for its default. An optimizer of Keras gets by
+            `custom_optimizers.Accumulate` what it has not by itself.
+    """
+    chosen = parse_optimizer(text)
+    options = {name: value for name, value in options.items() if value is not None}
+    of_keras = None if chosen.is_ours or options else _arguments_of_keras(clipping)
+    clippers = make_clippers(clipping)
+    given = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        if chosen.is_ours:
+            made = _make(chosen, given, clipping=clippers or None, **options)
+        elif of_keras is not None:
+            made = _make(chosen, given, **of_keras)
+        else:
+            made = custom_optimizers.Accumulate(_make(chosen, given), clipping=clippers or None, **options)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    if keras.config.dtype_policy().name == "mixed_float16":
+        # Keras would do it in `compile`, and forget it in the saved model.
+        return keras.optimizers.LossScaleOptimizer(made)
+    return made
+
+
+def build_optimizer(model):
+    """Build a compiled model's optimizer now: a CommandError if an expression matches none of its variables."""
+    try:
+        model.optimizer.build(model.trainable_variables)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def _make(chosen, given, **options):
+    """An optimizer with what it is given, or the optimizer that it wraps; the options are those of the outer one."""
+    if not chosen.is_ours:
+        return getattr(keras.optimizers, KERAS[chosen.name])(**given, **chosen.values, **options)
+    named = OURS[chosen.name]
+    cls = getattr(custom_optimizers, named.cls)
+    if chosen.inner is not None:
+        alone = {"gradient_accumulation_steps": None} if chosen.inner.name == "accelerated_gd" else {}
+        return cls(_make(chosen.inner, given, **alone), **chosen.values, **options)
+    if named.preset is not None:
+        return cls.from_preset(named.preset, **given, **chosen.values, **options)
+    return cls(**given, **chosen.values, **options)
+
+
+def make_clippers(text):
+    """The clippers of `custom_optimizers.clipping` that `parse_clipping` reads, a list."""
+    return [getattr(clippers, CLIPPERS[name].cls)(**values) for name, values in parse_clipping(text)]
+
+
+def _arguments_of_keras(text):
+    """The arguments of an optimizer of Keras that clip so, a dict; None if Keras has none that do."""
+    found = parse_clipping(text)
+    if len(found) > 1 or any(CLIPPERS[name].of_keras is None for name, _ in found):
+        return None
+    return {CLIPPERS[name].of_keras: values["limit"] for name, values in found}

@@ -1,0 +1,313 @@
+"""What a recipe is: a model, its data and its optimizer, with the settings that give a stated result."""
+
+import abc
+import dataclasses
+import importlib
+import inspect
+import itertools
+import pathlib
+import pkgutil
+import shlex
+import typing
+
+from recipes.errors import CommandError, one_line
+from recipes.settings.fields import Setting, option_of, whole, written
+from recipes.settings.nearest import unknown
+from recipes.settings.presets import resolve, ways_to
+from recipes.settings.schedules import has_horizon
+
+NO_RECIPES = ("__main__", "errors", "recipe")  # modules beside the recipes of this package
+TAKEN = (  # names that no setting can have: options of commands, or keys of config.json
+    *("backend", "kind", "recipe", "trained_on", "command", "parser", "help", "json"),
+    *("preset", "strategy", "dtype", "data_dir", "run_dir", "download", "seeds", "results", "dry_run"),
+    *("tuner", "trials", "max_epochs", "space", "metric", "workers", "storage", "study"),
+    *("optimizers", "clippings", "schedules", "budget", "target"),
+)
+
+
+class Recipe:
+    """A model, its data and its optimizer. The fields are the settings; the methods are what commands do with it.
+
+    A subclass becomes a frozen dataclass by itself. It declares each setting with a field of `recipes.settings`, gives
+    another default to one that it inherits by `epochs = 20`, and has the methods below that are abstract. What is
+    missing, or cannot be, is a TypeError when the class is made. A class that others are made of, and that has not all
+    methods itself, is declared with `class Base(Recipe, is_base=True)`.
+
+    ```python
+    class Line(Recipe):
+        \"\"\"A line through points ...\"\"\"                        # the first line is what `list` shows
+
+        learning_rate: float = number(0.1, "step", above=0)     # a setting, and an option of the command line
+        presets = {"smoke": {"epochs": 3}}                      # sets of settings; smoke is the same in seconds
+
+        def load(self, data_dir=None, download=False): ...      # data with train_size, about(), sizes(), part(share)
+        def model(self, data): ...                              # a compiled model with seeded weights
+        def batches(self, data): ...                            # what it is trained on
+        def judge(self, model, data, run): ...                  # a dict of figures
+        def summary(self, result): ...                          # these in a sentence
+    ```
+
+    `python -m recipes train mymodule:Line` trains one that is not of this package; so does
+    `recipes.training.train(Line.from_preset(epochs=7))` in a notebook.
+
+    Args:
+        batch_size, epochs, seed: settings that every recipe has.
+
+    Raises:
+        CommandError: a value is out of its range, or two do not go together.
+    """
+
+    batch_size: int = whole(32, "samples in memory at once", changes="data")
+    epochs: int = whole(10, "passes over the training part", is_searched=False)
+    seed: int = whole(0, "that all randomness derives from", least=0, most=2**32 - 1, is_searched=False)
+
+    presets: typing.ClassVar[dict] = {"smoke": {"epochs": 3}}
+    variants: typing.ClassVar[dict] = {}  # each network of a setting `variant`, and the preset that is its own
+    laid_over: typing.ClassVar[tuple] = ("smoke",)  # presets that change that of the variant, and do not replace it
+    score: typing.ClassVar[str]  # the figure of `judge` that several seeds are averaged by
+    objectives: typing.ClassVar[dict] = {}  # what searches go by: figures of `validate`, each "max" or "min"
+    dtypes: typing.ClassVar[tuple] = ("float32", "bfloat16", "float16")  # that it can compute in
+    modules: typing.ClassVar[tuple] = ()  # whose classes its saved models name
+    commands: typing.ClassVar[tuple] = ("evaluate", "export")  # that take a finished run
+
+    def __init_subclass__(cls, is_base=False, **options):
+        super().__init_subclass__(**options)
+        _declare_settings(cls)
+        has_docstring = bool(cls.__doc__)  # a dataclass makes one for a class without it
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        _check_fields(cls)
+        if not is_base:
+            _check_class(cls, has_docstring)
+
+    def __post_init__(self):
+        for name, setting in self.settings().items():
+            object.__setattr__(self, name, setting.checked(option_of(name), getattr(self, name)))
+        self.check()
+
+    @classmethod
+    def from_preset(cls, preset=None, **settings):
+        """A recipe as a command line makes it: settings over those of a preset, that of the variant by default."""
+        return resolve(cls, settings, preset)
+
+    @classmethod
+    def settings(cls):
+        """Its settings: a dict from names to `recipes.settings.fields.Setting`."""
+        return {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
+
+    @classmethod
+    def name(cls):
+        """What the command line calls it: `cifar10_cnn`, or `mymodule:MyRecipe` if it is not of this package."""
+        package, _, module = cls.__module__.rpartition(".")
+        return module if package == __package__ else f"{cls.__module__}:{cls.__name__}"
+
+    def check(self):
+        """Raise a CommandError where settings do not go together. Each by itself is in its range."""
+
+    @property
+    def steps(self):
+        """Batches behind an update: an int, or "epoch" for full batches."""
+        return 1
+
+    @property
+    def default_dtype(self):
+        """What it computes in unless `--dtype` says so; "auto" for what the hardware is best at."""
+        return self.dtypes[0]
+
+    @property
+    def needs_float64(self):
+        """Whether it computes in float64 alone, which JAX has to be told before it is loaded."""
+        return self.dtypes == ("float64",)
+
+    @property
+    def verbose(self):
+        """What `fit` of Keras is to print: "auto", or 0 for a recipe whose epochs are not worth a line each."""
+        return "auto"
+
+    @abc.abstractmethod
+    def load(self, data_dir=None, download=False):
+        """Its data: an object with `train_size`, `about()`, `sizes()` and `part(share)`, as `recipes.data.Images`."""
+
+    @abc.abstractmethod
+    def model(self, data):
+        """A compiled `keras.Model` with seeded weights."""
+
+    @abc.abstractmethod
+    def batches(self, data):
+        """The training part: `recipes.data.ShuffledBatches`, or `recipes.data.full_batches` if `steps` is "epoch"."""
+
+    @abc.abstractmethod
+    def judge(self, model, data, run):
+        """How good a trained model is on the test part.
+
+        Args:
+            run: object with the run's `directory`, `write(name, write)` for files that it leaves there, and `once`.
+
+        Returns:
+            A dict of figures for result.json, `score` among them.
+        """
+
+    @abc.abstractmethod
+    def summary(self, result):
+        """A result, `judge`'s and `outcome`, `epochs`, `updates`, `training_seconds`, in one sentence."""
+
+    def validation(self, data):
+        """What `fit` evaluates after each epoch, as `recipes.data.evaluation_batches` gives it; None: nothing."""
+        return None
+
+    def callbacks(self, data, run):
+        """Callbacks of `fit` that belong to the recipe, a list."""
+        return []
+
+    def trained(self, model, run):
+        """The model that a run keeps and is judged by, of the one that training has ended with."""
+        return model
+
+    def validate(self, model, data):
+        """How good a model is by its `objectives`, on nothing that it is judged by: a dict of floats."""
+        raise NotImplementedError(f"{type(self).__name__} has objectives, and no method `validate`")
+
+    def updates(self, data):
+        """How many updates a run makes."""
+        if self.steps == "epoch":
+            return self.epochs
+        return self.epochs * -(-data.train_size // self.batch_size) // self.steps
+
+    @property
+    def horizon_matters(self):
+        """Whether a run of more epochs differs from this one from its first epoch on."""
+        return has_horizon(self.schedule) if "schedule" in self.settings() else True
+
+    def command(self):
+        """The command that trains with these settings."""
+        preset, given = min(ways_to(self), key=lambda way: len(way[1]))
+        options = {**given} if preset is None else {"preset": preset, **given}
+        if self.variants:
+            options = {"variant": self.variant, **options}
+        words = [f"{option_of(name)} {shlex.quote(written(value))}" for name, value in options.items()]
+        return " ".join(["python -m recipes train", self.name(), *words])
+
+
+def names():
+    """The names of the recipes of this package: its modules that are one."""
+    found = pkgutil.iter_modules([str(pathlib.Path(__file__).parent)])
+    return [module.name for module in found if not module.ispkg and module.name not in NO_RECIPES]
+
+
+def find(name):
+    """The class of a recipe.
+
+    Args:
+        name: str, one of `names()`, or `module:Class` of a module that can be imported from here.
+
+    Raises:
+        CommandError: there is none of that name, or it is no recipe.
+    """
+    module, colon, cls = name.partition(":")
+    if colon:
+        return _foreign(name, module, cls)
+    if name not in names():
+        raise CommandError(f"{unknown('recipe', name, names())}; one of your own is written module:Class")
+    return _own(importlib.import_module(f"{__package__}.{name}"))
+
+
+def _own(module):
+    return next(each for each in vars(module).values() if _is_recipe(each) and each.__module__ == module.__name__)
+
+
+def _is_recipe(thing):
+    return inspect.isclass(thing) and issubclass(thing, Recipe) and thing is not Recipe
+
+
+def _foreign(name, module, cls):
+    try:
+        found = getattr(importlib.import_module(module), cls, None)
+    except (Exception, SystemExit) as error:  # whatever code that is not ours does when it is imported
+        raise CommandError(f"recipe {name}: {type(error).__name__}: {one_line(error)}") from error
+    if not _is_recipe(found):
+        what = "not there" if found is None else "no subclass of recipes.recipe.Recipe"
+        where = "; it was defined in a notebook or a script" if module == "__main__" else ""
+        raise CommandError(f"recipe {name}: {cls or 'the name of its class'} is {what}{where}")
+    if missing := _missing_methods(found):
+        raise CommandError(f"recipe {name}: {cls} is what recipes are made of, and has no method `{missing[0]}`")
+    return found
+
+
+def _declare_settings(cls):
+    """Make what a class has written as settings fields of a dataclass."""
+    inherited = {name: setting for base in cls.__mro__[:0:-1] for name, setting in _settings_of(base).items()}
+    annotated = dict(inspect.get_annotations(cls))
+    for name, value in list(vars(cls).items()):
+        if isinstance(value, Setting):
+            _check_name(cls, name, inherited)
+            annotated[name] = value.type
+        elif name in inherited:  # another default for it
+            annotated[name], value = inherited[name].type, dataclasses.replace(inherited[name], default=value)
+        else:
+            continue
+        setattr(cls, name, dataclasses.field(default=value.default, metadata={"setting": value}))
+    cls.__annotations__ = annotated
+
+
+def _settings_of(cls):
+    return cls.settings() if dataclasses.is_dataclass(cls) else {}
+
+
+def _check_name(cls, name, inherited):
+    if name in TAKEN or (name not in inherited and any(name in vars(base) for base in cls.__mro__[1:])):
+        raise TypeError(f"{cls.__name__}: `{name}` is what every recipe or command has already, and can be no setting")
+
+
+def _check_fields(cls):
+    """Raise a TypeError for a field that is annotated as settings are, and is none."""
+    for field in dataclasses.fields(cls):
+        if "setting" not in field.metadata:
+            raise TypeError(
+                f"{cls.__name__}: make the setting `{field.name}` by `recipes.settings.number` or another of its "
+                "functions; what is no setting has no annotation"
+            )
+
+
+def _missing_methods(cls):
+    """The names of the methods that a class has only as an abstract one."""
+    return [name for name in dir(cls) if getattr(getattr(cls, name), "__isabstractmethod__", False)]
+
+
+def _check_class(cls, has_docstring):
+    """Raise a TypeError for what a class lacks, or has that cannot be."""
+    for name in _missing_methods(cls):
+        about = (inspect.getdoc(getattr(cls, name)) or "").partition("\n")[0]
+        raise TypeError(f"{cls.__name__} has no method `{name}`: {about}")
+    if not has_docstring:
+        raise TypeError(f"{cls.__name__} has no docstring, whose first line `list` shows")
+    for text, is_wrong in _faults(cls).items():
+        if is_wrong:
+            raise TypeError(f"{cls.__name__} {text}")
+    for preset in (None, *cls.presets):
+        _check_preset(cls, {}, preset)
+    for variant, preset in itertools.product(cls.variants, cls.laid_over):
+        _check_preset(cls, {"variant": variant}, preset)
+
+
+def _check_preset(cls, given, preset):
+    try:
+        resolve(cls, given, preset)
+    except (CommandError, TypeError) as error:
+        of = "".join(f" with {name} {value}" for name, value in given.items())
+        what = "defaults" if preset is None else f"preset {preset}"
+        raise TypeError(f"{cls.__name__}, {what}{of}: {error}") from error
+
+
+def _faults(cls):
+    """What may be wrong with a class, and whether it is."""
+    own = [preset for preset in cls.variants.values() if preset not in cls.presets]
+    return {
+        "has no preset `smoke`, the same in seconds": "smoke" not in cls.presets,
+        "does not say its `score`, the figure that seeds are averaged by": not hasattr(cls, "score"),
+        "has `objectives`, and no method `validate`": cls.objectives and cls.validate is Recipe.validate,
+        f"has no preset {own[:1]}, which a variant names": own,
+        "has `variants`, and no setting `variant`": cls.variants and "variant" not in cls.settings(),
+    }
+
+
+_declare_settings(Recipe)
+dataclasses.dataclass(frozen=True, kw_only=True)(Recipe)

@@ -1,0 +1,119 @@
+"""What is told at the end of a comparison, and left in its directory."""
+
+import datetime
+
+from recipes import run as runs
+from recipes.comparison.summary import summarised
+from recipes.comparison.verdict import verdicts
+from recipes.machine.environment import machine, versions
+from recipes.report.pictures import comparison as pictures
+from recipes.tuning.objective import objective_of
+
+
+def report_comparison(recipe, comparison, rows, run):
+    """Print who is how good for how much and what of it is noise; leave tables and a picture in the run directory.
+
+    Args:
+        recipe, comparison: as for `recipes.comparison.compare`.
+        rows, run: what it returns.
+    """
+    contenders = summarised(recipe, rows)
+    scores = {row["contender"]: [r["score"] for r in rows if r["contender"] == row["contender"]] for row in contenders}
+    found = verdicts(scores, rows[0]["resolution"])
+    _write_tables(rows, contenders, run)
+    print("\n" + as_text(recipe, contenders, comparison.target))
+    for line in [*_diverged_lines(contenders), *noise_lines(contenders, found)]:
+        print(line)
+    _write_picture(recipe, rows, run)
+    about = {"date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions()}
+    about |= comparison.described()
+    differences = [{"a": a, "b": b, **each} for (a, b), each in found.items()]
+    run.finish({**about, "score": recipe.score, "means": contenders, "differences": differences})
+
+
+def _write_tables(rows, contenders, run):
+    flat = [{name: value for name, value in row.items() if name != "curve"} for row in rows]
+    for name, table in (("seeds.csv", runs.table(flat)), ("comparison.csv", runs.table(contenders))):
+        run.write(name, lambda part, table=table: part.write_text(table))
+
+
+def _diverged_lines(contenders):
+    for row in contenders:
+        if row["diverged"]:
+            yield f"{row['contender']} diverged with {row['diverged']} of {row['n']} seeds."
+
+
+def _write_picture(recipe, rows, run):
+    """Draw the objective of the validation part, unless the recipe logs nothing of the kind."""
+    name, _ = objective_of(recipe)
+    drawn = [row for row in rows if row["curve"]]  # training may diverge within its first epoch
+    if not drawn or not all(name in each for row in drawn for each in row["curve"]):
+        return
+    with runs.may_be_damaged(run.directory):
+        picture = pictures.against(drawn, name)
+    run.write("comparison.png", picture.savefig)
+    print(f"\n{run.directory / 'comparison.png'}")
+
+
+def as_text(recipe, contenders, target):
+    """The contenders as a table of text."""
+    lines = cells_of(recipe, contenders, target)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def cells_of(recipe, contenders, target):
+    """The contenders as lists of text, names of columns first.
+
+    Args:
+        recipe: `recipes.recipe.Recipe`, or its class.
+        contenders: list of dicts, as `recipes.comparison.summarised` gives them.
+        target: float, the score whose cost is told; None for none.
+    """
+    columns = {
+        "contender": lambda row: row["contender"],
+        "rate": lambda row: f"{row['learning_rate']:.3g}",
+        recipe.score: lambda row: _with_interval(row["mean"], row["low"], row["high"], 4),
+        "loss": lambda row: _with_interval(row["loss"], row["loss_low"], row["loss_high"], 3),
+        "updates": lambda row: f"{row['updates']:g}",
+        "epochs": lambda row: f"{row['epochs']:g}",
+        "seconds": lambda row: f"{row['seconds']:.1f}",
+        "images": lambda row: f"{row['images']:g}",
+        "MiB": lambda row: _short(row["peak_mib"]),
+        "clipped": lambda row: _short(row["clipped_share"]),
+        "skipped": lambda row: _short(row["skipped_updates"]),
+    }
+    if target is not None:
+        columns[f"seconds to {target:g}"] = lambda row: _short(row["seconds_to_target"])
+    return [list(columns), *([of(row) for of in columns.values()] for row in contenders)]
+
+
+def _with_interval(mean, low, high, digits):
+    if mean is None:
+        return "-"
+    if low is None:
+        return f"{mean:.{digits}g}"
+    return f"{mean:.{digits}g} ({low:.{digits}g} to {high:.{digits}g})"
+
+
+def _short(value):
+    return "-" if value is None else f"{value:.3g}"
+
+
+def noise_lines(contenders, found):
+    """Lines that say which differences are within noise.
+
+    Args:
+        contenders: list of dicts, as `recipes.comparison.summarised` gives them.
+        found: dict, as `recipes.comparison.verdicts` gives it.
+    """
+    if not found:
+        return
+    if all(each["p"] is None for each in found.values()) and not any(row["diverged"] for row in contenders):
+        yield "\nOne seed: no difference is more than noise can make; give --seeds 3 or more."
+        return
+    yield "\nWithin noise of each other (paired t-test over the seeds, Holm, 5 %):"
+    for row in contenders:
+        label = row["contender"]
+        near = [b if a == label else a for (a, b), each in found.items() if label in (a, b) and each["within_noise"]]
+        yield f"    {label}: {', '.join(near) or 'none'}"

@@ -1,0 +1,114 @@
+"""The learning curves of a run."""
+
+import pathlib
+
+from matplotlib.figure import Figure
+
+from recipes import run as runs
+from recipes.report.pictures.plain_text import plain_text
+from recipes.report.pictures.scales import plain_powers
+
+NAME = "curves.png"
+OF_LABELS = ("label_accuracy", "label accuracy")
+OF_OUTPUTS = (("real_output", "real images"), ("fake_output", "generated images"))
+PANELS = (  # label, whether a logarithmic scale may suit, columns and names of lines
+    ("losses", False, (("discriminator_loss", "discriminator"), ("generator_loss", "generator"))),
+    ("Fréchet classifier distance", True, (("distance", "average of the generator"),)),
+    ("share", False, (("class_entropy", "entropy of classes"), ("confidence", "confidence"), OF_LABELS)),
+    ("loss", True, (("loss", "training"), ("val_loss", "validation"))),
+    ("accuracy", False, (("accuracy", "training"), ("val_accuracy", "validation"))),
+    ("gradient norm", True, (("gradient_norm", "before clipping"), ("clipped_norm", "after clipping"))),
+)
+MORE_PANELS = (  # of pages, which have more room
+    ("output of the discriminator", False, OF_OUTPUTS),
+    ("learning rate", False, (("learning_rate", "learning rate"),)),
+    ("share of clipped updates", False, (("clipped_share", "of all so far"),)),
+)
+
+
+@plain_text()
+def curves(metrics, title):
+    """Draw the learning curves of a run.
+
+    Args:
+        metrics: path of its metrics.csv, with a column `epoch` and any of loss, accuracy, gradient_norm and the same of
+            the validation part (`val_`) or after clipping (`clipped_norm`).
+        title: str, what was trained and on what.
+
+    Returns:
+        A `matplotlib.figure.Figure`: a panel each for loss, accuracy, and the gradient's norm if it was recorded.
+    """
+    rows = runs.rows_of(metrics)
+    found = panels(rows, PANELS)
+    figure = Figure(figsize=(4 * len(found), 3.4), dpi=120, layout="constrained")
+    figure.suptitle(title)
+    for axes, panel in zip(figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
+        draw(axes, panel, rows)
+    return figure
+
+
+def write_curves(directory, title):
+    """Write the learning curves of a run to curves.png in its directory.
+
+    Args:
+        directory: path of the run.
+        title: as in `curves`.
+
+    Returns:
+        The path of the picture.
+
+    Raises:
+        WorldError: it cannot be written, or metrics.csv is not there or damaged.
+    """
+    directory = pathlib.Path(directory)
+    with runs.may_be_damaged(directory / "metrics.csv"):
+        figure = curves(directory / "metrics.csv", title)
+    runs.write_file(directory / NAME, figure.savefig)
+    return directory / NAME
+
+
+def panels(rows, of):
+    """Those of some panels that there are values for in rows of metrics.csv.
+
+    Args:
+        rows: list of dicts.
+        of: `PANELS`, or others like them.
+    """
+    return [panel for panel in of if any(lines_of(panel, rows).values())]
+
+
+def lines_of(panel, rows):
+    """The lines of a panel: a dict from names to lists of `(pass, value)`; not all epochs need have a value."""
+    _, _, columns = panel
+    return {
+        name: [(int(row["epoch"]) + 1, float(row[column])) for row in rows if row.get(column)]
+        for column, name in columns
+        if rows and column in rows[0]
+    }
+
+
+def draw(axes, panel, rows):
+    """Draw a panel.
+
+    Args:
+        axes: `matplotlib.axes.Axes`.
+        panel: of `panels`.
+        rows: list of dicts, of metrics.csv.
+    """
+    label, may_be_log, _ = panel
+    lines = {name: line for name, line in lines_of(panel, rows).items() if line}
+    for name, line in lines.items():
+        axes.plot(*zip(*line, strict=True), label=name, marker="." if len(line) < 3 else None)
+    scale = "log" if may_be_log and _spans_a_decade(lines) else "linear"
+    axes.set(xlabel="passes over the training part", ylabel=label, yscale=scale)
+    if scale == "log":
+        plain_powers(axes.yaxis)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    if list(lines) != [label]:
+        axes.legend(frameon=False)
+
+
+def _spans_a_decade(lines):
+    values = [value for line in lines.values() for _, value in line if value > 0]
+    return bool(values) and max(values) >= 10 * min(values)

@@ -1,0 +1,13 @@
+from matplotlib.ticker import LogLocator, NullFormatter
+
+
+def plain_powers(axis):
+    """Write the ticks of a logarithmic axis as 0.02 and 0.5, three to a power of ten where there are few powers.
+
+    Args:
+        axis: `matplotlib.axis.Axis` whose limits are final.
+    """
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,136 @@
+"""The pictures of a search. Each takes its trials, a list of dicts as `recipes.tuning.tune` gives them."""
+
+import textwrap
+
+from matplotlib.figure import Figure
+
+from recipes.report.pictures.colours import COLOURS
+from recipes.report.pictures.plain_text import plain_text
+from recipes.report.pictures.scales import plain_powers
+
+MARKS = "osD^vP*X"  # of families and budgets, which are so told apart without colours too
+WIDTH = 46  # characters of a line of their legend
+
+
+@plain_text()
+def rates(trials, metric, direction):
+    """Draw the score of each trial against its learning rate, by family of schedule; larger marks trained longer.
+
+    Args:
+        trials: list of dicts.
+        metric: str, what the score is.
+        direction: "max" or "min".
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    figure, axes = _figure()
+    families = sorted({_family(row) for row in trials})
+    longest = max(row["epochs"] for row in trials)
+    for i, family in enumerate(families):
+        mine = [row for row in _completed(trials) if _family(row) == family]
+        axes.scatter(
+            [row["settings"]["learning_rate"] for row in mine],
+            [row["score"] for row in mine],
+            [20 + 80 * row["epochs"] / longest for row in mine],
+            color=COLOURS[i % len(COLOURS)],
+            marker=MARKS[i % len(MARKS)],
+            alpha=0.75,
+            label=family,
+        )
+    failed = [row["settings"]["learning_rate"] for row in trials if row["status"] == "FAILED"]
+    if failed:
+        bottom = 0.02 if direction == "max" else 0.98
+        axes.plot(
+            failed, [bottom] * len(failed), "x", color="0.4", transform=axes.get_xaxis_transform(), label="failed"
+        )
+    axes.set(xscale="log", xlabel="highest learning rate", ylabel=metric)
+    plain_powers(axes.xaxis)
+    _scale(axes, [row["score"] for row in _completed(trials)], direction)
+    legend = _legend(axes)
+    for handle in legend.legend_handles[: len(families)]:
+        handle.set_sizes([30])
+    return figure
+
+
+@plain_text()
+def progress(trials, metric, direction):
+    """Draw the score of each trial by its budget, and the best so far, against the epochs trained until then.
+
+    The best so far is what the search would return: the best of the longest budget that has been trained.
+
+    Args, returns: as `rates`.
+    """
+    figure, axes = _figure()
+    cost, best, points = 0, [], {}
+    for row in sorted(trials, key=lambda row: row["order"]):
+        cost += row["cost"]
+        if row["status"] != "COMPLETED":
+            continue
+        points.setdefault(row["epochs"], []).append((cost, row["score"]))
+        longest = points[max(points)]
+        better = max if direction == "max" else min
+        best.append((cost, better(score for _, score in longest)))
+    for i, epochs in enumerate(sorted(points)):
+        label = _epochs(epochs)
+        axes.plot(*zip(*points[epochs], strict=True), MARKS[i % len(MARKS)], color=COLOURS[i], alpha=0.6, label=label)
+    axes.step(*zip(*best, strict=True), where="post", color=COLOURS[4], label="best of the longest so far")
+    axes.set(xlabel="epochs trained in all", ylabel=metric, xlim=(0, None))
+    _scale(axes, [score for each in points.values() for _, score in each], direction)
+    _legend(axes)
+    return figure
+
+
+@plain_text()
+def schedules(trials, metric):
+    """Draw the learning rate of the best trials over their updates: those that have `rates`, evenly over them.
+
+    Args, returns: as `rates`.
+    """
+    figure, axes = _figure()
+    for i, row in enumerate(row for row in trials if row.get("rates")):
+        label = _wrapped(f"{row['score']:.4g} after {_epochs(row['epochs'])}: {row['settings']['schedule']}")
+        shares = [100 * n / (len(row["rates"]) - 1) for n in range(len(row["rates"]))]
+        axes.plot(shares, row["rates"], color=COLOURS[i % len(COLOURS)], lw=2.5 if i == 0 else 1.2, label=label)
+    axes.set(xlabel="updates, %", ylabel="learning rate", ylim=(0, None))
+    figure.set_figheight(4.8)
+    style = {"fontsize": 10.5, "title_fontsize": 10.5, "alignment": "left", "frameon": False, "handlelength": 1.3}
+    figure.legend(loc="outside lower left", title=metric, **style)
+    return figure
+
+
+def _wrapped(label):
+    """Break a label into lines that are no wider than the picture, at commas of its schedule too."""
+    return "\n".join(textwrap.wrap(label.replace(",", ", "), WIDTH))
+
+
+def _epochs(count):
+    return f"{count} epoch{'s' if count > 1 else ''}"
+
+
+def _completed(trials):
+    return [row for row in trials if row["status"] == "COMPLETED"]
+
+
+def _family(row):
+    """The name of a trial's schedule, without its parameters."""
+    return row["settings"].get("schedule", "trials").partition(":")[0]  # a recipe need not have schedules
+
+
+def _figure():
+    figure = Figure(figsize=(4.8, 3.4), dpi=200, layout="constrained")
+    axes = figure.subplots()
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _scale(axes, scores, direction):
+    """Give losses that span more than a power of ten a logarithmic axis."""
+    positive = [score for score in scores if score > 0]
+    if direction == "min" and len(positive) == len(scores) > 0 and max(positive) >= 30 * min(positive):
+        axes.set(yscale="log")
+        plain_powers(axes.yaxis)
+
+
+def _legend(axes):
+    return axes.legend(fontsize=9.5, framealpha=0.7)

@@ -1,0 +1,50 @@
+"""The commands that make what a directory holds once more."""
+
+import itertools
+import shlex
+
+from recipes.settings.fields import option_of
+
+
+def training_command(found, recipe=None):
+    """The command that trains with some settings, on the backend, devices and data of a directory.
+
+    Args:
+        found: `recipes.run.Directory`.
+        recipe: `recipes.recipe.Recipe`; by default that of the directory.
+    """
+    recipe = found.recipe if recipe is None else recipe
+    given = {name: found.config.get(name) for name in ("strategy", "dtype")}
+    usual = (None, "auto", recipe.default_dtype)
+    options = [f"{option_of(name)} {value}" for name, value in given.items() if value not in usual]
+    options += [f"--data-dir {shlex.quote(place)}" for place in _data_dir(found)]
+    return _on_backend(found, " ".join([recipe.command(), *options]))
+
+
+def last_command(found):
+    """The command that was given last, for a shell.
+
+    Args:
+        found: `recipes.run.Directory`.
+    """
+    words = _words(found)
+    return _on_backend(found, shlex.join(words)) if words else "(the command was not recorded)"
+
+
+def _on_backend(found, command):
+    """A command with what chooses its backend; TensorFlow is chosen without."""
+    backend = found.config.get("backend") or "tensorflow"
+    return command if backend == "tensorflow" else f"KERAS_BACKEND={shlex.quote(backend)} {command}"
+
+
+def _data_dir(found):
+    """What the last start gave as --data-dir, in a list; an empty one if it gave none."""
+    words = []
+    for word in _words(found):
+        words += word.split("=", 1) if word.startswith("--data-dir=") else [word]
+    return [value for option, value in itertools.pairwise(words) if option == "--data-dir"][-1:]
+
+
+def _words(found):
+    """The words of the last start's command, a list; an empty one if there is no record of it."""
+    return found.starts[-1]["command"] if found.starts else []

@@ -1,0 +1,1 @@
+"""The sections of a page: what it says of a run, of a search, of a comparison, and of the machines they ran on."""

@@ -1,0 +1,86 @@
+"""What a page says of a comparison."""
+
+import typing
+
+from recipes import comparison
+from recipes import run as runs
+from recipes.report import comparison as pictures
+from recipes.report.page import Section, Table, drawn
+from recipes.report.sections.command import section_of_command
+from recipes.report.sections.file_picture import file_picture
+
+COLUMNS = """\
+Scores and losses are means of the seeds with 95 % intervals, all else medians. MiB is the peak of memory, clipped the
+share of updates that were clipped, skipped the number of those that were left out."""
+
+
+class Compared(typing.NamedTuple):
+    """What came of a comparison.
+
+    Args:
+        score: str, the figure that contenders are judged by.
+        cells: list of lists of str, names of columns first.
+        verdicts: list of str, which differences are within noise.
+    """
+
+    score: str
+    cells: list
+    verdicts: list
+
+
+def sections_of_comparison(directory, compared, repeat):
+    """The sections, a list.
+
+    Args:
+        directory: `pathlib.Path` of the comparison.
+        compared: `Compared`; None for a comparison that is not done.
+        repeat: str, the command that was given last.
+
+    Raises:
+        WorldError: a file is damaged.
+    """
+    first = section_of_command("What was compared", "comparison", repeat, compared is not None)
+    if compared is None:
+        return [first]
+    columns, *rows = compared.cells
+    return [
+        first,
+        Section("Result", [COLUMNS], pictures=_pictures(directory, compared), tables=[Table(columns, rows)]),
+        Section("Differences and noise", [line.strip() for line in compared.verdicts]),
+    ]
+
+
+def _pictures(directory, compared):
+    """Three pictures drawn for a page; the one of the command line where trainings are no longer there."""
+    columns, *rows = compared.cells
+    best = ", ".join(f"{name} {cell}" for name, cell in zip(columns[:3], rows[0][:3], strict=True))
+    ends = f"of {', '.join(row[0] for row in rows)}; the best: {best}"
+    trainings = [_with_curve(directory, row) for row in runs.rows_of(directory / "seeds.csv")]
+    trainings = [row for row in trainings if row["curve"] or row["diverged"] != "True"]  # which may leave no epoch
+    metric = _logged(compared.score, trainings)
+    if metric is None:
+        return _picture_of_the_command(directory / "comparison.png", ends)
+    begin = f"{metric}, the median of the seeds, against"
+    return [
+        drawn(figure, f"{begin} {name}, {ends}", f"{begin} {name}")
+        for name, figure in pictures.each_against(trainings, metric).items()
+    ]
+
+
+def _picture_of_the_command(path, ends):
+    words = "Validation score against updates, epochs and seconds"
+    return [file_picture(path, f"{words}, {ends}", words, "wide")] if path.exists() else []
+
+
+def _logged(score, rows):
+    """The score of the validation part, as all curves name it: `val_accuracy` for `test_accuracy`; None for none."""
+    names = ("val_" + score.removeprefix("test_"), score)
+    return next((n for n in names if rows and all(row["curve"] and n in row["curve"][0] for row in rows)), None)
+
+
+def _with_curve(directory, row):
+    """A row of seeds.csv with the learning curve of its training, and the seconds until each epoch's end."""
+    run = directory / comparison.Contender(row["contender"], {}).directory / f"seed-{row['seed']}"
+    curve, times = runs.rows_of(run / "metrics.csv"), runs.seconds_of(run)
+    timed = [{**each, "seconds": sum(times[: i + 1])} for i, each in enumerate(curve)]
+    return {**row, "updates": float(row["updates"]), "epochs": float(row["epochs"]), "curve": timed}

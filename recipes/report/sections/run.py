@@ -1,0 +1,89 @@
+"""What a page says of a run: what was done, curves, mistakes or samples, result, settings, data, machine."""
+
+import re
+
+from matplotlib.figure import Figure
+
+from recipes import run as runs
+from recipes.report import words
+from recipes.report.page import Section, Table, drawn
+from recipes.report.pictures.curves import MORE_PANELS, PANELS, draw, lines_of, panels
+from recipes.report.sections.confusion import sections_of_confusion
+from recipes.report.sections.environment import environment
+from recipes.report.sections.file_picture import file_picture
+
+SAMPLES = 4  # grids of a GAN's samples, at most
+
+
+def sections_of_run(found, repeat):
+    """The sections, a list.
+
+    Args:
+        found: `recipes.run.Directory` of a run or a trial.
+        repeat: str, the command that trains it again.
+
+    Raises:
+        WorldError: a file is damaged.
+    """
+    rows = runs.rows_of(found.directory / "metrics.csv")
+    about = found.config.get("trained_on") or {}
+    return [
+        _what(found, len(rows), repeat),
+        *_curves(rows),
+        *sections_of_confusion(found.directory, about.get("classes", [])),
+        *_samples(found.directory),
+        *_table("Result", _without(found.result or {}, "of")),
+        *_table("Settings", _without(found.config, "trained_on")),
+        *_table("Data", about),
+        *environment(found.starts),
+    ]
+
+
+def _what(found, made, repeat):
+    """What was done: the first section."""
+    outcome = words.outcome_of(found) or f"Not done: {made} of {found.recipe.epochs} epochs."
+    date = found.starts[0].get("date", "") if found.starts else ""
+    return Section("What was run", [outcome, *([f"Begun {words.minute(date)}."] if date else [])], [repeat])
+
+
+def _curves(rows):
+    pictures = []
+    for panel in panels(rows, (*PANELS, *MORE_PANELS)):
+        figure = Figure(figsize=(4.6, 3.2), layout="constrained")
+        draw(figure.subplots(), panel, rows)
+        text = _words_of(panel, rows)
+        pictures.append(drawn(figure, text, text))
+    if pictures:
+        yield Section("Curves", pictures=pictures)
+
+
+def _words_of(panel, rows):
+    """A panel in words."""
+    lines = [(name, line) for name, line in lines_of(panel, rows).items() if line]
+    each = [f"{name} from {line[0][1]:.4g} to {line[-1][1]:.4g}" for name, line in lines]
+    passes = lines[0][1][-1][0]
+    return f"{panel[0][0].upper()}{panel[0][1:]} over {passes} passes: {'; '.join(each)}"
+
+
+def _samples(directory):
+    """Yield a section of some of the pictures that a GAN has made of the same noise, evenly over the training."""
+    paths = sorted((directory / "samples").glob("epoch-*.png"))
+    if not paths:
+        return
+    chosen = [paths[round(i * (len(paths) - 1) / max(SAMPLES - 1, 1))] for i in range(SAMPLES)]
+    yield Section("Samples of the same noise", pictures=[_sample(path) for path in dict.fromkeys(chosen)])
+
+
+def _sample(path):
+    epoch = re.sub(r"\D", "", path.stem).lstrip("0")
+    return file_picture(path, f"Samples after epoch {epoch}", f"After epoch {epoch}", "grid")
+
+
+def _without(values, left_out):
+    return {name: value for name, value in values.items() if name != left_out}
+
+
+def _table(title, values):
+    if values:
+        rows = [[name, words.value(each)] for name, each in values.items()]
+        yield Section(title, tables=[Table(["name", "value"], rows)])

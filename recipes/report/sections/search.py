@@ -1,0 +1,101 @@
+"""What a page says of a search."""
+
+import typing
+
+from recipes import run as runs
+from recipes.report.page import Section, Table
+from recipes.report.sections.command import section_of_command
+from recipes.report.sections.file_picture import file_picture
+
+SHOWN = 30  # trials
+# columns of trials.csv that are no searched settings, in the order in which they follow these
+OF_TRIALS = ("epochs", "updates", "cost", "seconds", "status", "message", "order", "configuration", "rung")
+HEADS = {"cost": "cost, epochs"}
+PICTURES = {
+    "rates": "Score of each trial against its learning rate",
+    "progress": "Scores, and the best so far, against the epochs trained until then",
+    "schedules": "Learning rates of the best trials over their updates",
+}
+
+
+class Best(typing.NamedTuple):
+    """The best trial of a search.
+
+    Args:
+        score: float.
+        command: str, that trains with its settings.
+        settings: dict of them.
+    """
+
+    score: float
+    command: str
+    settings: dict
+
+
+def sections_of_search(directory, metric, best, repeat):
+    """The sections, a list.
+
+    Args:
+        directory: `pathlib.Path` of the search.
+        metric: str, what trials are scored by.
+        best: `Best`; None for a search that is not done.
+        repeat: str, the command that was given last.
+
+    Raises:
+        WorldError: a file is damaged.
+    """
+    first = section_of_command("What was searched", "search", repeat, best is not None)
+    if best is None:
+        return [first]
+    trials = runs.rows_of(directory / "trials.csv")
+    return [
+        first,
+        Section("The best", [_how_good(trials, metric, best)], [best.command]),
+        Section("Scores and learning rates", pictures=list(_pictures(directory, metric, best))),
+        *_trials(trials),
+    ]
+
+
+def _how_good(trials, metric, best):
+    return f"The best of {len(trials)} trials has {metric} {best.score:.4g}. As a run:"
+
+
+def _pictures(directory, metric, best):
+    """Yield those pictures of the search that are there."""
+    words = _in_words(metric, best)
+    for name, text in PICTURES.items():
+        path = directory / f"{name}.png"
+        if path.exists():
+            yield file_picture(path, f"{text}; {words}", text)
+
+
+def _in_words(metric, best):
+    """The best trial in words."""
+    names = [name for name in ("optimizer", "learning_rate", "schedule") if best.settings.get(name) is not None]
+    values = [f"{name.replace('_', ' ')} {_short(str(best.settings[name]))}" for name in names]
+    return ", ".join([f"the best has {metric} {best.score:.4g}", *values])
+
+
+def _trials(trials):
+    if trials:
+        more = f"The best {SHOWN} of {len(trials)}; all are in trials.csv." if len(trials) > SHOWN else ""
+        names = [name for name in _ordered(trials[0]) if any(row[name] for row in trials[:SHOWN])]
+        rows = [[_short(row[name]) for name in names] for row in trials[:SHOWN]]
+        yield Section("Trials", [more] if more else [], tables=[Table([HEADS.get(n, n) for n in names], rows)])
+
+
+def _ordered(columns):
+    """Columns with what is looked for first, since a phone shows no more without being moved."""
+    first = [name for name in ("trial", "score") if name in columns]
+    searched = [name for name in columns if name not in (*first, *OF_TRIALS)]
+    return [*first, *searched, *(name for name in OF_TRIALS if name in columns)]
+
+
+def _short(text):
+    """Fractions are rounded; whole numbers may be names, such as 0002."""
+    if not text or text.isdigit():
+        return text or ""
+    try:
+        return f"{float(text):.5g}"
+    except ValueError:
+        return text

@@ -1,0 +1,106 @@
+import pathlib
+
+from recipes import report
+from recipes import run as runs
+from recipes.errors import CommandError, WorldError
+from recipes.machine.backend import start_keras
+from recipes.report import words
+from recipes.report.page import Section, page
+from recipes.report.repeat import last_command, training_command
+from recipes.report.sections.comparison import Compared, sections_of_comparison
+from recipes.report.sections.environment import environment
+from recipes.report.sections.run import sections_of_run
+from recipes.report.sections.search import Best, sections_of_search
+
+NAME = "report.html"  # in the first directory
+
+
+def write_report(directories, out=None):
+    """Write one HTML page of runs, searches and comparisons that needs nothing from elsewhere.
+
+    Args:
+        directories: paths, one at least; that of several seeds stands for the runs in it.
+        out: path of the page, which must not exist; None: report.html in the first directory, anew.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        CommandError: there is a file already.
+        WorldError: a directory holds nothing to report, a file in it is damaged, or the page cannot be written.
+    """
+    if out is not None and pathlib.Path(out).exists():
+        raise CommandError(f"--out {out} is there already; name another file")
+    start_keras(touch=False)  # writing a file whole imports Keras
+    found = [_reported(each) for directory in directories for each in _runs_in(runs.read_directory(directory))]
+    text = page(", ".join(title for title, _ in found), list(_under_titles(found)))
+    out = pathlib.Path(directories[0], NAME) if out is None else pathlib.Path(out)
+    runs.write_file(out, lambda part: part.write_text(text, encoding="utf-8", errors="replace"))
+    return out
+
+
+def _runs_in(found):
+    """What a directory stands for, a list of `recipes.run.Directory`: the runs of several seeds, in their order."""
+    if found.kind != "seeds":
+        return [found]
+    places = [path.parent for path in found.directory.glob("seed-*/config.json")]
+    if not places:
+        raise WorldError(f"{found.directory} holds nothing to report (no run of a seed)")
+    return [runs.read_directory(place) for place in sorted(places, key=lambda place: (len(place.name), place.name))]
+
+
+def _under_titles(found):
+    """Yield all sections, those of each of several directories under its title."""
+    for title, sections in found:
+        if len(found) > 1:
+            yield Section(title)
+        yield from sections
+
+
+def _reported(found):
+    """`(title, sections)` of a directory."""
+    with runs.may_be_damaged(found.directory):
+        title = f"{words.title_of(found)}: {found.kind} in {found.directory.name}"
+        return title, SECTIONS[found.kind](found)
+
+
+def _of_run(found):
+    return sections_of_run(found, training_command(found))
+
+
+def _of_search(found):
+    first, *_ = found.recipe.objectives
+    metric = found.config.get("metric") or first
+    sections = sections_of_search(found.directory, metric, _best(found), last_command(found))
+    return [*sections, *environment(found.starts)]
+
+
+def _best(found):
+    """The best trial of a search, None if there is none yet."""
+    if found.result is None:
+        return None
+    best = found.result["best"]
+    settings = {name: best["settings"][name] for name in found.recipe.settings() if name in best["settings"]}
+    try:
+        recipe = type(found.recipe)(**settings)
+    except CommandError as error:
+        raise WorldError(f"{found.directory / 'result.json'} is damaged, or of another version: {error}") from error
+    return Best(runs.figure(best, "score"), training_command(found, recipe), settings)
+
+
+def _of_comparison(found):
+    sections = sections_of_comparison(found.directory, _compared(found), last_command(found))
+    return [*sections, *environment(found.starts)]
+
+
+def _compared(found):
+    """What came of a comparison, None if it is not done."""
+    if found.result is None:
+        return None
+    means, target = found.result["means"], found.config["target"]
+    differences = {(each["a"], each["b"]): each for each in found.result["differences"]}
+    verdicts = list(report.noise_lines(means, differences))
+    return Compared(found.result["score"], report.cells_of(found.recipe, means, target), verdicts)
+
+
+SECTIONS = {"run": _of_run, "trial": _of_run, "search": _of_search, "comparison": _of_comparison}

@@ -1,0 +1,79 @@
+import pathlib
+import typing
+
+from recipes.errors import WorldError
+from recipes.recipe import find
+from recipes.run.files import may_be_damaged, read_json
+from recipes.run.version_before import translated
+from recipes.settings.presets import recorded
+
+KINDS = ("run", "trial", "seeds", "search", "comparison")
+GROWS = ("epochs", "seeds", "trials")  # what may be raised on a directory that exists: it goes on
+
+
+class Directory(typing.NamedTuple):
+    """What a directory holds, for those who read it.
+
+    `kind` is one of `KINDS`; `recipe` has the settings that are its own, or that its trainings begin from; `config` is
+    its config.json; `result` its result.json, None if there is none; `starts` is a list of dicts, the environment of
+    each start.
+    """
+
+    directory: pathlib.Path
+    kind: str
+    recipe: typing.Any
+    config: dict
+    result: dict | None
+    starts: list
+
+    @property
+    def is_done(self):
+        """Whether its result is that of all that its config.json asks for."""
+        return self.result is not None and self.result.get("of") == size_of(self.config)
+
+
+def read_directory(directory):
+    """Read what a directory holds.
+
+    Args:
+        directory: path.
+
+    Returns:
+        `Directory`.
+
+    Raises:
+        WorldError: there is nothing, or it is damaged.
+        CommandError: it is of a recipe that is not there.
+    """
+    directory = pathlib.Path(directory)
+    config = read_json(directory / "config.json")
+    if config is None:
+        raise WorldError(f"{directory} holds no run, search or comparison (no config.json)")
+    config = translated(config)
+    try:
+        kind, cls = config["kind"], find(config["recipe"])
+        if kind not in KINDS:
+            raise ValueError(f"its kind is {kind!r:.80}")
+        recipe = recorded(cls, {name: config[name] for name in cls.settings()})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise WorldError(f"{directory / 'config.json'} is damaged, or of another version: {error}") from error
+    with may_be_damaged(directory / "environment.json"):
+        starts = starts_of(directory)
+    return Directory(directory, kind, recipe, config, read_json(directory / "result.json"), starts)
+
+
+def starts_of(directory):
+    """The environment of each start, a list of dicts.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    starts = (read_json(directory / "environment.json") or {}).get("starts", [])
+    if not isinstance(starts, list) or not all(isinstance(each, dict) for each in starts):
+        raise ValueError("it has no list of starts")
+    return starts
+
+
+def size_of(config):
+    """What of a config says how much is trained: a dict, which a result repeats."""
+    return {name: config[name] for name in GROWS if name in config}

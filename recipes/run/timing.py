@@ -1,0 +1,23 @@
+"""timing.csv: the wall-clock seconds of each epoch."""
+
+from recipes.run.files import may_be_damaged, write_file
+from recipes.run.tables import rows_of, table
+
+NAME = "timing.csv"
+
+
+def write_seconds(directory, epochs, seconds):
+    """Write the file.
+
+    Args:
+        directory: `pathlib.Path`.
+        epochs, seconds: lists of the same length, numbers of the epochs and what they took.
+    """
+    rows = [{"epoch": epoch, "seconds": f"{each:.4f}"} for epoch, each in zip(epochs, seconds, strict=True)]
+    write_file(directory / NAME, lambda part: part.write_text(table(rows)))
+
+
+def seconds_of(directory):
+    """What the file says, a list of floats; an empty one if it is not there."""
+    with may_be_damaged(directory / NAME):
+        return [float(row["seconds"]) for row in rows_of(directory / NAME)]

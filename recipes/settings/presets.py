@@ -1,0 +1,104 @@
+"""Settings of a run, from what a command line gives, and from what a config.json holds."""
+
+import contextlib
+import dataclasses
+
+from recipes.errors import CommandError
+from recipes.settings.fields import option_of
+from recipes.settings.nearest import unknown
+
+
+def resolve(cls, given, preset=None):
+    """A recipe with the settings that were given, over those of the preset, over its defaults.
+
+    Args:
+        cls: class of a recipe, with `presets` and `variants` (each variant's own preset).
+        given: dict of the settings that were asked for.
+        preset: name of a preset; by default that of the variant. One that the recipe has in `laid_over` changes the
+            variant's own, any other stands in its place; one that is a variant's own brings the variant with it. What
+            means something else for each optimizer is left out of a preset if another optimizer is given.
+
+    Raises:
+        CommandError: there is no such preset or variant, or the settings cannot be.
+    """
+    if preset is not None and preset not in cls.presets:
+        raise CommandError(f"--preset: {unknown('preset', preset, cls.presets)}")
+    given = {**_variant(cls, given, preset), **given}
+    own = cls.variants.get(given.get("variant"))
+    if preset in cls.laid_over or preset is None:
+        values = _of_optimizer(cls, cls.presets.get(own, {}), given) | cls.presets.get(preset, {})
+    else:
+        values = _of_optimizer(cls, cls.presets[preset], given)
+    return cls(**(values | given))
+
+
+def _variant(cls, given, preset):
+    """The variant of a run, a dict; an empty one for a recipe that has none."""
+    if not cls.variants:
+        return {}
+    of_preset = next((variant for variant, own in cls.variants.items() if own == preset), None)
+    settings = cls.settings()["variant"]
+    return {"variant": settings.checked("--variant", given.get("variant", of_preset or settings.default))}
+
+
+def _of_optimizer(cls, values, given):
+    """The values of a preset, without what is of its optimizer alone if another one is given."""
+    settings = cls.settings()
+    if "optimizer" not in given or given["optimizer"] == values.get("optimizer", settings["optimizer"].default):
+        return values
+    return {name: value for name, value in values.items() if not settings[name].of_optimizer}
+
+
+def ways_to(recipe):
+    """Ways to write a recipe's settings on a command line.
+
+    Yields:
+        `(preset, settings)`: the name of a preset or None, and a dict of what else has to be given; None cannot be
+        written.
+    """
+    wanted, cls = dataclasses.asdict(recipe), type(recipe)
+    variant = {"variant": wanted["variant"]} if cls.variants else {}
+    for preset in (None, *cls.presets):
+        with contextlib.suppress(CommandError):  # of a preset that does not go with the optimizer
+            first = _optimizer_if_another(cls, variant, preset, wanted)
+            plain = dataclasses.asdict(resolve(cls, variant | first, preset))
+            given = first | {name: value for name, value in wanted.items() if value != plain[name]}
+            if None not in given.values():
+                yield preset, given
+    yield None, {name: value for name, value in wanted.items() if value is not None}
+
+
+def _optimizer_if_another(cls, variant, preset, wanted):
+    """The optimizer, a dict, if it is another than that of the preset, which then gives less of its own."""
+    if "optimizer" not in wanted or resolve(cls, variant, preset).optimizer == wanted["optimizer"]:
+        return {}
+    return {"optimizer": wanted["optimizer"]}
+
+
+def recorded(cls, values):
+    """A recipe with the settings that a config.json holds.
+
+    Args:
+        cls: class of the recipe.
+        values: dict of all its settings.
+
+    Raises:
+        ValueError: one is missing, strange, of another type, or cannot be.
+    """
+    settings = cls.settings()
+    different = sorted(settings.keys() ^ values.keys())
+    if different:
+        raise ValueError(f"{different[0]} is {'missing' if different[0] in settings else 'no setting'}")
+    for name, setting in settings.items():
+        if not _is_of(values[name], setting):
+            raise ValueError(f"{option_of(name)} is {values[name]!r:.80}")
+    try:
+        return cls(**values)
+    except CommandError as error:
+        raise ValueError(str(error)) from error
+
+
+def _is_of(value, setting):
+    if value is None or isinstance(value, bool):
+        return setting.is_optional if value is None else setting.type is bool
+    return isinstance(value, (int, float) if setting.type is float else setting.type)

@@ -1,0 +1,37 @@
+import warnings
+
+from callbacks import LearningRateFinder
+from recipes.training.fit import feed, watching
+
+LOWEST_RATE, UPDATES = 1e-5, 100  # of a range test
+TESTED = 512  # training samples, at most, of a range test in full batches
+
+
+def find_rates(recipe, data):
+    """Between which learning rates a search makes sense, by a range test.
+
+    Args:
+        recipe: `recipes.recipe.Recipe`; its rate is the same at each update.
+        data: what `recipe.load` gives.
+
+    Returns:
+        `(low, high)`; None if the test finds none.
+    """
+    is_full = recipe.steps == "epoch"
+    if is_full:
+        data = data.part(min(1.0, TESTED / data.train_size))
+    model, batches = recipe.model(data), recipe.batches(data)
+    finder = LearningRateFinder(lowest=LOWEST_RATE, updates=UPDATES)
+    fed, steps, _ = feed(batches, is_full, 0)
+    epochs = UPDATES if is_full else -(-UPDATES // batches.num_batches)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a test that finds nothing
+        model.fit(
+            fed,
+            steps_per_epoch=steps,
+            shuffle=False,
+            epochs=epochs,
+            verbose=0,
+            callbacks=[*watching(model, is_full), finder],
+        )
+    return finder.bounds

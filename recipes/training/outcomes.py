@@ -1,0 +1,3 @@
+"""How a training ends."""
+
+FINISHED, STOPPED_EARLY, DIVERGED = "finished", "stopped early", "diverged"

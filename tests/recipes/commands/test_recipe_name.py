@@ -1,0 +1,120 @@
+"""Recipes of the package and of elsewhere, as commands name them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from recipes.commands import parse
+from tests.conftest import ROOT
+
+MINE = '''
+from recipes.linear_regression import LinearRegression
+from recipes.settings import whole
+
+
+class Mine(LinearRegression):
+    """A line of my own, 100 % of it.
+
+    More about it.
+    """
+
+    epochs = 7
+    width: int = whole(3, "of the line", most=9, changes="files")
+    objectives = {}
+
+
+class Searched(LinearRegression):
+    """Another line."""
+
+
+class Base(LinearRegression, is_base=True):
+    """No recipe yet."""
+
+
+thing = 3
+'''
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A directory with a module that has recipes, from which it can be imported."""
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "broken.py").write_text("import this_is_not_there\n")
+    (tmp_path / "wrong.py").write_text("def f(:\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in ("mine", "broken", "wrong"):
+        sys.modules.pop(name, None)
+
+
+def test_settings_of_a_recipe_of_elsewhere_are_options(elsewhere, capsys):
+    asked = parse(["train", "mine:Mine", "--width", "4", "--seed", "2"])
+    assert (asked.recipe.__name__, asked.width, asked.seed) == ("Mine", 4, 2)
+    assert not hasattr(asked, "epochs")
+    with pytest.raises(SystemExit):
+        parse(["train", "mine:Mine", "--help"])
+    out = capsys.readouterr().out
+    assert "A line of my own, 100 % of it." in out
+    assert "--width N" in out
+
+
+WRONG = [
+    (["train", "mine:Mine", "--width", "10"], "--width must be a whole number from 1 to 9; it is 10"),
+    (["train", "mine:Mine", "--wdith", "3"], "no option '--wdith'; did you mean --width"),
+    (["train", "mine:Main"], "recipe mine:Main: Main is not there"),
+    (["train", "mine:thing"], "recipe mine:thing: thing is no subclass of recipes.recipe.Recipe"),
+    (["train", "mine:"], "recipe mine:: the name of its class is"),
+    (["show", "broken:Mine"], "recipe broken:Mine: ModuleNotFoundError: No module named 'this_is_not_there'"),
+    (["train", "wrong:Mine"], "recipe wrong:Mine: SyntaxError"),
+    (["train", "nowhere:Mine"], "recipe nowhere:Mine: ModuleNotFoundError"),
+    (["train", ":"], "recipe :: ValueError"),
+    (["train", "mine"], "one of your own is written module:Class"),
+    (["tune", "mine:Mine"], "mine:Mine has no objectives"),
+    (["compare", "mine:Mine"], "mine:Mine has no objectives"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), WRONG, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_mistakes_take_one_line_and_status_2(said, elsewhere, arguments, expected):
+    status, out, err = said(*arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert expected in err
+
+
+def test_a_recipe_of_elsewhere_can_be_searched(elsewhere):
+    asked = parse(["tune", "mine:Searched", "--max-epochs", "3"])
+    assert (asked.recipe.__name__, asked.max_epochs) == ("Searched", 3)
+
+
+@pytest.mark.usefixtures("pages")
+def test_a_recipe_of_elsewhere_is_trained_and_its_run_used(said, elsewhere):
+    status, out, err = said("train", "mine:Mine", "--width", 5, "--run-dir", "run")
+    assert (status, err) == (0, "")
+    assert "after 7 updates" in out
+    config = json.loads((elsewhere / "run" / "config.json").read_text())
+    assert (config["recipe"], config["width"], config["epochs"]) == ("mine:Mine", 5, 7)
+    assert "python -m recipes train mine:Mine --width 5" in (elsewhere / "run" / "report.html").read_text()
+    assert "# mine:Mine on a line with noise" in (elsewhere / "run" / "model_card.md").read_text()
+    assert said("evaluate", "run")[0] == 0
+    assert said("report", "run", "--out", "page.html")[0] == 0
+
+
+def test_it_is_found_from_the_directory_that_the_command_is_given_in(elsewhere):
+    environment = {"PATH": "", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "recipes", "show", "mine:Mine"]
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("A line of my own, 100 % of it.")
+
+
+def test_help_names_the_recipes_that_the_command_is_for(capsys):
+    for command, has_gan in (("train", True), ("tune", False), ("compare", False)):
+        with pytest.raises(SystemExit) as done:
+            parse([command, "--help"])
+        assert done.value.code == 0
+        out = capsys.readouterr().out
+        assert "linear_regression" in out
+        assert ("cifar10_gan" in out) == has_gan

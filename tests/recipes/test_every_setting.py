@@ -1,0 +1,202 @@
+"""Every setting of every recipe does what it says: another value of it changes what its `changes` names.
+
+A setting that is accepted and ignored is a lie. Each case trains a recipe twice for two epochs on few images, with two
+values of one setting, and looks at the artefact that the setting says it changes.
+"""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes import recipe as recipes
+from recipes import training
+from recipes.run.run import Run
+from recipes.settings.fields import CHANGES
+
+SMALL = {"batch_size": 10, "epochs": 2}
+IMAGES = {**SMALL, "train_images": 20}
+MINI = {"optimizer": "sgd", "clipping": "none"}
+LEAPING = {"learning_rate": 300.0, "schedule": "constant", "clipping": "none", "epochs": 5}  # worse at each update
+BASES = {
+    "cifar10_cnn": IMAGES,
+    "cifar10_fast": {**IMAGES, "optimizer": "sgd"},
+    "cifar10_full_batch": {**IMAGES, "width": 8, "block_size": 10, "schedule": "constant"},
+    "cifar10_gan": {**IMAGES, "width": 8, "discriminator_width": 8, "latent_size": 8},
+    "linear_regression": {**SMALL, "batch_size": 50},
+}
+OTHERS = {  # another value, and the settings that both runs have besides those of BASES
+    "batch_size": (20, {}),
+    "epochs": (3, {}),
+    "seed": (1, {}),
+    "data": ("folder", {}),
+    "variant": (None, {}),
+    "optimizer": ("nesterov", {}),
+    "gradient_accumulation_steps": ("2", {"optimizer": "sgd"}),
+    "learning_rate": (0.05, {}),
+    "schedule": ("linear", {}),
+    "momentum": (0.5, {"optimizer": "momentum"}),
+    "clipping": ("by_global_norm:0.001", {}),
+    "weight_decay": (0.1, {"weight_decay_mode": "decoupled"}),
+    "weight_decay_mode": ("coupled", {"weight_decay": 0.1, "weight_decay_mode": "decoupled"}),
+    "exclude_from_weight_decay": ("kernel", {"weight_decay": 0.1}),
+    "learning_rate_multipliers": ("kernel=2", {}),
+    "ema_momentum": (0.9, {}),
+    "loss": ("mse", {}),
+    "label_smoothing": (0.2, {}),
+    "train_images": (10, {}),
+    "validation_split": (0.3, {}),
+    "early_stopping": (1, {**LEAPING, "validation_split": 0.1}),
+    "keep": ("best", {**LEAPING, "validation_split": 0.1}),
+    "test_time_augmentation": ("flip", {}),
+    "flip": ("random", MINI),
+    "translate": (4, MINI),
+    "cutout": (8, MINI),
+    "block_size": (5, {"block_size": 10}),
+    "remainder": ("smaller", {"block_size": 7, "batch_size": 7}),
+    "gradient_regularizer": (0.9, {}),
+    "gradient_regularizer_method": ("hessian", {"gradient_regularizer": 0.5}),
+    "sharpness_aware": (0.1, {"gradient_regularizer": 0.0}),
+    "l1": (0.01, {}),
+    "l2": (0.01, {}),
+    "width": (16, {}),
+    "normalization": ("group", {}),
+    "activation": ("gelu", {}),
+    "penalty": ("r1", {}),
+    "penalty_weight": (3.0, {"penalty": "r1"}),
+    "penalty_every": (2, {"penalty": "r1"}),
+    "augment": ("color", {}),
+    "discriminator_width": (16, {}),
+    "latent_size": (4, {}),
+    "generator_optimizer": ("sgd", {}),
+    "discriminator_optimizer": ("sgd", {}),
+    "generator_learning_rate": (0.1, {}),
+    "discriminator_learning_rate": (0.1, {}),
+    "discriminator_steps": (2, {}),
+    "turns": ("simultaneous", {}),
+    "half_life": (0.0, {}),
+    "judge_every": (1, {}),
+}
+OF_RECIPE = {  # where a recipe needs other ones
+    ("cifar10_cnn", "variant"): ("basic", {}),
+    ("cifar10_fast", "variant"): ("resnet9", {}),
+    ("cifar10_gan", "variant"): ("dcgan", {}),
+    ("cifar10_gan", "loss"): ("wasserstein", {}),
+    ("cifar10_gan", "flip"): ("random", {}),
+    ("cifar10_gan", "schedule"): ("linear", {}),
+    ("cifar10_gan", "keep"): ("last", {"epochs": 3, "judge_every": 1, "generator_learning_rate": 3.0}),
+    ("linear_regression", "loss"): ("mae", {}),
+    ("cifar10_full_batch", "optimizer"): ("momentum", {}),
+    ("cifar10_full_batch", "block_size"): (5, {}),
+    ("cifar10_full_batch", "validation_split"): (0.1, {}),
+    ("cifar10_full_batch", "gradient_accumulation_steps"): ("2", {}),
+}
+FIRST = "cifar10_cnn"  # what it shares with other classifiers is tried there each time, and with the others where slow
+
+
+def cases():
+    for name in recipes.names():
+        shared = recipes.find(FIRST).settings() if name.startswith("cifar10_f") else {}
+        for setting in recipes.find(name).settings():
+            is_slow = setting in shared and setting != "variant"
+            yield pytest.param(name, setting, id=f"{name}.{setting}", marks=[pytest.mark.slow] if is_slow else [])
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    """The classifier of GANs need not be good here."""
+    monkeypatch.setattr("recipes.gan.classifier.UPDATES", 4)
+    monkeypatch.setattr("recipes.gan.classifier.FEWEST", 1)
+
+
+@functools.cache
+def folder_of_images(directory):
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 30), ("test", 4)):
+        for label in "ab":
+            place = directory / "images" / part / label
+            place.mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(rng.integers(0, 256, (32, 32, 3), "uint8")).save(place / f"{number}.png")
+    return f"folder:{directory / 'images'}"
+
+
+@pytest.mark.parametrize(("name", "setting"), cases())
+def test_another_value_changes_what_it_says(name, setting, tmp_path_factory):
+    cls = recipes.find(name)
+    value, others = OF_RECIPE.get((name, setting)) or OTHERS[setting]
+    if value == "folder":
+        value = folder_of_images(tmp_path_factory.getbasetemp())
+    one = cls(**{**BASES[name], **others})
+    other = dataclasses.replace(one, **{setting: value, **({"momentum": None} if setting == "optimizer" else {})})
+    assert getattr(one, setting) != getattr(other, setting)
+    category, places = cls.settings()[setting].changes, tmp_path_factory.mktemp
+    assert not _same(_artefact(one, category, places), _artefact(other, category, places))
+
+
+def test_every_category_is_looked_at():
+    assert ARTEFACTS.keys() == CHANGES.keys()
+
+
+@functools.cache
+def _artefact(recipe, category, places):
+    """What a setting of a category may change; most cases begin from the same recipe."""
+    return ARTEFACTS[category](recipe, places("run") / "run")
+
+
+def _trained(recipe, directory):
+    """A model, trained step by step, since compiling takes longer; its data and its run."""
+    keras.utils.clear_session()
+    data = recipe.load()
+    run = Run(recipe, directory)
+    run.begin(data.about())
+    model = recipe.model(data)
+    model.run_eagerly = True
+    model, _ = training.fit(recipe, run, data, model, verbose=0)
+    return model, data, run
+
+
+def _weights(recipe, directory):
+    model, _, run = _trained(recipe, directory)
+    return [np.asarray(weight) for weight in model.get_weights()] + [np.array(run.epochs_done())]
+
+
+def _rates(recipe, directory):
+    _, _, run = _trained(recipe, directory)
+    return [np.array([row["learning_rate"] for row in run.history()])]
+
+
+def _data(recipe, directory):
+    """What the parts hold, and what the batches of the first epoch do."""
+    data, found = recipe.load(), []
+    for part in ("validation", "test"):
+        found += [np.asarray(each) for each in getattr(data, part, ())]
+    for batch in recipe.batches(data):
+        found += [np.asarray(each) for each in batch]
+        if len(found) > 40:
+            break
+    return found
+
+
+def _judged(recipe, directory):
+    model, data, run = _trained(recipe, directory)
+    model = recipe.trained(model, run)
+    figures = recipe.judge(model, data, run)
+    return [np.array(sorted(figures)), *(np.asarray(weight) for weight in model.get_weights())]
+
+
+def _files(recipe, directory):
+    _trained(recipe, directory)
+    return [np.array(sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if "events" not in p.name))]
+
+
+ARTEFACTS = {"update": _weights, "schedule": _rates, "data": _data, "judgement": _judged, "files": _files}
+
+
+def _same(one, other):
+    return len(one) == len(other) and all(
+        a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(one, other, strict=True)
+    )
