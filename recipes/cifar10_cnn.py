@@ -25,7 +25,11 @@ class Cifar10CNN(Augmented, Blockwise, Regularized):
     """
 
     variants = {"groupnorm": "full_batch", "basic": "article"}
-    variant: str = choice("groupnorm", "network", names=variants)
+    moved = {
+        **dict.fromkeys(("fast", "resnet9"), "cifar10_fast"),
+        **dict.fromkeys(("sgd", "fb", "fb_long", "fb_clip", "fb_reg", "fb_strong"), "cifar10_full_batch"),
+    }
+    variant: str = choice("groupnorm", "network", names=variants, moved={**moved, "full_batch": "cifar10_full_batch"})
 
     presets = {
         "full_batch": {},

@@ -63,6 +63,7 @@ class Recipe:
 
     presets: typing.ClassVar[dict] = {"smoke": {"epochs": 3}}
     variants: typing.ClassVar[dict] = {}  # each network of a setting `variant`, and the preset that is its own
+    moved: typing.ClassVar[dict] = {}  # names of variants and presets that are of other recipes now, and of which
     laid_over: typing.ClassVar[tuple] = ("smoke",)  # presets that change that of the variant, and do not replace it
     score: typing.ClassVar[str]  # the figure of `judge` that several seeds are averaged by
     objectives: typing.ClassVar[dict] = {}  # what searches go by: figures of `validate`, each "max" or "min"

@@ -45,6 +45,7 @@ class Setting:
         is_searched: bool, whether `tune` may vary it.
         is_length: bool, whether it is a number of updates or, as a float, a share of them.
         names: the words that there are, of a choice; for mistakes in writing.
+        moved: words that there were, and the recipes that have them now.
         example: str, a value, for one that is needed.
     """
 
@@ -59,6 +60,7 @@ class Setting:
     is_searched: bool = True
     is_length: bool = False
     names: tuple = ()
+    moved: dict = dataclasses.field(default_factory=dict)
     example: str = ""
 
     def checked(self, name, value):
@@ -79,6 +81,7 @@ class Setting:
         if found is not None:
             return found
         if self.names and isinstance(value, str):
+            check_moved(name, value, self.moved)
             raise CommandError(f"{name}: {unknown(name.lstrip('-').replace('-', ' '), value, self.names)}")
         shown = "empty" if value == "" else value
         raise CommandError(f"{name} must be {self.range or 'a text'}; it is {shown}")
@@ -87,6 +90,12 @@ class Setting:
     def described(self):
         """Its help and its range, as far as there are any."""
         return ": ".join(filter(None, (self.help, self.range)))
+
+
+def check_moved(option, value, moved):
+    """Raise a CommandError if a word is one that another recipe has now."""
+    if value in moved:
+        raise CommandError(f"{option} {value} is of the recipe {moved[value]} now")
 
 
 def option_of(name):

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 
 from recipes.errors import CommandError
-from recipes.settings.fields import option_of
+from recipes.settings.fields import check_moved, option_of
 from recipes.settings.nearest import unknown
 
 
@@ -22,6 +22,7 @@ def resolve(cls, given, preset=None):
         CommandError: there is no such preset or variant, or the settings cannot be.
     """
     if preset is not None and preset not in cls.presets:
+        check_moved("--preset", preset, cls.moved)
         raise CommandError(f"--preset: {unknown('preset', preset, cls.presets)}")
     given = {**_variant(cls, given, preset), **given}
     own = cls.variants.get(given.get("variant"))

@@ -127,7 +127,11 @@ def _axis(name, setting, text):
     """`"0.01:1"` as `Between`, `"a|b"` as `OneOf`, read as the setting reads its values."""
 
     def read(value):
-        return setting.checked(f"--space {name}", value.strip())
+        try:
+            return setting.checked(f"--space {name}", value.strip())
+        except CommandError as error:
+            hint = "; a setting behind parameters is given by a --space of its own" if "," in value else ""
+            raise CommandError(f"{error}{hint}") from None
 
     low, colon, high = text.partition(":")
     if colon and _is_number(setting) and "|" not in text:

@@ -6,6 +6,10 @@ has it: it sends a `Setup`, is answered with `Ready` or `Refused`, sends `Start`
 and is told of each trial that has `Ended`. Trials end with this process, and it ends with the one that started it.
 
 What a fork answers, and what it leaves for all, is kept in memory, so that no disk has to have room for it.
+
+The forkserver of `multiprocessing` was tried and does not hold: it is one for the whole process, so that the second
+search in a notebook is given the data of the first; a script without `if __name__ == "__main__"` cannot search; and
+trials go on when the search is killed.
 """
 
 import contextlib

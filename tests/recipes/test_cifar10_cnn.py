@@ -157,3 +157,17 @@ def test_a_smaller_last_batch_is_trained_on():
     recipe = Cifar10CNN(gradient_accumulation_steps="1", batch_size=20)
     assert recipe.updates(images) == 4 * recipe.epochs
     assert recipe.batches(images).num_batches == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "preset", "recipe"),
+    [
+        ({"variant": "fast"}, None, "cifar10_fast"),
+        ({"variant": "full_batch"}, "fb", "cifar10_full_batch"),
+        ({}, "fb_strong", "cifar10_full_batch"),
+        ({}, "resnet9", "cifar10_fast"),
+    ],
+)
+def test_what_is_another_recipe_now_is_refused_with_its_name(given, preset, recipe):
+    with pytest.raises(CommandError, match=f"is of the recipe {recipe} now"):
+        Cifar10CNN.from_preset(preset, **given)
