@@ -68,7 +68,7 @@ def report_run(recipe, result, directory):
         print("\n" + sentence)
     _leave(directory)
     if has_diverged:
-        raise WorldError(f"{sentence}; see {directory}")
+        raise WorldError(f"{sentence}; {words.advice(recipe)}; see {directory}")
 
 
 def _sentence(recipe, result):

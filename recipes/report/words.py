@@ -53,6 +53,12 @@ def outcome_of(found):
     return found.recipe.summary(found.result)
 
 
+def advice(recipe):
+    """What to do about a training that has diverged."""
+    clipping = " or give --clipping" if "clipping" in recipe.settings() else ""
+    return f"lower the learning rate{clipping}, in another --run-dir"
+
+
 def divergence(result):
     """How a training has diverged: "training diverged within 40 updates: the loss is not finite".
 

@@ -18,6 +18,7 @@ from recipes.errors import CommandError
 from recipes.settings.nearest import unknown
 
 REQUIRED = object()  # stands for a default where there is none
+NONE = "none"  # stands on a command line for None, where that may be
 MOST = 2**31 - 1  # of whole numbers
 NO_EXPRESSION = (re.error, OverflowError, RecursionError)  # what compiling a regular expression may raise
 CHANGES = {
@@ -72,7 +73,7 @@ class Setting:
         Raises:
             CommandError: it is none, or out of range.
         """
-        if value is None and self.is_optional:
+        if self.is_optional and value in (None, NONE):
             return None
         try:
             found = None if value is None else self.read(value)
@@ -89,7 +90,8 @@ class Setting:
     @property
     def described(self):
         """Its help and its range, as far as there are any."""
-        return ": ".join(filter(None, (self.help, self.range)))
+        or_none = f"{self.range}, or {NONE}" if self.is_optional and self.range else self.range
+        return ": ".join(filter(None, (self.help, or_none)))
 
 
 def check_moved(option, value, moved):
@@ -105,6 +107,8 @@ def option_of(name):
 
 def written(value):
     """A value as the command line takes it."""
+    if value is None:
+        return NONE
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 

@@ -54,8 +54,7 @@ def ways_to(recipe):
     """Ways to write a recipe's settings on a command line.
 
     Yields:
-        `(preset, settings)`: the name of a preset or None, and a dict of what else has to be given; None cannot be
-        written.
+        `(preset, settings)`: the name of a preset or None, and a dict of what else has to be given.
     """
     wanted, cls = dataclasses.asdict(recipe), type(recipe)
     variant = {"variant": wanted["variant"]} if cls.variants else {}
@@ -63,10 +62,8 @@ def ways_to(recipe):
         with contextlib.suppress(CommandError):  # of a preset that does not go with the optimizer
             first = _optimizer_if_another(cls, variant, preset, wanted)
             plain = dataclasses.asdict(resolve(cls, variant | first, preset))
-            given = first | {name: value for name, value in wanted.items() if value != plain[name]}
-            if None not in given.values():
-                yield preset, given
-    yield None, {name: value for name, value in wanted.items() if value is not None}
+            yield preset, first | {name: value for name, value in wanted.items() if value != plain[name]}
+    yield None, wanted
 
 
 def _optimizer_if_another(cls, variant, preset, wanted):

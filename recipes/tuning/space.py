@@ -17,7 +17,7 @@ import itertools
 
 from recipes.errors import CommandError
 from recipes.settings import grammar
-from recipes.settings.fields import option_of
+from recipes.settings.fields import NONE, option_of
 from recipes.settings.nearest import unknown
 from recipes.settings.optimizers import KERAS, parse_optimizer
 from recipes.tuning.axes import Between, OneOf
@@ -137,6 +137,8 @@ def _axis(name, setting, text):
     if colon and _is_number(setting) and "|" not in text:
         return _between(name, setting, read(low), read(high))
     values = tuple(read(value) for value in text.split("|"))
+    if None in values:
+        raise CommandError(f"--space {name}={text}: {NONE} stands for no value, which cannot be searched")
     if len(set(values)) < len(values):
         raise CommandError(f"--space {name}={text}: a value is there twice")
     return OneOf(values)

@@ -228,7 +228,7 @@ def test_a_run_that_diverges_ends_as_such_and_is_not_judged(capsys, tmp_path, pa
     command = ("train", "cifar10_gan", "--preset", "smoke", *TINY, *rates, "--dtype", "float32")
     status, _, err = said(capsys, *command, "--run-dir", tmp_path / "run")
     assert (status, err.count("\n")) == (1, 1)
-    assert re.search(r"training diverged within \d+ updates?: .* is not finite in step \d+ of epoch 1; see ", err)
+    assert re.search(r"training diverged within \d+ updates?: .* is not finite in step \d+ of epoch 1; lower the ", err)
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert set(result) == {"outcome", "epochs", "updates", "training_seconds", "reason", "of"}
     assert (result["outcome"], result["epochs"]) == ("diverged", 0)

@@ -276,6 +276,12 @@ def test_and_so_do_commands_of_settings_that_no_preset_has(given):
     assert resolved(parse(shlex.split(recipe.command())[3:])) == recipe
 
 
+@pytest.mark.parametrize("name", names())
+def test_a_recipe_without_a_preset_has_a_command_too(name):
+    recipe = find(name)()
+    assert resolved(parse(shlex.split(recipe.command())[3:])) == recipe
+
+
 def test_a_command_is_short():
     assert Cifar10CNN.from_preset().command() == "python -m recipes train cifar10_cnn --variant groupnorm"
     assert find("linear_regression")().command() == "python -m recipes train linear_regression"
