@@ -19,8 +19,8 @@ class Windowed(keras.optimizers.Optimizer):
     g = total / divisors                          # when an update is due
     ```
 
-    The sums are in a `Window`. `callbacks.FullBatch` lends an optimizer a window for the length of a `fit`: it is in
-    use only until that ends, and neither it nor its variables are saved.
+    The sums are in a `Window`. `callbacks.FullBatch` lends an optimizer a window for the length of a `fit`: the
+    optimizer uses it until then, and a model that is saved meanwhile does not have it.
 
     Args:
         gradient_accumulation_steps: None, an int k >= 2, or "epoch", as in `Descent`.

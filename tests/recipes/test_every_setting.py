@@ -124,7 +124,7 @@ def folder_of_images(directory):
     return f"folder:{directory / 'images'}"
 
 
-@pytest.mark.parametrize(("name", "setting"), cases())
+@pytest.mark.parametrize(("name", "setting"), list(cases()))
 def test_another_value_changes_what_it_says(name, setting, tmp_path_factory):
     cls = recipes.find(name)
     value, others = OF_RECIPE.get((name, setting)) or OTHERS[setting]
