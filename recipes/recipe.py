@@ -178,14 +178,25 @@ class Recipe:
         """Whether a run of more epochs differs from this one from its first epoch on."""
         return has_horizon(self.schedule) if "schedule" in self.settings() else True
 
-    def command(self):
-        """The command that trains with these settings."""
+    def command(self, **places):
+        """The command that trains with these settings; for a class that is defined in a notebook, what to call there.
+
+        Args:
+            places: `strategy`, `dtype` and `data_dir`, as `recipes.training.train` takes them.
+        """
         preset, given = min(ways_to(self), key=lambda way: len(way[1]))
         options = {**given} if preset is None else {"preset": preset, **given}
         if self.variants:
             options = {"variant": self.variant, **options}
-        words = [f"{option_of(name)} {shlex.quote(written(value))}" for name, value in options.items()]
+        if type(self).__module__ == "__main__":
+            recipe = f"{type(self).__name__}.from_preset({_as_arguments(options)})"
+            return f"training.train({', '.join(filter(None, (recipe, _as_arguments(places))))})"
+        words = [f"{option_of(name)} {shlex.quote(written(value))}" for name, value in (options | places).items()]
         return " ".join(["python -m recipes train", self.name(), *words])
+
+
+def _as_arguments(values):
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
 def names():

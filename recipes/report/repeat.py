@@ -3,8 +3,6 @@
 import itertools
 import shlex
 
-from recipes.settings.fields import option_of
-
 
 def training_command(found, recipe=None):
     """The command that trains with some settings, on the backend, devices and data of a directory.
@@ -16,9 +14,9 @@ def training_command(found, recipe=None):
     recipe = found.recipe if recipe is None else recipe
     given = {name: found.config.get(name) for name in ("strategy", "dtype")}
     usual = (None, "auto", recipe.default_dtype)
-    options = [f"{option_of(name)} {value}" for name, value in given.items() if value not in usual]
-    options += [f"--data-dir {shlex.quote(place)}" for place in _data_dir(found)]
-    return _on_backend(found, " ".join([recipe.command(), *options]))
+    places = {name: value for name, value in given.items() if value not in usual}
+    places |= {"data_dir": place for place in _data_dir(found)}
+    return _on_backend(found, recipe.command(**places))
 
 
 def last_command(found):
@@ -34,7 +32,8 @@ def last_command(found):
 def _on_backend(found, command):
     """A command with what chooses its backend; TensorFlow is chosen without."""
     backend = found.config.get("backend") or "tensorflow"
-    return command if backend == "tensorflow" else f"KERAS_BACKEND={shlex.quote(backend)} {command}"
+    is_of_shell = command.startswith("python ")  # and not of a notebook, which has its backend
+    return f"KERAS_BACKEND={shlex.quote(backend)} {command}" if is_of_shell and backend != "tensorflow" else command
 
 
 def _data_dir(found):

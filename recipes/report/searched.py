@@ -1,12 +1,10 @@
 """What is told at the end of a search, and left in its directory."""
 
 import dataclasses
-import shlex
 
 from recipes import run as runs
 from recipes.errors import WorldError
 from recipes.report.pictures import search as pictures
-from recipes.settings.fields import option_of
 from recipes.tuning.objective import objective_of
 from recipes.tuning.statuses import COMPLETED
 
@@ -77,7 +75,7 @@ def _command(recipe, best, places):
     if "validation_split" in recipe.settings():
         found = dataclasses.replace(found, validation_split=recipe.validation_split)
     given = {name: value for name, value in places.items() if value not in (None, "auto")}
-    return " ".join([found.command(), *(f"{option_of(name)} {shlex.quote(value)}" for name, value in given.items())])
+    return found.command(**given)
 
 
 def _write_pictures(recipe, search, trials, run):

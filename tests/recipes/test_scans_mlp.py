@@ -128,3 +128,47 @@ def test_what_is_missing_is_said_in_one_line(place, capsys):
         said = capsys.readouterr().err
         assert words in said
         assert said.count("\n") == 1, said
+
+
+NOTEBOOK = """\
+from recipes import comparison, report, training, tuning
+from scans_mlp import ScansMLP
+
+
+class InACell(ScansMLP):
+    \"""A recipe that is defined in a cell, and derives from one in a file.\"""
+
+    width = 8
+
+
+recipe = InACell.from_preset("smoke", epochs=2)
+training.train(recipe, "run")
+search = tuning.Search(tuner="random", trials=2, space=("width=8|16", "learning_rate=0.1:1"))
+print("best:", report.report_search(recipe, search, *tuning.tune(recipe, search, "search")))
+both = tuple(comparison.parse_contenders(InACell, "momentum,adam"))
+asked = comparison.Comparison(both, comparison.parse_budget("epochs=2"), seeds=2, trials=2)
+report.report_comparison(recipe, asked, *comparison.compare(recipe, asked, "comparison"))
+for directory in ("run", "search", "comparison"):
+    print("page:", report.write_report([directory]))
+"""
+
+
+@pytest.mark.slow
+def test_a_class_of_a_notebook_trains_is_searched_compared_and_reported(place):
+    (place / "cells.py").write_text(NOTEBOOK)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "cells.py"]
+    ended = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert "best: training.train(InACell.from_preset(preset='smoke', epochs=2, " in ended.stdout
+    assert ended.stdout.count("page: ") == 3
+    config = json.loads((place / "search" / "config.json").read_text())
+    assert (config["recipe"], config["kind"]) == ("__main__:InACell", "search")
+
+
+def test_a_run_of_a_notebook_is_said_to_need_it(place, capsys):
+    done("train", NAME, *SMALL, "--run-dir", "run")
+    config = json.loads((place / "run" / "config.json").read_text())
+    (place / "run" / "config.json").write_text(json.dumps({**config, "recipe": "__main__:InACell"}))
+    assert main(["evaluate", "run"]) == 2
+    assert "it was defined in a notebook or a script" in capsys.readouterr().err
