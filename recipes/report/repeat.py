@@ -12,11 +12,9 @@ def training_command(found, recipe=None):
         recipe: `recipes.recipe.Recipe`; by default that of the directory.
     """
     recipe = found.recipe if recipe is None else recipe
-    given = {name: found.config.get(name) for name in ("strategy", "dtype")}
+    given = {name: found.config.get(name) for name in ("strategy", "dtype")} | {"data_dir": _data_dir(found)}
     usual = (None, "auto", recipe.default_dtype)
-    places = {name: value for name, value in given.items() if value not in usual}
-    places |= {"data_dir": place for place in _data_dir(found)}
-    return _on_backend(found, recipe.command(**places))
+    return _on_backend(found, recipe.command(**{n: value for n, value in given.items() if value not in usual}))
 
 
 def last_command(found):
@@ -37,11 +35,11 @@ def _on_backend(found, command):
 
 
 def _data_dir(found):
-    """What the last start gave as --data-dir, in a list; an empty one if it gave none."""
+    """What the last start gave as --data-dir; None if it gave none."""
     words = []
     for word in _words(found):
         words += word.split("=", 1) if word.startswith("--data-dir=") else [word]
-    return [value for option, value in itertools.pairwise(words) if option == "--data-dir"][-1:]
+    return next((value for value, option in itertools.pairwise(words[::-1]) if option == "--data-dir"), None)
 
 
 def _words(found):
