@@ -21,7 +21,7 @@ TAKEN = (  # names that no setting can have: options of commands, or keys of con
     *("backend", "kind", "recipe", "trained_on", "command", "parser", "help", "json"),
     *("preset", "strategy", "dtype", "data_dir", "run_dir", "download", "seeds", "results", "dry_run"),
     *("tuner", "trials", "max_epochs", "space", "metric", "workers", "storage", "study"),
-    *("optimizers", "clippings", "schedules", "budget", "target"),
+    *("optimizers", "clippings", "schedules", "budget", "target", "contenders", "judged_on"),
 )
 
 
@@ -176,7 +176,7 @@ class Recipe:
     @property
     def horizon_matters(self):
         """Whether a run of more epochs differs from this one from its first epoch on."""
-        return has_horizon(self.schedule) if "schedule" in self.settings() else True
+        return "schedule" in self.settings() and has_horizon(self.schedule)
 
     def command(self, **places):
         """The command that trains with these settings; for a class that is defined in a notebook, what to call there.
@@ -223,7 +223,12 @@ def find(name):
 
 
 def _own(module):
-    return next(each for each in vars(module).values() if _is_recipe(each) and each.__module__ == module.__name__)
+    """The recipe of a module of this package: the last class in it that lacks nothing."""
+    mine = [each for each in vars(module).values() if _is_recipe(each) and each.__module__ == module.__name__]
+    whole = [each for each in mine if not _missing_methods(each)]
+    if not whole:
+        raise CommandError(f"{module.__file__} is no recipe: it has no subclass of recipes.recipe.Recipe")
+    return whole[-1]
 
 
 def _is_recipe(thing):
@@ -246,22 +251,35 @@ def _foreign(name, module, cls):
 
 def _declare_settings(cls):
     """Make what a class has written as settings fields of a dataclass."""
-    inherited = {name: setting for base in cls.__mro__[:0:-1] for name, setting in _settings_of(base).items()}
-    annotated = dict(inspect.get_annotations(cls))
+    inherited = _inherited_settings(cls)
+    annotated, own = dict(inspect.get_annotations(cls)), {}
     for name, value in list(vars(cls).items()):
         if isinstance(value, Setting):
             _check_name(cls, name, inherited)
-            annotated[name] = value.type
+            own[name] = value
         elif name in inherited:  # another default for it
-            annotated[name], value = inherited[name].type, dataclasses.replace(inherited[name], default=value)
-        else:
-            continue
-        setattr(cls, name, dataclasses.field(default=value.default, metadata={"setting": value}))
-    cls.__annotations__ = annotated
+            own[name] = dataclasses.replace(inherited[name], default=value)
+    # of several bases a dataclass would take the defaults of the last one, and Python those of the first
+    several = sum(map(dataclasses.is_dataclass, cls.__bases__)) > 1
+    for name, setting in {**(inherited if several else {}), **own}.items():
+        annotated[name] = setting.type
+        setattr(cls, name, dataclasses.field(default=setting.default, metadata={"setting": setting}))
+    cls.__annotations__, cls._own_settings = annotated, own
 
 
-def _settings_of(cls):
-    return cls.settings() if dataclasses.is_dataclass(cls) else {}
+def _inherited_settings(cls):
+    """The settings of the bases, a dict; of two of one name that of the base which comes first for Python."""
+    inherited = {}
+    for base in cls.__mro__[:0:-1]:
+        inherited |= vars(base).get("_own_settings", {})
+    for base in cls.__mro__[1:]:
+        if not dataclasses.is_dataclass(base) and any(
+            isinstance(value, Setting) or name in inherited for name, value in vars(base).items()
+        ):
+            raise TypeError(
+                f"{cls.__name__}: {base.__name__} has settings, so it has to be a Recipe, with is_base=True"
+            )
+    return inherited
 
 
 def _check_name(cls, name, inherited):

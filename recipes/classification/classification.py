@@ -78,7 +78,9 @@ class Classification(Recipe, is_base=True):
         changes="judgement",
         is_searched=False,
     )
-    test_time_augmentation: str = choice("none", "views of a test image", names=VIEWS, changes="judgement")
+    test_time_augmentation: str = choice(
+        "none", "views of a test image", names=VIEWS, changes="judgement", is_searched=False
+    )
 
     shape = (32, 32, 3)  # that all images are brought to: height, width, channels
     score = "test_accuracy"
@@ -108,7 +110,7 @@ class Classification(Recipe, is_base=True):
             object.__setattr__(self, "momentum", names.default_momentum(self.optimizer))
         names.check_steps(self.optimizer, self.gradient_accumulation_steps)
         is_about_decay = self.weight_decay_mode == "coupled" or self.exclude_from_weight_decay is not None
-        if self.weight_decay is None and is_about_decay and names.parse_optimizer(self.optimizer).is_ours:
+        if self.weight_decay is None and is_about_decay and not names.decays(self.optimizer):
             raise CommandError(
                 "--weight-decay-mode and --exclude-from-weight-decay are without effect: "
                 f"{self.optimizer} has no decay of its own, so give --weight-decay"
@@ -250,12 +252,12 @@ class Classification(Recipe, is_base=True):
         return {"test_accuracy": accuracy, "test_loss": loss, "test_images": len(data.test[1])}
 
     def _loss_of(self, model, data, outputs):
+        """What is minimised, of all outputs at once: Keras shares a loss out among the devices of TensorFlow."""
         from keras import ops
 
-        _, y = self._samples(data, data.test)
-        return float(
-            ops.convert_to_numpy(model.compute_loss(y=ops.convert_to_tensor(y), y_pred=ops.convert_to_tensor(outputs)))
-        )
+        y, outputs = ops.convert_to_tensor(self._samples(data, data.test)[1]), ops.convert_to_tensor(outputs)
+        share = float(ops.convert_to_numpy(model.compute_loss(y=y, y_pred=outputs)))
+        return share * strategies.shares_of_a_loss()
 
     def summary(self, result):
         one = result.get("test_accuracy_of_one_view")

@@ -29,9 +29,9 @@ def with_loss(network, loss, label_smoothing=0.0):
         return network, keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
     if loss == "cross_entropy":
         return network, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    probabilities = keras.layers.Softmax(name="probabilities")(network.output)
+    probabilities = keras.layers.Softmax(name="probabilities")(network.outputs[0])
     made = keras.losses.MeanSquaredError() if loss == "mse" else keras.losses.MeanAbsoluteError()
-    return keras.Model(network.input, probabilities, name=network.name), made
+    return keras.Model(network.inputs[0], probabilities, name=network.name), made
 
 
 def targets(labels, loss, classes, label_smoothing=0.0):

@@ -8,6 +8,7 @@ import pathlib
 from recipes import report
 from recipes import run as runs
 from recipes.errors import one_line
+from recipes.machine.backend import start_keras
 from recipes.machine.strategies import is_one_of_several
 from recipes.report import words
 
@@ -15,6 +16,7 @@ from recipes.report import words
 def write_curves(directory):
     """Write the learning curves of a run, and say where; only the first of several processes still has it."""
     if pathlib.Path(directory).exists():
+        start_keras(touch=False)  # which what writes files imports, and without what TensorFlow writes to the terminal
         _say("learning curves", lambda: report.write_curves(directory, words.title_of(runs.read_directory(directory))))
 
 

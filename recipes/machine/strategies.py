@@ -111,6 +111,13 @@ def replicas():
     return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
 
 
+def shares_of_a_loss():
+    """Among how many devices Keras shares out the mean of a loss, in the scope that is open: TensorFlow's alone."""
+    import keras
+
+    return replicas() if keras.backend.backend() == "tensorflow" else 1
+
+
 def process():
     """`(number of this process, how many there are)` in the scope that is open."""
     import keras

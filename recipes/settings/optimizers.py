@@ -106,6 +106,7 @@ _OF_KERAS = (
     "SGD",
     "ScheduleFreeAdamW",
 )
+_KERAS_WITH_DECAY = ("AdamW", "Muon")
 _KERAS_WITH_MOMENTUM = ("Muon", "RMSprop", "SGD")
 _BETAS = {"beta_1": number(0.9, least=0, most=1), "beta_2": number(0.999, least=0, most=1)}
 _STEPS = "--gradient-accumulation-steps"
@@ -212,6 +213,12 @@ def default_momentum(text):
     """The momentum that recipes give an optimizer that has 0 by itself; None for the optimizer's own."""
     chosen = parse_optimizer(text)
     return 0.9 if (chosen.inner or chosen).name in ("batch_gd", "sgd") else None
+
+
+def decays(text):
+    """Whether an optimizer has a weight decay that is not 0 unless another is given."""
+    chosen = parse_optimizer(text)
+    return KERAS.get((chosen.inner or chosen).name) in _KERAS_WITH_DECAY
 
 
 def accumulated_steps(text, steps):

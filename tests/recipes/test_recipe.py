@@ -8,7 +8,9 @@ import types
 
 import pytest
 
+from recipes import recipe as recipe_module
 from recipes.cifar10_cnn import Cifar10CNN
+from recipes.classification import Classification
 from recipes.commands import compare, train, tune
 from recipes.commands.command_line import parse
 from recipes.commands.parser import Parser, resolved
@@ -134,7 +136,7 @@ def test_defaults_of_what_a_recipe_can_do():
     assert recipe.updates(data) == 3 * 2
     assert made(steps=2)().updates(data) == 3
     assert made(steps="epoch")().updates(data) == 3
-    assert recipe.horizon_matters
+    assert not recipe.horizon_matters  # it has no schedule
     assert made(dtypes=("float64",))().needs_float64
 
 
@@ -294,3 +296,40 @@ def test_a_recipe_of_a_preset_is_what_the_command_line_makes():
     assert Cifar10CNN.from_preset("smoke", variant="basic", seed=3) == resolved(asked)
     assert Cifar10CNN(variant="basic").optimizer == "batch_gd"  # the class alone knows no presets
     assert Cifar10CNN.from_preset(variant="basic").optimizer == "sgd"
+
+
+def test_the_base_that_comes_first_gives_a_default():
+    class Short(Cifar10CNN, is_base=True):
+        epochs = 20
+
+    class Wide(Cifar10CNN, is_base=True):
+        width = whole(8, "channels")
+
+    class Both(Wide, Short):
+        """Both."""
+
+    assert (Both().epochs, Both.epochs, Both().width) == (20, 20, 8)
+    assert Both(epochs=3).epochs == 3
+
+
+def test_settings_of_a_class_that_is_no_recipe_are_refused():
+    class Plain:
+        width = whole(64, "units")
+
+    class Default:
+        epochs = 20
+
+    for base in (Plain, Default):
+        with pytest.raises(TypeError, match=f"{base.__name__} has settings, so it has to be a Recipe"):
+            type("Made", (base, Cifar10CNN), {"__doc__": "Made.", "__module__": __name__})
+
+
+def test_the_recipe_of_a_module_is_its_last_whole_class(monkeypatch):
+    module = types.ModuleType("recipes.made_up")
+    module.__file__ = "made_up.py"
+    with pytest.raises(CommandError, match=r"made_up.py is no recipe"):
+        recipe_module._own(module)
+    base = type("Base", (Classification,), {"__module__": module.__name__}, is_base=True)
+    whole_one = type("Whole", (base, Cifar10CNN), {"__module__": module.__name__, "__doc__": "Whole."})
+    vars(module).update(Base=base, Whole=whole_one)
+    assert recipe_module._own(module) is whole_one

@@ -237,3 +237,13 @@ def test_a_damaged_state_is_named(said, copy):
     status, _, err = said(*TRAIN, "--epochs", 5, "--run-dir", copy)
     assert (status, err.count("\n")) == (1, 1)
     assert f"{copy / 'state.npz'} is damaged" in err
+
+
+def test_devices_that_share_a_batch_judge_as_one_does(tmp_path):
+    words = ["train", "cifar10_cnn", "--preset", "smoke", "--variant", "basic", "--l2", "0.01", "--epochs", "1"]
+    found = {}
+    for strategy in ("cpu", "mirrored:2"):
+        assert main([*words, "--strategy", strategy, "--run-dir", str(tmp_path / strategy)]) == 0
+        found[strategy] = json.loads((tmp_path / strategy / "result.json").read_text())
+    assert found["mirrored:2"]["test_loss"] == pytest.approx(found["cpu"]["test_loss"], rel=1e-4)
+    assert found["mirrored:2"]["test_accuracy"] == found["cpu"]["test_accuracy"]
