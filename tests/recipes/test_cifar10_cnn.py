@@ -171,3 +171,11 @@ def test_a_smaller_last_batch_is_trained_on():
 def test_what_is_another_recipe_now_is_refused_with_its_name(given, preset, recipe):
     with pytest.raises(CommandError, match=f"is of the recipe {recipe} now"):
         Cifar10CNN.from_preset(preset, **given)
+
+
+@pytest.mark.parametrize("given", [{"weight_decay_mode": "coupled"}, {"exclude_from_weight_decay": "kernel"}])
+def test_settings_of_a_decay_that_there_is_none_of_are_refused(given):
+    for optimizer in ("batch_gd", "sgd", "adam", "accumulate:adam"):
+        with pytest.raises(CommandError, match="has no decay of its own, so give --weight-decay"):
+            Cifar10CNN(optimizer=optimizer, **given)
+    assert Cifar10CNN(optimizer="adamw", **given).weight_decay is None  # its own is 0.004
