@@ -63,7 +63,7 @@ def test_multipliers_are_read():
         ("qq", "there are: accelerated_gd"),
         ("sgd:0.9", "sgd has no parameter of its own"),
         ("quasi_hyperbolic:nu=2", "nu must be a number in [0, 1]; it is 2"),
-        ("quasi_hyperbolic:mu=2", "did you mean nu"),
+        ("quasi_hyperbolic:mu=2", "no parameter of quasi_hyperbolic 'mu'; there are: nu"),
         ("muon:size=big", "size: no size 'big'; there are: none, rms, spectral"),
         ("muon:exclude=(", "exclude must be a regular expression"),
         ("muon:nesterov=1", "nesterov must be yes or no"),
