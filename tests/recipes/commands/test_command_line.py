@@ -10,6 +10,7 @@ import tempfile
 import pytest
 
 from recipes.recipe import find, names
+from recipes.recipe import find, names
 from tests.conftest import ROOT
 
 
@@ -17,6 +18,7 @@ def environment():
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+SEARCHED = [name for name in names() if find(name).objectives]
 SEARCHED = [name for name in names() if find(name).objectives]
 WRONG = [
     (
