@@ -10,8 +10,10 @@ import pkgutil
 import shlex
 import typing
 
-from recipes.errors import CommandError, one_line
-from recipes.settings.fields import Setting, option_of, whole, written
+from recipes.errors import CommandError, WorldError, one_line
+from recipes.machine.backend import import_foreign
+from recipes.settings.declare import check_fields, declare_settings
+from recipes.settings.fields import option_of, whole, written
 from recipes.settings.nearest import unknown
 from recipes.settings.presets import resolve, ways_to
 from recipes.settings.schedules import has_horizon
@@ -73,14 +75,16 @@ class Recipe:
 
     def __init_subclass__(cls, is_base=False, **options):
         super().__init_subclass__(**options)
-        _declare_settings(cls)
+        declare_settings(cls, TAKEN)
         has_docstring = bool(cls.__doc__)  # a dataclass makes one for a class without it
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-        _check_fields(cls)
+        check_fields(cls)
         if not is_base:
             _check_class(cls, has_docstring)
 
     def __post_init__(self):
+        if missing := _missing_methods(type(self)):
+            raise TypeError(f"{type(self).__name__} is what recipes are made of, and has no method `{missing[0]}`")
         for name, setting in self.settings().items():
             object.__setattr__(self, name, setting.checked(option_of(name), getattr(self, name)))
         self.check()
@@ -205,6 +209,17 @@ def names():
     return [module.name for module in found if not module.ispkg and module.name not in NO_RECIPES]
 
 
+def importable():
+    """The classes of the recipes of this package, a dict by name, and one line for each module that is none."""
+    classes, faults = {}, []
+    for name in names():
+        try:
+            classes[name] = find(name)
+        except CommandError as error:
+            faults.append(str(error))
+    return classes, faults
+
+
 def find(name):
     """The class of a recipe.
 
@@ -219,7 +234,12 @@ def find(name):
         return _foreign(name, module, cls)
     if name not in names():
         raise CommandError(f"{unknown('recipe', name, names())}; one of your own is written module:Class")
-    return _own(importlib.import_module(f"{__package__}.{name}"))
+    try:
+        return _own(importlib.import_module(f"{__package__}.{name}"))
+    except CommandError:
+        raise
+    except Exception as error:  # of a recipe that is being written
+        raise CommandError(f"{name}.py cannot be imported: {type(error).__name__}: {one_line(error)}") from error
 
 
 def _own(module):
@@ -237,7 +257,9 @@ def _is_recipe(thing):
 
 def _foreign(name, module, cls):
     try:
-        found = getattr(importlib.import_module(module), cls, None)
+        found = getattr(import_foreign(module), cls, None)
+    except (CommandError, WorldError):
+        raise
     except (Exception, SystemExit) as error:  # whatever code that is not ours does when it is imported
         raise CommandError(f"recipe {name}: {type(error).__name__}: {one_line(error)}") from error
     if not _is_recipe(found):
@@ -247,54 +269,6 @@ def _foreign(name, module, cls):
     if missing := _missing_methods(found):
         raise CommandError(f"recipe {name}: {cls} is what recipes are made of, and has no method `{missing[0]}`")
     return found
-
-
-def _declare_settings(cls):
-    """Make what a class has written as settings fields of a dataclass."""
-    inherited = _inherited_settings(cls)
-    annotated, own = dict(inspect.get_annotations(cls)), {}
-    for name, value in list(vars(cls).items()):
-        if isinstance(value, Setting):
-            _check_name(cls, name, inherited)
-            own[name] = value
-        elif name in inherited:  # another default for it
-            own[name] = dataclasses.replace(inherited[name], default=value)
-    # of several bases a dataclass would take the defaults of the last one, and Python those of the first
-    several = sum(map(dataclasses.is_dataclass, cls.__bases__)) > 1
-    for name, setting in {**(inherited if several else {}), **own}.items():
-        annotated[name] = setting.type
-        setattr(cls, name, dataclasses.field(default=setting.default, metadata={"setting": setting}))
-    cls.__annotations__, cls._own_settings = annotated, own
-
-
-def _inherited_settings(cls):
-    """The settings of the bases, a dict; of two of one name that of the base which comes first for Python."""
-    inherited = {}
-    for base in cls.__mro__[:0:-1]:
-        inherited |= vars(base).get("_own_settings", {})
-    for base in cls.__mro__[1:]:
-        if not dataclasses.is_dataclass(base) and any(
-            isinstance(value, Setting) or name in inherited for name, value in vars(base).items()
-        ):
-            raise TypeError(
-                f"{cls.__name__}: {base.__name__} has settings, so it has to be a Recipe, with is_base=True"
-            )
-    return inherited
-
-
-def _check_name(cls, name, inherited):
-    if name in TAKEN or (name not in inherited and any(name in vars(base) for base in cls.__mro__[1:])):
-        raise TypeError(f"{cls.__name__}: `{name}` is what every recipe or command has already, and can be no setting")
-
-
-def _check_fields(cls):
-    """Raise a TypeError for a field that is annotated as settings are, and is none."""
-    for field in dataclasses.fields(cls):
-        if "setting" not in field.metadata:
-            raise TypeError(
-                f"{cls.__name__}: make the setting `{field.name}` by `recipes.settings.number` or another of its "
-                "functions; what is no setting has no annotation"
-            )
 
 
 def _missing_methods(cls):
@@ -334,10 +308,10 @@ def _faults(cls):
         "has no preset `smoke`, the same in seconds": "smoke" not in cls.presets,
         "does not say its `score`, the figure that seeds are averaged by": not hasattr(cls, "score"),
         "has `objectives`, and no method `validate`": cls.objectives and cls.validate is Recipe.validate,
-        f"has no preset {own[:1]}, which a variant names": own,
+        f"has no preset `{', '.join(own)}`, which a variant names": own,
         "has `variants`, and no setting `variant`": cls.variants and "variant" not in cls.settings(),
     }
 
 
-_declare_settings(Recipe)
+declare_settings(Recipe, TAKEN)
 dataclasses.dataclass(frozen=True, kw_only=True)(Recipe)

@@ -1,8 +1,13 @@
 import contextlib
 import importlib
 import os
+import re
 import sys
 import tempfile
+
+LOG_LINE = re.compile(  # of TensorFlow, before and after its logging is set up
+    rb"[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWEF] |WARNING: All log messages before absl|To enable the following "
+)
 
 
 def load_backend(package, touch=True):
@@ -16,13 +21,32 @@ def load_backend(package, touch=True):
         package: str, name of the package.
         touch: bool, whether TensorFlow looks for devices now. In a process that is to be forked it must not.
     """
+    with _hidden():
+        module = importlib.import_module(package)
+        if package == "tensorflow" and touch:
+            module.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def without_log_lines():
+    """Hide the lines that TensorFlow logs on standard error in a block; what others write there comes after it."""
+    with _hidden() as said:
+        yield
+        sys.stderr.flush()
+        said.seek(0)
+        lines = b"".join(line for line in said if not LOG_LINE.match(line))
+    if lines:
+        sys.stderr.write(lines.decode(errors="replace"))
+
+
+@contextlib.contextmanager
+def _hidden():
+    """Send the standard error of a block to a file, which is given, and show it if the block raises."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, _standard_error_to(said):
         try:
-            module = importlib.import_module(package)
-            if package == "tensorflow" and touch:
-                module.config.list_physical_devices()
+            yield said
         except BaseException:
             said.seek(0)
             sys.__stdout__.write(said.read().decode(errors="replace"))

@@ -111,6 +111,31 @@ def test_linear_regression(said, tmp_path, preset):
     assert result["distance"] < bounds[preset]
 
 
+LINE = '''import keras
+from recipes.linear_regression import LinearRegression
+
+class Line(LinearRegression):
+    """A line."""
+'''
+
+
+@pytest.mark.slow_cases("mirrored:2")
+@pytest.mark.parametrize("strategy", ["cpu", "mirrored:2"])
+def test_keras_at_the_top_of_a_users_recipe(tmp_path, strategy):
+    """It is imported while the command line is parsed, and on what the command line says."""
+    if BACKEND == "torch" and strategy != "cpu":
+        pytest.skip("one device")
+    (tmp_path / "line.py").write_text(LINE)
+    options = ["--epochs", "300", "--strategy", strategy]
+    path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    status, out, err = finish(train(tmp_path / "run", *options, recipe="line:Line", environment=path))
+    assert (status, err) == (0, "")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["backend"], config["strategy"], config["dtype"]) == (BACKEND, strategy, "float64")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["distance"] < (1e-6 if BACKEND == "torch" else 1e-9)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
 def test_a_finished_run_is_used(undisturbed, tmp_path, command):

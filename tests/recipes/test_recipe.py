@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import importlib
 import shlex
 import sys
 import types
@@ -71,7 +72,7 @@ def test_a_base_need_not_have_them_and_what_it_asks_for_is_asked_of_its_recipes(
         ({"epochs": None}, "defaults: --epochs must be"),
         ({"learning_rate": number(0.0, "step", above=0)}, "defaults: --learning-rate must be a number > 0; it is 0.0"),
         ({"width": whole(8, most=4)}, "defaults: --width must be a whole number from 1 to 4; it is 8"),
-        ({"variants": {"plain": "slow", "fast": "quick"}}, r"has no preset \['quick'\], which a variant names"),
+        ({"variants": {"plain": "slow", "fast": "quick"}}, "has no preset `quick`, which a variant names"),
         ({"variants": {"plain": "slow", "odd": "fast"}}, "preset fast: --variant: no variant 'odd'"),
         ({"judge": whole(3, "a setting named as a method")}, "`judge` is what every recipe or command has already"),
         ({"presets": choice("a", names="ab")}, "`presets` is what every recipe or command has already"),
@@ -323,6 +324,24 @@ def test_settings_of_a_class_that_is_no_recipe_are_refused():
     for base in (Plain, Default):
         with pytest.raises(TypeError, match=f"{base.__name__} has settings, so it has to be a Recipe"):
             type("Made", (base, Cifar10CNN), {"__doc__": "Made.", "__module__": __name__})
+
+
+@pytest.mark.parametrize(("base", "method"), [(Recipe, "batches"), (Classification, "network")])
+def test_what_recipes_are_made_of_is_no_recipe(base, method):
+    with pytest.raises(TypeError, match=f"{base.__name__} is what recipes are made of, and has no method `{method}`"):
+        base()
+
+
+def test_a_module_of_the_package_that_breaks_is_named_beside_the_others(monkeypatch):
+    def broken(name):
+        if name == "recipes.cifar10_fast":
+            raise ZeroDivisionError("division by zero")
+        return importlib.import_module(name)
+
+    monkeypatch.setattr(recipe_module, "importlib", types.SimpleNamespace(import_module=broken))
+    classes, faults = recipe_module.importable()
+    assert list(classes) == [name for name in names() if name != "cifar10_fast"]
+    assert faults == ["cifar10_fast.py cannot be imported: ZeroDivisionError: division by zero"]
 
 
 def test_the_recipe_of_a_module_is_its_last_whole_class(monkeypatch):

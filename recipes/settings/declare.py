@@ -1,0 +1,63 @@
+"""How a class declares its settings: fields of a dataclass, each made by a function of `recipes.settings`."""
+
+import dataclasses
+import inspect
+
+from recipes.settings.fields import Setting
+
+
+def declare_settings(cls, taken):
+    """Make what a class has written as settings fields of a dataclass.
+
+    Args:
+        cls: class, before it is made a dataclass. What of it is a `Setting` is a field; what has the name of a setting
+            that it inherits is another default for that.
+        taken: names that no setting can have.
+
+    Raises:
+        TypeError: a name cannot be a setting's, or a base that is no dataclass has settings.
+    """
+    inherited = _inherited_settings(cls)
+    annotated, own = dict(inspect.get_annotations(cls)), {}
+    for name, value in list(vars(cls).items()):
+        if isinstance(value, Setting):
+            _check_name(cls, name, inherited, taken)
+            own[name] = value
+        elif name in inherited:  # another default for it
+            own[name] = dataclasses.replace(inherited[name], default=value)
+    # of several bases a dataclass would take the defaults of the last one, and Python those of the first
+    several = sum(map(dataclasses.is_dataclass, cls.__bases__)) > 1
+    for name, setting in {**(inherited if several else {}), **own}.items():
+        annotated[name] = setting.type
+        setattr(cls, name, dataclasses.field(default=setting.default, metadata={"setting": setting}))
+    cls.__annotations__, cls._own_settings = annotated, own
+
+
+def _inherited_settings(cls):
+    """The settings of the bases, a dict; of two of one name that of the base which comes first for Python."""
+    inherited = {}
+    for base in cls.__mro__[:0:-1]:
+        inherited |= vars(base).get("_own_settings", {})
+    for base in cls.__mro__[1:]:
+        if not dataclasses.is_dataclass(base) and any(
+            isinstance(value, Setting) or name in inherited for name, value in vars(base).items()
+        ):
+            raise TypeError(
+                f"{cls.__name__}: {base.__name__} has settings, so it has to be a Recipe, with is_base=True"
+            )
+    return inherited
+
+
+def _check_name(cls, name, inherited, taken):
+    if name in taken or (name not in inherited and any(name in vars(base) for base in cls.__mro__[1:])):
+        raise TypeError(f"{cls.__name__}: `{name}` is what every recipe or command has already, and can be no setting")
+
+
+def check_fields(cls):
+    """Raise a TypeError for a field of a dataclass that is annotated as settings are, and is none."""
+    for field in dataclasses.fields(cls):
+        if "setting" not in field.metadata:
+            raise TypeError(
+                f"{cls.__name__}: make the setting `{field.name}` by `recipes.settings.number` or another of its "
+                "functions; what is no setting has no annotation"
+            )
