@@ -64,6 +64,10 @@ class Setting:
     moved: dict = dataclasses.field(default_factory=dict)
     example: str = ""
 
+    def __post_init__(self):
+        if self.changes not in CHANGES:
+            raise TypeError(f"a setting's `changes` must be one of {', '.join(CHANGES)}; it is {self.changes!r}")
+
     def checked(self, name, value):
         """A value as it is kept, from text or from a value of its type.
 
@@ -78,13 +82,13 @@ class Setting:
         try:
             found = None if value is None else self.read(value)
         except CommandError as error:
-            raise CommandError(f"{name} {value}: {error}") from None
+            raise CommandError(f"{name} {written(value)}: {error}") from None
         if found is not None:
             return found
         if self.names and isinstance(value, str):
             check_moved(name, value, self.moved)
             raise CommandError(f"{name}: {unknown(name.lstrip('-').replace('-', ' '), value, self.names)}")
-        shown = "empty" if value == "" else value
+        shown = "empty" if value == "" else written(value)
         raise CommandError(f"{name} must be {self.range or 'a text'}; it is {shown}")
 
     @property
@@ -168,12 +172,20 @@ def _int(value):
 
 def choice(default, help="", *, names, **about):
     """One of several words."""
-    names = tuple(names)
+    names = _words(names)
 
     def read(value):
         return value if value in names else None
 
     return Setting(default, help, str, " or ".join(names), read, names=names, **_with(default, about))
+
+
+def _words(names):
+    """Words as a tuple; a TypeError for one text, which Python would take for its letters."""
+    words = (names,) if isinstance(names, str) else tuple(names)
+    if words == (names,) or not all(isinstance(word, str) for word in words):
+        raise TypeError(f"`names` must be several words, such as ('relu', 'gelu'); they are {names!r}")
+    return words
 
 
 def switch(default, help="", **about):
@@ -206,7 +218,7 @@ def text(default, help="", *, range="", check=None, **about):
 
 def several(default, help="", *, names, **about):
     """Several words of those there are with commas between them, each once; or none."""
-    names = tuple(names)
+    names = _words(names)
 
     def read(value):
         words = [] if value == "none" else str(value).split(",")

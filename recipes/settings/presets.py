@@ -26,11 +26,26 @@ def resolve(cls, given, preset=None):
         raise CommandError(f"--preset: {unknown('preset', preset, cls.presets)}")
     given = {**_variant(cls, given, preset), **given}
     own = cls.variants.get(given.get("variant"))
+    _check_names(cls, given)
     if preset in cls.laid_over or preset is None:
-        values = _of_optimizer(cls, cls.presets.get(own, {}), given) | cls.presets.get(preset, {})
+        values = _of_optimizer(cls, _preset(cls, own), given) | _preset(cls, preset)
     else:
-        values = _of_optimizer(cls, cls.presets[preset], given)
+        values = _of_optimizer(cls, _preset(cls, preset), given)
     return cls(**(values | given))
+
+
+def _check_names(cls, values):
+    """Raise a CommandError for a name that is no setting, with the nearest that are."""
+    strange = next((name for name in values if name not in cls.settings()), None)
+    if strange is not None:
+        raise CommandError(unknown("setting", strange, cls.settings()))
+
+
+def _preset(cls, name):
+    """The values of a preset, a dict; an empty one for None."""
+    values = cls.presets.get(name, {})
+    _check_names(cls, values)
+    return values
 
 
 def _variant(cls, given, preset):

@@ -107,6 +107,8 @@ def test_what_is_out_of_range_is_one_line_that_names_the_option(name, given):
         (whole(3, most=9), "10", "--an-option must be a whole number from 1 to 9; it is 10"),
         (number(0.5, above=0), "", "--an-option must be a number > 0; it is empty"),
         (text("a"), 3, "--an-option must be a text; it is 3"),
+        (whole(3), True, "--an-option must be a whole number >= 1; it is yes"),
+        (number(0.5), None, "--an-option must be a number; it is none"),
         (choice("relu", names=WORDS), "rleu", "--an-option: no an option 'rleu'; did you mean relu?"),
         (several("none", names=WORDS), "gleu", "--an-option gleu: no word 'gleu'; did you mean gelu?"),
         (text("ab", check=even), "abc", "--an-option abc: an odd number of letters"),
@@ -146,6 +148,32 @@ def test_what_else_is_known_of_a_setting(make):
     assert (field.changes, field.is_searched, field.of_optimizer, field.help) == ("data", False, True, "help")
     assert field.changes in fields.CHANGES
     assert field.is_length == (make is length)
+
+
+@pytest.mark.parametrize("make", [choice, several])
+@pytest.mark.parametrize(
+    ("names", "said"), [("relu", "they are 'relu'"), (["relu", 3], r"they are \['relu', 3\]")], ids=["text", "number"]
+)
+def test_the_words_of_a_choice_are_several(make, names, said):
+    with pytest.raises(TypeError, match=rf"`names` must be several words, such as \('relu', 'gelu'\); {said}$"):
+        make("none", names=names)
+    assert make("none", names=(word for word in WORDS)).checked("--it", "relu") == "relu"
+
+
+@pytest.mark.parametrize("make", [number, whole, text, switch, expression, length])
+def test_what_a_setting_changes_is_one_of_the_words_for_it(make):
+    with pytest.raises(TypeError) as caught:
+        make(None, changes="weights")
+    assert str(caught.value) == (
+        "a setting's `changes` must be one of update, schedule, data, judgement, files; it is 'weights'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "none"), (True, "yes"), (False, "no"), (3, "3"), (0.5, "0.5"), ("adam", "adam")]
+)
+def test_a_value_is_shown_as_the_command_line_takes_it(value, shown):
+    assert fields.written(value) == shown
 
 
 def test_options_are_named_after_settings():

@@ -42,11 +42,34 @@ def test_what_is_given_goes_over_a_preset_and_that_over_the_defaults(given, pres
         ({}, "smok", "--preset: no preset 'smok'; did you mean smoke"),
         ({"variant": "fats"}, None, "--variant: no variant 'fats'; did you mean fast"),
         ({"epochs": 0}, "smoke", "--epochs must be a whole number >= 1; it is 0"),
+        ({"epoch": 3}, None, "no setting 'epoch'; did you mean epochs?"),
+        ({"optimizer": "sgd", "learning-rate": 3}, "smoke", "no setting 'learning-rate'; did you mean learning_rate?"),
+        (
+            {"dropout": 3},
+            "fast",
+            "no setting 'dropout'; there are: batch_size, early_stopping, epochs, learning_rate, momentum, optimizer, "
+            "seed, variant",
+        ),
     ],
 )
 def test_what_is_not_there(given, preset, said):
-    with pytest.raises(CommandError, match=said):
-        resolve(Idle, given, preset)
+    for make in (lambda: resolve(Idle, given, preset), lambda: Idle.from_preset(preset, **given)):
+        with pytest.raises(CommandError) as caught:
+            make()
+        assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("preset", ["smoke", "careful", "slow"])  # laid over, in place of the variant's, the variant's
+def test_a_preset_has_no_other_names_than_settings(preset):
+    with pytest.raises(TypeError) as caught:
+
+        class Wrong(Idle):
+            """A recipe with a mistake in a preset."""
+
+            presets = {**Idle.presets, preset: {"optimiser": "sgd"}}
+
+    assert str(caught.value).startswith("Wrong, ")
+    assert str(caught.value).endswith(": no setting 'optimiser'; did you mean optimizer?")
 
 
 def test_a_preset_brings_its_variant_and_another_optimizer_leaves_its_own_settings():
