@@ -61,7 +61,7 @@ def report_run(recipe, result, directory):
     Raises:
         WorldError: training diverged, or the result is damaged.
     """
-    with runs.may_be_damaged(pathlib.Path(directory, "result.json")):  # by which a run is told once more
+    with runs.may_be_damaged(pathlib.Path(directory, runs.names.RESULT)):  # by which a run is told once more
         has_diverged = result["outcome"] == DIVERGED
         sentence = words.divergence(result) if has_diverged else _sentence(recipe, result)
     if not has_diverged:
@@ -96,4 +96,4 @@ def report_seeds(recipe, row, directory, results):
         f"\n{recipe.score}: {row['mean']:.5g} ± {row['standard_deviation']:.2g} (standard deviation of {row['n']} "
         f"seeds), 95 % interval of the mean {row['low']:.5g} to {row['high']:.5g}."
     )
-    print(f"Each seed: {directory / 'seeds.csv'}. A row in {training.table_of(recipe, results)}.")
+    print(f"Each seed: {directory / runs.names.SEEDS}. A row in {training.table_of(recipe, results)}.")

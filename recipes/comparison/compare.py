@@ -78,7 +78,7 @@ def _searched(recipe, contender, comparison, run, place, processes):
 @contextlib.contextmanager
 def _oracle(recipe, contender, comparison, run):
     """The search for the learning rate of a contender, which is left to others when this ends, also by a signal."""
-    url = storage.sqlite_url(run.directory / "search.db")
+    url = storage.sqlite_url(run.directory / runs.names.DATABASE)
     objective = tuning.RecipeHyperModel(recipe, "learning_rate").objective()
     options = {"study": contender.label, "sampler": "line", "seed": recipe.seed}
     with told_if_of_another_search():
@@ -112,13 +112,14 @@ def _train_seeds(recipe, contender, comparison, run, processes):
     """Train with each seed that is not done, as many at a time as there are workers."""
     group = run.directory / contender.directory
     seeds = comparison.seeds_of(recipe)
-    waiting = [seed for seed in seeds if runs.read_json(group / f"seed-{seed}" / "result.json") is None]
+    waiting = [seed for seed in seeds if runs.result_of(runs.directory_of_seed(group, seed)) is None]
     slots, running = list(range(comparison.workers)), {}
     while waiting or running:
         while waiting and slots:
             seed, slot = waiting.pop(0), slots.pop(0)
             running[seed] = slot
-            _start(dataclasses.replace(recipe, seed=seed), group / f"seed-{seed}", slot, comparison, processes)
+            directory = runs.directory_of_seed(group, seed)
+            _start(dataclasses.replace(recipe, seed=seed), directory, slot, comparison, processes)
         for ended in processes.ended(POLL):
             slots.append(running.pop(ended.number))
             _note(ended, contender, run)
@@ -136,5 +137,6 @@ def _note(ended, contender, run):
     if ended.error is not None:
         raise WorldError(f"{contender.label}, seed {ended.number}: {ended.error}")
     if ended.answer["peak"] is not None:
-        run.write_json(f"{contender.directory}/seed-{ended.number}/memory.json", ended.answer)
+        directory = runs.directory_of_seed(run.directory / contender.directory, ended.number)
+        runs.write_peak_memory(directory, ended.answer["peak"])
     print(f"{contender.label}: seed {ended.number} is trained", flush=True)

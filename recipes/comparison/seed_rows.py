@@ -22,7 +22,7 @@ def rows_of(recipe, comparison, directory):
         WorldError: a training is not there, or its files are damaged.
     """
     rows = [
-        _row(contender, directory / contender.directory / f"seed-{seed}", comparison.target)
+        _row(contender, runs.directory_of_seed(directory / contender.directory, seed), comparison.target)
         for contender in comparison.contenders
         for seed in comparison.seeds_of(recipe)
     ]
@@ -53,7 +53,7 @@ def _figures(found, target):
         "updates": runs.figure(result, "updates"),
         "seconds": runs.figure(result, "training_seconds"),
         "images": result["epochs"] * _trained_on(found.config["trained_on"]),
-        "peak_mib": _peak(found.directory),
+        "peak_mib": runs.peak_memory_of(found.directory),
         "clipped_share": _number(last.get("clipped_share")),
         "skipped_updates": _number(last.get("skipped_updates")),
         **_cost(recipe, curve, result, target),
@@ -82,14 +82,9 @@ def _trained_on(about):
     return runs.figure(about, "train" if "train" in about else "samples")
 
 
-def _peak(directory):
-    recorded = runs.read_json(directory / "memory.json")
-    return None if recorded is None else runs.figure(recorded, "peak")
-
-
 def _curve(directory):
     """Rows of metrics.csv with `seconds`, of training until then."""
-    rows, times = runs.rows_of(directory / "metrics.csv"), runs.seconds_of(directory)
+    rows, times = runs.metrics_of(directory), runs.seconds_of(directory)
     return [{**row, "seconds": sum(times[: i + 1])} for i, row in enumerate(rows)]
 
 

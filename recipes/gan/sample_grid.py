@@ -8,7 +8,7 @@ class SampleGrid(keras.callbacks.Callback):
 
     Args:
         every: int >= 1, epochs; the last one is always drawn.
-        run: object with `write(name, write)` and `show(tag, picture, step)`, as `recipes.run.Run` has them.
+        run: object with `show(tag, picture, epoch)`, as `recipes.run.Run` has it; the pictures lie in `samples`.
         count: int >= 1, images.
         columns: int, or None, as in `grid`.
     """
@@ -21,5 +21,4 @@ class SampleGrid(keras.callbacks.Callback):
         if (epoch + 1) % self.every and epoch + 1 != self.params["epochs"]:
             return
         picture = grid(self.model.generate(self.count, seed=0), self.columns)
-        self.run.write(f"samples/epoch-{epoch + 1:04}.png", lambda path: picture.save(path, "PNG"))
         self.run.show("samples", picture, epoch)

@@ -12,8 +12,6 @@ from recipes.errors import CommandError, WorldError
 from recipes.machine import strategies
 from recipes.machine.leaving import cleaned_up
 
-STATE = "state.npz"
-
 
 @contextlib.contextmanager
 def run_directory(run_dir):
@@ -70,14 +68,9 @@ def result_of(run):
     return json.loads(_from_all(json.dumps(run.result))[0])
 
 
-def share_state(run):
-    """Give every process the state from which the first process resumes training."""
-    if not strategies.is_one_of_several():
-        return
-    path = run.directory / STATE
-    content = _from_first(path.read_bytes() if path.exists() else b"")
-    if content and not _is_first():
-        path.write_bytes(content)
+def bytes_from_first(content):
+    """The bytes that the first process has, in every process. A process that trains alone gets its own bytes back."""
+    return _from_first(content) if strategies.is_one_of_several() else content
 
 
 def _part():

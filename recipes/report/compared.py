@@ -33,8 +33,8 @@ def report_comparison(recipe, comparison, rows, run):
 
 def _write_tables(rows, contenders, run):
     flat = [{name: value for name, value in row.items() if name != "curve"} for row in rows]
-    for name, table in (("seeds.csv", runs.table(flat)), ("comparison.csv", runs.table(contenders))):
-        run.write(name, lambda part, table=table: part.write_text(table))
+    run.write_table(runs.names.SEEDS, flat)
+    run.write_table(runs.names.COMPARISON, contenders)
 
 
 def _diverged_lines(contenders):
@@ -51,8 +51,8 @@ def _write_picture(recipe, rows, run):
         return
     with runs.may_be_damaged(run.directory):
         picture = pictures.against(drawn, name)
-    run.write("comparison.png", picture.savefig)
-    print(f"\n{run.directory / 'comparison.png'}")
+    run.write(runs.names.COMPARISON_PICTURE, picture.savefig)
+    print(f"\n{run.directory / runs.names.COMPARISON_PICTURE}")
 
 
 def as_text(recipe, contenders, target):

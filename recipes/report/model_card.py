@@ -13,7 +13,6 @@ from recipes.report import words
 from recipes.report.repeat import training_command
 from recipes.run.saved_model import MODULES
 
-NAME = "model_card.md"
 TEMPLATE = pathlib.Path(__file__).parent / "model_card.md.jinja"
 OF_IMAGES = {"part": "test images", "others": "images of another kind"}
 OF_SAMPLES = {"part": "samples", "others": "other samples"}
@@ -37,7 +36,7 @@ def write_model_card(directory):
         raise WorldError(f"{found.directory} holds no run that is done")
     with runs.may_be_damaged(found.directory):
         text = model_card(found)
-    path = found.directory / NAME
+    path = found.directory / runs.names.MODEL_CARD
     runs.write_file(path, lambda part: part.write_text(text, encoding="utf-8", errors="replace"))
     return path
 

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from recipes import run as runs
 from recipes.errors import WorldError
 from recipes.report.pictures import search as pictures
+from recipes.run import names
 from recipes.tuning.objective import objective_of
 from recipes.tuning.statuses import COMPLETED
 
@@ -31,7 +31,7 @@ def report_search(recipe, search, trials, run, **places):
         last = max(trials, key=lambda row: row["order"])["message"]
         raise WorldError(f"no trial was completed; the last: {last}; see {run.directory / 'trials'}")
     metric, _ = objective_of(recipe, search.metric)
-    run.write("trials.csv", lambda part: part.write_text(runs.table([_flat(row) for row in trials])))
+    run.write_table(names.TRIALS, [_flat(row) for row in trials])
     print(f"\n{_counted(trials, search)}. The best:\n")
     _print_table(done[:SHOWN], metric)
     command = _command(recipe, done[0], places)
@@ -80,10 +80,10 @@ def _command(recipe, best, places):
 
 def _write_pictures(recipe, search, trials, run):
     metric, direction = objective_of(recipe, search.metric)
-    figures = {"progress.png": pictures.progress(trials, metric, direction)}
+    figures = {names.PROGRESS_PICTURE: pictures.progress(trials, metric, direction)}
     if {"schedule", "learning_rate"} <= recipe.settings().keys():
-        figures["rates.png"] = pictures.rates(trials, metric, direction)
-        figures["schedules.png"] = pictures.schedules(trials, metric)
+        figures[names.RATES_PICTURE] = pictures.rates(trials, metric, direction)
+        figures[names.SCHEDULES_PICTURE] = pictures.schedules(trials, metric)
     for name, figure in figures.items():
         run.write(name, figure.savefig)
         print(f"{run.directory / name}")
@@ -93,5 +93,4 @@ def _write_hparams(rows, metric, run):
     """Show the trials that were completed on TensorBoard's page of HParams, those of other machines too."""
     for row in rows:
         values = {**row["searched"], "epochs": row["epochs"]}
-        directory = run.directory / "tensorboard"
-        runs.event_files.write_hparams(directory, row["trial"], values, {metric: row["score"]}, row["epochs"])
+        run.show_trial(row["trial"], values, {metric: row["score"]}, row["epochs"])

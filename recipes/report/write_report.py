@@ -12,8 +12,6 @@ from recipes.report.sections.environment import environment
 from recipes.report.sections.run import sections_of_run
 from recipes.report.sections.search import Best, sections_of_search
 
-NAME = "report.html"  # in the first directory
-
 
 def write_report(directories, out=None):
     """Write one HTML page of runs, searches and comparisons that needs nothing from elsewhere.
@@ -34,7 +32,7 @@ def write_report(directories, out=None):
     start_keras(touch=False)  # writing a file whole imports Keras
     found = [_reported(each) for directory in directories for each in _runs_in(runs.read_directory(directory))]
     text = page(", ".join(title for title, _ in found), list(_under_titles(found)))
-    out = pathlib.Path(directories[0], NAME) if out is None else pathlib.Path(out)
+    out = pathlib.Path(directories[0], runs.names.REPORT) if out is None else pathlib.Path(out)
     runs.write_file(out, lambda part: part.write_text(text, encoding="utf-8", errors="replace"))
     return out
 
@@ -43,10 +41,10 @@ def _runs_in(found):
     """What a directory stands for, a list of `recipes.run.Directory`: the runs of several seeds, in their order."""
     if found.kind != "seeds":
         return [found]
-    places = [path.parent for path in found.directory.glob("seed-*/config.json")]
-    if not places:
+    directories = runs.directories_of_seeds(found.directory)
+    if not directories:
         raise WorldError(f"{found.directory} holds nothing to report (no run of a seed)")
-    return [runs.read_directory(place) for place in sorted(places, key=lambda place: (len(place.name), place.name))]
+    return [runs.read_directory(each) for each in directories]
 
 
 def _under_titles(found):
@@ -84,7 +82,7 @@ def _best(found):
     try:
         recipe = type(found.recipe)(**settings)
     except CommandError as error:
-        raise WorldError(f"{found.directory / 'result.json'} is damaged, or of another version: {error}") from error
+        raise WorldError(f"{found.directory / runs.names.RESULT} is damaged, or of another version: {error}") from error
     return Best(runs.figure(best, "score"), training_command(found, recipe), settings)
 
 

@@ -3,7 +3,9 @@ import typing
 
 from recipes.errors import WorldError
 from recipes.recipe import find
+from recipes.run.contents import config_of, result_of
 from recipes.run.files import may_be_damaged, read_json
+from recipes.run.names import CONFIG, ENVIRONMENT
 from recipes.run.version_before import translated
 from recipes.settings.presets import recorded
 
@@ -46,9 +48,9 @@ def read_directory(directory):
         CommandError: it is of a recipe that is not there.
     """
     directory = pathlib.Path(directory)
-    config = read_json(directory / "config.json")
+    config = config_of(directory)
     if config is None:
-        raise WorldError(f"{directory} holds no run, search or comparison (no config.json)")
+        raise WorldError(f"{directory} holds no run, search or comparison (no {CONFIG})")
     config = translated(config)
     try:
         kind, cls = config["kind"], find(config["recipe"])
@@ -56,10 +58,10 @@ def read_directory(directory):
             raise ValueError(f"its kind is {kind!r:.80}")
         recipe = recorded(cls, {name: config[name] for name in cls.settings()})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise WorldError(f"{directory / 'config.json'} is damaged, or of another version: {error}") from error
-    with may_be_damaged(directory / "environment.json"):
+        raise WorldError(f"{directory / CONFIG} is damaged, or of another version: {error}") from error
+    with may_be_damaged(directory / ENVIRONMENT):
         starts = starts_of(directory)
-    return Directory(directory, kind, recipe, config, read_json(directory / "result.json"), starts)
+    return Directory(directory, kind, recipe, config, result_of(directory), starts)
 
 
 def starts_of(directory):
@@ -68,7 +70,7 @@ def starts_of(directory):
     Raises:
         ValueError: the file holds something else.
     """
-    starts = (read_json(directory / "environment.json") or {}).get("starts", [])
+    starts = (read_json(directory / ENVIRONMENT) or {}).get("starts", [])
     if not isinstance(starts, list) or not all(isinstance(each, dict) for each in starts):
         raise ValueError("it has no list of starts")
     return starts

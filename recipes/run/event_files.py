@@ -12,6 +12,8 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from recipes.run.names import PART
+
 
 class EventFiles(keras.callbacks.Callback):
     """Writes the logs of each epoch.
@@ -77,7 +79,7 @@ def write_hparams(directory, name, values, scores, step):
         return
     directory.mkdir(parents=True, exist_ok=True)
     given = {key: value for key, value in values.items() if value is not None}
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=directory) as part:
+    with tempfile.TemporaryDirectory(prefix=PART, dir=directory) as part:
         made = os.path.join(part, "made")
         writer = EventFileWriter(made)
         _add(writer, hparams_pb(given, trial_id=name), 0)

@@ -5,6 +5,7 @@ import json
 
 from recipes.errors import WorldError, one_line
 from recipes.machine.regular_file import open_regular
+from recipes.run.json_text import text_of
 
 
 def read_json(path):
@@ -44,6 +45,15 @@ def write_file(path, write):
         write_whole(path, write)
     except OSError as error:
         raise WorldError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_json(path, content):
+    """Write a dict as JSON.
+
+    Raises:
+        WorldError: the file cannot be written.
+    """
+    write_file(path, lambda part: part.write_text(text_of(content) + "\n"))
 
 
 @contextlib.contextmanager

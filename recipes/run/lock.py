@@ -2,6 +2,7 @@ import os
 import stat
 
 from recipes.errors import WorldError
+from recipes.run.names import LOCK
 
 APPENDED = (".lock", ".txt", ".db", ".db-journal", ".db-wal", ".db-shm")  # endings of files that are not replaced
 
@@ -28,13 +29,13 @@ class Lock:
         if self._lock is not None:
             return
         refuse_links(self.directory)
-        lock = filelock.FileLock(self.directory / ".lock")
+        lock = filelock.FileLock(self.directory / LOCK)
         try:
             lock.acquire(timeout=self.patience)
         except filelock.Timeout as error:
             raise WorldError(f"another process is at work in {self.directory}") from error
         except OSError as error:
-            raise WorldError(f"cannot write {self.directory / '.lock'}: {error.strerror}") from error
+            raise WorldError(f"cannot write {self.directory / LOCK}: {error.strerror}") from error
         self._lock = lock
 
     def release(self):

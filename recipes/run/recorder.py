@@ -2,6 +2,7 @@ import keras
 
 from callbacks import ExactResume
 from callbacks.write_whole import write_whole
+from recipes.run.names import METRICS, STATE
 from recipes.run.tables import table
 from recipes.run.timing import write_seconds
 
@@ -15,7 +16,7 @@ class Recorder(ExactResume):
     """
 
     def __init__(self, directory, seed, carry=(), follows=()):
-        super().__init__(directory / "state.npz", seed, carry=carry, follows=follows, every_seconds=1.0)
+        super().__init__(directory / STATE, seed, carry=carry, follows=follows, every_seconds=1.0)
         self.directory = directory
 
     def on_train_begin(self, logs=None):
@@ -37,5 +38,5 @@ class Recorder(ExactResume):
 
     def write_tables(self):
         """metrics.csv, the same in every repetition, and timing.csv, which never is."""
-        write_whole(self.directory / "metrics.csv", lambda part: part.write_text(table(self.history)))
+        write_whole(self.directory / METRICS, lambda part: part.write_text(table(self.history)))
         write_seconds(self.directory, [row["epoch"] for row in self.history], self.seconds)

@@ -5,19 +5,21 @@ import pathlib
 import sys
 import time
 
-import numpy as np
-
 from recipes.errors import CommandError, WorldError
 from recipes.machine.environment import environment, machine, versions
+from recipes.run.arrays import write_arrays
+from recipes.run.contents import config_of, result_of
 from recipes.run.directory import GROWS, size_of, starts_of
-from recipes.run.files import read_json, write_file
-from recipes.run.json_text import text_of
+from recipes.run.files import write_file, write_json
 from recipes.run.lock import Lock
+from recipes.run.names import CONFIG, ENVIRONMENT, LOCK, MODEL, PART, RESULT, TENSORBOARD
+from recipes.run.pictures import name_of_picture
 from recipes.run.saved_model import load_model
+from recipes.run.state import history_of
+from recipes.run.tables import table
 from recipes.settings.fields import option_of
 
 OPEN = {"strategy": ("auto",), "dtype": ("auto", "probe")}  # what stands for anything until `settle`
-STATE = "state.npz"
 WORDS = {"run": "a run", "trial": "a trial of a search", "search": "a search", "comparison": "a comparison"}
 WORDS["seeds"] = "the runs of several seeds"
 ELSEWHERE = "give another --run-dir"
@@ -67,7 +69,7 @@ class Run:
     @property
     def result(self):
         """The result of the run, or None while it is not done."""
-        recorded = read_json(self.directory / "result.json")
+        recorded = result_of(self.directory)
         if recorded is None or recorded.get("of") != size_of(self.config):
             return None
         return recorded
@@ -75,11 +77,11 @@ class Run:
     @property
     def is_raised(self):
         """Whether the run was begun with fewer epochs."""
-        before = (read_json(self.directory / "config.json") or self.config)["epochs"]
+        before = (config_of(self.directory) or self.config)["epochs"]
         return before < self.config["epochs"]
 
     def __enter__(self):
-        if self.result is None and (self.directory / "config.json").exists():
+        if self.result is None and (self.directory / CONFIG).exists():
             self._lock.take()
         return self
 
@@ -88,7 +90,7 @@ class Run:
 
     def recorded(self, name):
         """What the run was begun with, None if it was not begun."""
-        return (read_json(self.directory / "config.json") or {}).get(name)
+        return (config_of(self.directory) or {}).get(name)
 
     def settle(self, **found):
         """Set what `auto` and `probe` stand for on this machine, and check that the run was begun with it."""
@@ -105,27 +107,21 @@ class Run:
         before = (recorded or {}).get("trained_on", data)
         if not isinstance(before, dict) or before.get("digest") != data["digest"]:
             raise WorldError(f"{self.directory} was begun on other images than those of {data['name']} now")
-        self.write_json("config.json", {**self.config, "trained_on": data})
+        self.write_json(CONFIG, {**self.config, "trained_on": data})
         self._record_start(environment())
 
     def begin_group(self):
         """The same for the directory of several runs, which has no data of its own."""
         self._claim()
-        self.write_json("config.json", self.config)
+        self.write_json(CONFIG, self.config)
         self._record_start({"machine": machine(), "versions": versions()})  # devices are left to the runs
 
     def history(self):
-        """The logs of the epochs that the run need not make again, a list of dicts."""
-        from callbacks.exact_resume import StateError, read_state
-
-        path = self.directory / STATE
-        try:
-            return read_state(path)[0]["history"] if path.exists() else []
-        except StateError as error:
-            raise WorldError(str(error)) from error
+        """The logs of the epochs that need not be trained again, a list of dicts."""
+        return history_of(self.directory)
 
     def epochs_done(self):
-        """How many epochs the run need not make again."""
+        """How many epochs need not be trained again."""
         return len(self.history())
 
     def model(self, name, modules=()):
@@ -145,7 +141,7 @@ class Run:
 
     def finish(self, result):
         """Write the result, last of all; from then on the run is done."""
-        self.write_json("result.json", {**result, "of": size_of(self.config)})
+        self.write_json(RESULT, {**result, "of": size_of(self.config)})
 
     def write(self, name, write):
         """Write a file of the run whole or not at all.
@@ -161,22 +157,51 @@ class Run:
 
     def write_json(self, name, content):
         """Write a dict as JSON."""
-        self.write(name, lambda part: part.write_text(text_of(content) + "\n"))
+        write_json(self.directory / name, content)
+
+    def write_table(self, name, rows):
+        """Write a list of dicts as CSV."""
+        self.write(name, lambda part: part.write_text(table(rows)))
 
     def write_arrays(self, name, **arrays):
         """Write arrays as NumPy's .npz."""
+        write_arrays(self.directory / name, arrays)
 
-        def write(path):
-            with open(path, "wb") as file:
-                np.savez_compressed(file, **arrays)
+    def save_model(self, model):
+        """Save the trained model of the run."""
+        self.write(MODEL, model.save)
 
-        self.write(name, write)
+    def show(self, tag, picture, epoch):
+        """Keep a picture that was made while training: as TAG/epoch-0001.png, and for TensorBoard.
 
-    def show(self, tag, picture, step):
-        """Add a `PIL.Image.Image` to what TensorBoard shows, at a step, such as an epoch."""
+        Args:
+            tag: str, what the picture shows.
+            picture: `PIL.Image.Image`.
+            epoch: int, counted from 0, after which it was made.
+        """
         from recipes.run.event_files import write_picture
 
-        write_picture(self.directory / "tensorboard" / tag, tag, picture, step)
+        self.write(name_of_picture(tag, epoch), lambda part: picture.save(part, "PNG"))
+        write_picture(self.directory / TENSORBOARD / tag, tag, picture, epoch)
+
+    def event_files(self):
+        """The callback that writes the logs of each epoch for TensorBoard."""
+        from recipes.run.event_files import EventFiles
+
+        return EventFiles(self.directory / TENSORBOARD)
+
+    def show_trial(self, name, values, scores, epochs):
+        """Show a trial of a search on TensorBoard's page of hyperparameters.
+
+        Args:
+            name: str, of the trial.
+            values: dict of its hyperparameters.
+            scores: dict from metrics to floats.
+            epochs: int, how long it was trained.
+        """
+        from recipes.run.event_files import write_hparams
+
+        write_hparams(self.directory / TENSORBOARD, name, values, scores, epochs)
 
     def _claim(self):
         try:
@@ -191,7 +216,7 @@ class Run:
         return recorded
 
     def _recorded(self):
-        recorded = read_json(self.directory / "config.json")
+        recorded = config_of(self.directory)
         if recorded is None and self._holds_something():
             raise WorldError(f"{self.directory} is not empty and holds no run; {ELSEWHERE}")
         if recorded is not None and "kind" not in recorded:
@@ -209,7 +234,7 @@ class Run:
 
     def _holds_something(self):
         try:
-            return any(each.name != ".lock" and not _is_part(each) for each in self.directory.iterdir())
+            return any(each.name != LOCK and not _is_part(each) for each in self.directory.iterdir())
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -235,7 +260,7 @@ class Run:
     def _default_place(self):
         """The newest default directory that the same command has left behind, unless it is being worked on."""
         group = pathlib.Path("runs", self.config["recipe"].replace(":", "."))
-        for config in sorted(group.glob("*/config.json"), reverse=True):
+        for config in sorted(group.glob(f"*/{CONFIG}"), reverse=True):
             self._use(config.parent)
             if self._is_mine(config) and not self._lock.is_taken():
                 return config.parent
@@ -245,7 +270,7 @@ class Run:
 
     def _is_mine(self, config):
         try:
-            recorded = {name: value for name, value in read_json(config).items() if name != "trained_on"}
+            recorded = {name: value for name, value in config_of(config.parent).items() if name != "trained_on"}
             same = recorded.keys() == self.config.keys() and all(
                 value == recorded[name] or value in OPEN.get(name, ()) for name, value in self.config.items()
             )
@@ -257,7 +282,7 @@ class Run:
         try:
             starts = starts_of(self.directory)
         except ValueError as error:
-            path = self.directory / "environment.json"
+            path = self.directory / ENVIRONMENT
             raise WorldError(f"{path} is damaged: {error}; remove it to go on without what it says") from error
         now = {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -268,12 +293,12 @@ class Run:
             changed = [name for name in ("machine", "versions", "devices") if starts[-1].get(name) != now.get(name)]
             if changed:
                 print(f"Other {' and '.join(changed)} than at the last start: the bits may differ.")
-        self.write_json("environment.json", {"starts": [*starts, now]})
+        self.write_json(ENVIRONMENT, {"starts": [*starts, now]})
 
 
 def _is_part(path):
     """Whether a file is what `callbacks.write_whole` had not finished."""
-    return path.name.startswith(".part-") and path.is_file()
+    return path.name.startswith(PART) and path.is_file()
 
 
 def _option(name):

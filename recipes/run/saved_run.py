@@ -1,6 +1,10 @@
+import hashlib
+
 from recipes.errors import CommandError, WorldError
 from recipes.run.directory import read_directory
+from recipes.run.names import CONFIG, MODEL
 from recipes.run.saved_model import load_model
+from recipes.run.seed_directories import first_of_seeds
 
 INSTEAD = {  # of a run
     "search": "a search; train its best by the command that it ended with",
@@ -26,28 +30,31 @@ class SavedRun:
         found = read_directory(directory)
         self.directory, self.recipe = found.directory, found.recipe
         if found.kind != "run":
-            raise CommandError(f"{self.directory} holds {INSTEAD[found.kind].format(first=self._first())}")
+            instead = INSTEAD[found.kind].format(first=first_of_seeds(self.directory))
+            raise CommandError(f"{self.directory} holds {instead}")
         self.data = _checked_images(self.directory, found.config.get("trained_on"))
         known = self.recipe.commands
         if command not in known:
             raise CommandError(f"{command}: a run of {self.recipe.name()} takes {', '.join(known)}")
         if found.is_done and found.result.get("outcome") == "diverged":
             raise WorldError(f"the run in {self.directory} diverged, and has left no model")
-        if not found.is_done or not (self.directory / "model.keras").exists():
+        if not found.is_done or not (self.directory / MODEL).exists():
             raise WorldError(f"the run in {self.directory} is not done; train it to its end first")
         self._made = {}
-
-    def _first(self):
-        return min(self.directory.glob("**/seed-*"), default=self.directory / "seed-0")
 
     @property
     def data_dir(self):
         """Where the images were when the run was trained."""
         return (self.data.get("origin") or {}).get("data_dir")
 
-    def model(self, name="model.keras", modules=None):
+    def model(self, name=MODEL, modules=None):
         """A model of the run, loaded in safe mode; it names classes of `modules`, by default those of the recipe."""
         return load_model(self.directory / name, self.recipe.modules if modules is None else modules)
+
+    def model_hash(self):
+        """The SHA-256 of the file of its model, in hexadecimal digits."""
+        with open(self.directory / MODEL, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def once(self, name, make):
         """What `make()` gives, which is called the first time only."""
@@ -74,5 +81,5 @@ def _checked_images(directory, data):
     ):
         wrong = "it does not say where the images were"
     if wrong is not None:
-        raise WorldError(f"{directory / 'config.json'} is damaged, or of another version: {wrong}")
+        raise WorldError(f"{directory / CONFIG} is damaged, or of another version: {wrong}")
     return data

@@ -1,9 +1,8 @@
 """timing.csv: the wall-clock seconds of each epoch."""
 
 from recipes.run.files import may_be_damaged, write_file
+from recipes.run.names import TIMING
 from recipes.run.tables import rows_of, table
-
-NAME = "timing.csv"
 
 
 def write_seconds(directory, epochs, seconds):
@@ -14,10 +13,10 @@ def write_seconds(directory, epochs, seconds):
         epochs, seconds: lists of the same length, numbers of the epochs and what they took.
     """
     rows = [{"epoch": epoch, "seconds": f"{each:.4f}"} for epoch, each in zip(epochs, seconds, strict=True)]
-    write_file(directory / NAME, lambda part: part.write_text(table(rows)))
+    write_file(directory / TIMING, lambda part: part.write_text(table(rows)))
 
 
 def seconds_of(directory):
     """What the file says, a list of floats; an empty one if it is not there."""
-    with may_be_damaged(directory / NAME):
-        return [float(row["seconds"]) for row in rows_of(directory / NAME)]
+    with may_be_damaged(directory / TIMING):
+        return [float(row["seconds"]) for row in rows_of(directory / TIMING)]

@@ -5,7 +5,6 @@ from callbacks import FullBatch, GradientMonitor
 from callbacks.exact_resume import StateError, is_carried
 from custom_optimizers.diagnostics import number
 from recipes.errors import Diverged, WorldError
-from recipes.run.event_files import EventFiles
 from recipes.run.recorder import Recorder
 from recipes.training.outcomes import DIVERGED, FINISHED, STOPPED_EARLY
 
@@ -47,7 +46,7 @@ def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None
                 *watching(model, recipe.steps == "epoch"),
                 *own,
                 *callbacks,
-                EventFiles(run.directory / "tensorboard"),
+                run.event_files(),
                 recorder,
             ],
         )

@@ -8,8 +8,11 @@ from recipes.errors import CommandError, WorldError
 from recipes.machine import strategies
 from recipes.machine.backend import start_keras
 from recipes.machine.environment import machine, versions
-from recipes.run.files import figure, may_be_damaged, read_json, write_file
+from recipes.run.contents import config_of
+from recipes.run.files import figure, may_be_damaged, write_file
+from recipes.run.names import RESULT, SEEDS
 from recipes.run.run import Run
+from recipes.run.seed_directories import directory_of_seed
 from recipes.run.tables import rows_of, table
 from recipes.training.computing import computing
 from recipes.training.outcomes import DIVERGED
@@ -57,7 +60,7 @@ def _row_of_done(run):
     if run.result is None:
         return None
     print(f"{run.directory} is done already; this is its result.")
-    with may_be_damaged(run.directory / "result.json"):
+    with may_be_damaged(run.directory / RESULT):
         return _checked(run.result["row"])
 
 
@@ -69,23 +72,25 @@ def _trained(recipe, run, seeds, ended, **options):
     """
     rows = []
     for seed in range(recipe.seed, recipe.seed + seeds):
-        directory = run.directory / f"seed-{seed}"
+        directory = directory_of_seed(run.directory, seed)
         result, _ = train(dataclasses.replace(recipe, seed=seed), directory, **options)
-        with may_be_damaged(directory / "result.json"):
+        with may_be_damaged(directory / RESULT):
             rows.append({"seed": seed, **_of_seed(recipe, result)})
         if ended:
             ended(directory)
         _forget_model()
     diverged = [row["seed"] for row in rows if row["outcome"] == DIVERGED]
     if diverged:
-        raise WorldError(f"training diverged with seed {diverged[0]}; see {run.directory / f'seed-{diverged[0]}'}")
+        raise WorldError(
+            f"training diverged with seed {diverged[0]}; see {directory_of_seed(run.directory, diverged[0])}"
+        )
     return rows
 
 
 def _row(recipe, run, rows):
     """The averages, a dict, which seeds.csv is written beside."""
-    run.write("seeds.csv", lambda part: part.write_text(table(rows)))
-    first = read_json(run.directory / f"seed-{recipe.seed}" / "config.json")
+    run.write_table(SEEDS, rows)
+    first = config_of(directory_of_seed(run.directory, recipe.seed))
     computed = {name: first[name] for name in ("backend", "strategy", "dtype")}
     return {
         **_described(recipe, len(rows)),

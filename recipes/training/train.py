@@ -1,8 +1,9 @@
 from recipes import training
 from recipes.machine import dtypes, strategies
 from recipes.machine.backend import start_keras
-from recipes.machine.hosts import check_same, result_of, run_directory, share_state, together
+from recipes.machine.hosts import bytes_from_first, check_same, result_of, run_directory, together
 from recipes.run.run import Run
+from recipes.run.state import begin_with_bytes, state_bytes
 from recipes.training.computing import computing, devices_for, settled_dtype
 from recipes.training.outcomes import DIVERGED
 
@@ -53,11 +54,18 @@ def _trained(recipe, run, devices, dtype, data_dir, download):
     if run.is_raised and recipe.horizon_matters:
         print(f"The schedule is that of {recipe.epochs} epochs from here on, and was not before.")
     together(lambda: run.begin(data.about()))
-    share_state(run)
+    _share_state(run)
     with dtypes.policy(found):
         result = train_and_judge(recipe, run, data)
     run.finish(result)
     return result
+
+
+def _share_state(run):
+    """Give every process the state from which the first process resumes training."""
+    content = bytes_from_first(state_bytes(run.directory)) if strategies.is_one_of_several() else b""
+    if content:
+        begin_with_bytes(run.directory, content)
 
 
 def train_and_judge(recipe, run, data):
@@ -75,5 +83,5 @@ def train_and_judge(recipe, run, data):
     if trained["outcome"] == DIVERGED:
         return trained
     model = recipe.trained(model, run)
-    run.write("model.keras", model.save)
+    run.save_model(model)
     return {**recipe.judge(model, data, run), **trained}

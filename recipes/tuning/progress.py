@@ -17,13 +17,13 @@ class Progress:
 
     def __init__(self, workers, objective, describe, known=(), keep=lambda trial: None):
         self.objective, self.describe, self.keep = objective, describe, keep
-        self._bars, self._tables, self._best = [None] * workers, [None] * workers, {}  # best: scores by epochs
+        self._bars, self._directories, self._best = [None] * workers, [None] * workers, {}  # best: scores by epochs
         for trial in known:
             self._note(trial)
 
     def began(self, trial, slot, directory, epochs):
         """A trial has begun in a slot; its run is in `directory`, of so many epochs."""
-        self._tables[slot] = directory / "metrics.csv"
+        self._directories[slot] = directory
         self._bars[slot] = tqdm(
             desc=trial.trial_id,
             total=epochs,
@@ -36,10 +36,10 @@ class Progress:
 
     def look(self):
         """Look how far the trials have come."""
-        for bar, path in zip(self._bars, self._tables, strict=True):
+        for bar, directory in zip(self._bars, self._directories, strict=True):
             if bar is None or bar.disable:
                 continue
-            rows = runs.rows_of(path)  # which is written whole
+            rows = runs.metrics_of(directory)  # a file that is written whole
             if len(rows) > bar.n:
                 bar.set_postfix_str(self._metrics(rows[-1]), refresh=False)
                 bar.update(len(rows) - bar.n)

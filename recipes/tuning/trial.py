@@ -2,13 +2,11 @@
 
 import dataclasses
 import pathlib
-import shutil
 
 from recipes import optimization, training
 from recipes import run as runs
 from recipes.errors import CommandError
 
-STATE = "state.npz"
 PATIENCE = 15.0  # seconds in which the process of a trial that was taken over ends
 
 
@@ -41,10 +39,10 @@ def train_trial(recipe, directory, place, max_epochs=None, data=None):
     """
     data = recipe.load(place.data_dir) if data is None else data
     with place.computing(recipe, data) as computed:
-        state, made = _trained_in_common(recipe, directory, computed, max_epochs, data)
+        trunk, made = _trained_in_common(recipe, directory, computed, max_epochs, data)
         with _run(recipe, directory, computed, max_epochs) as run:
             if run.result is None:
-                run.finish(_trained(recipe, run, data, state, made))
+                run.finish(_trained(recipe, run, data, trunk, made))
             return _checked(recipe, run.result)
 
 
@@ -62,8 +60,8 @@ def _trained_in_common(recipe, directory, computed, max_epochs, data):
     """Train what a budget has in common with the longest one, in the run of that.
 
     Returns:
-        `(state, epochs)`: the path of the state that the budget's own run may begin from, None if there is none; how
-        many epochs were made for it.
+        `(directory, epochs)`: the run from whose state the budget's own run may begin, None if there is no such run;
+        how many epochs were trained for it.
     """
     longest = recipe if max_epochs is None else dataclasses.replace(recipe, epochs=max_epochs)
     shared = shared_epochs(recipe, data) if recipe != longest else 0
@@ -71,7 +69,7 @@ def _trained_in_common(recipe, directory, computed, max_epochs, data):
         return None, 0
     with _run(longest, directory, computed, max_epochs) as trunk:
         made = _train_until(longest, trunk, data, shared)
-        return trunk.directory / STATE if trunk.epochs_done() == shared else None, made
+        return trunk.directory if trunk.epochs_done() == shared else None, made
 
 
 def shared_epochs(recipe, data):
@@ -91,11 +89,11 @@ def _train_until(recipe, run, data, until):
     return trained["epochs"] - done
 
 
-def _trained(recipe, run, data, state, made):
-    """Train a run to its end, from a state if there is one, and give its result."""
+def _trained(recipe, run, data, trunk, made):
+    """Train a run to its end, from the last state of `trunk` unless that is None, and give its result."""
     run.begin(data.about())
-    if state is not None and not (run.directory / STATE).exists():
-        run.write(STATE, lambda part: shutil.copyfile(state, part))
+    if trunk is not None:
+        runs.begin_with_state_of(trunk, run.directory)
     done = run.epochs_done()
     model, trained = training.fit(recipe, run, data, verbose=0)
     trained["trained_epochs"] = trained["epochs"] - done + made

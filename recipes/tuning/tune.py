@@ -88,7 +88,7 @@ def _oracle(hypermodel, search, run):
     recipe = hypermodel.recipe
     with told_if_of_another_search():
         return tuning.StorageOracle(
-            search.storage or storage.sqlite_url(run.directory / "search.db"),
+            search.storage or storage.sqlite_url(run.directory / runs.names.DATABASE),
             hypermodel.objective(search.metric),
             search.trials,
             study=search.study or hypermodel.name,
@@ -124,7 +124,7 @@ def _rounded(rate):
 
 
 def _tuner(hypermodel, oracle, search, run, place, processes):
-    show = functools.partial(_show, hypermodel, run.directory / "tensorboard", oracle.objective.name)
+    show = functools.partial(_show, hypermodel, run, oracle.objective.name)
     known = oracle.trials.values()
     where = run.directory.resolve()
     return tuning.Tuner(
@@ -139,12 +139,12 @@ def _tuner(hypermodel, oracle, search, run, place, processes):
     )
 
 
-def _show(hypermodel, directory, metric, trial):
+def _show(hypermodel, run, metric, trial):
     """Show a trial that has ended on TensorBoard's page of HParams."""
     if trial.status == COMPLETED:
         row = tuning.row_of(hypermodel, 0, trial)
         values = {**row["searched"], "epochs": row["epochs"]}
-        runs.event_files.write_hparams(directory, row["trial"], values, {metric: row["score"]}, row["epochs"])
+        run.show_trial(row["trial"], values, {metric: row["score"]}, row["epochs"])
 
 
 def _with_rates(rows, processes):

@@ -5,7 +5,6 @@ for JSON.
 """
 
 import dataclasses
-import pathlib
 import statistics
 import tempfile
 import time
@@ -20,7 +19,7 @@ from recipes.errors import CommandError, WorldError
 from recipes.machine import dtypes
 from recipes.machine.memory import peak_mib
 from recipes.tuning.space import default_rates, optimizer_of, paces
-from recipes.tuning.trial import STATE, train_trial
+from recipes.tuning.trial import train_trial
 
 HARMLESS_RATE = 1e-6  # of a training that is only timed
 POINTS = 200  # of a learning rate that is drawn
@@ -141,7 +140,7 @@ def train_run(shared, recipe, directory):
     Returns:
         A dict: `peak`, the largest memory of its process in MiB beyond what it began with; None if it was done before.
     """
-    begin, is_done = peak_mib(), pathlib.Path(directory, "result.json").exists()
+    begin, is_done = peak_mib(), runs.result_of(directory) is not None
     training.train(recipe, directory, **dataclasses.asdict(shared.place))
     return {"peak": None if is_done else peak_mib() - begin}
 
@@ -152,9 +151,9 @@ def trained(hypermodel, hp, directory):
     Raises:
         WorldError: there is no such run.
     """
-    if not (directory / STATE).exists():
+    if not runs.has_state(directory):
         raise WorldError(f"no run at {directory}; another machine may have trained it")
-    recipe, config = hypermodel.recipe_of(hp), runs.read_json(directory / "config.json")
+    recipe, config = hypermodel.recipe_of(hp), runs.config_of(directory)
     extra = {name: config[name] for name in ("backend", "strategy", "dtype")}
     with dtypes.policy(extra["dtype"]), runs.Run(recipe, directory, extra, kind="trial") as run:
         return recipe.trained(training.fit(recipe, run, hypermodel.data, verbose=0)[0], run)

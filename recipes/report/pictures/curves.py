@@ -8,7 +8,6 @@ from recipes import run as runs
 from recipes.report.pictures.plain_text import plain_text
 from recipes.report.pictures.scales import plain_powers
 
-NAME = "curves.png"
 OF_LABELS = ("label_accuracy", "label accuracy")
 OF_OUTPUTS = (("real_output", "real images"), ("fake_output", "generated images"))
 PANELS = (  # label, whether a logarithmic scale may suit, columns and names of lines
@@ -61,10 +60,11 @@ def write_curves(directory, title):
         WorldError: it cannot be written, or metrics.csv is not there or damaged.
     """
     directory = pathlib.Path(directory)
-    with runs.may_be_damaged(directory / "metrics.csv"):
-        figure = curves(directory / "metrics.csv", title)
-    runs.write_file(directory / NAME, figure.savefig)
-    return directory / NAME
+    with runs.may_be_damaged(directory / runs.names.METRICS):
+        figure = curves(directory / runs.names.METRICS, title)
+    path = directory / runs.names.CURVES
+    runs.write_file(path, figure.savefig)
+    return path
 
 
 def panels(rows, of):

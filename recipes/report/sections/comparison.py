@@ -55,11 +55,11 @@ def _pictures(directory, compared):
     columns, *rows = compared.cells
     best = ", ".join(f"{name} {cell}" for name, cell in zip(columns[:3], rows[0][:3], strict=True))
     ends = f"of {', '.join(row[0] for row in rows)}; the best: {best}"
-    trainings = [_with_curve(directory, row) for row in runs.rows_of(directory / "seeds.csv")]
+    trainings = [_with_curve(directory, row) for row in runs.rows_of(directory / runs.names.SEEDS)]
     trainings = [row for row in trainings if row["curve"] or row["diverged"] != "True"]  # which may leave no epoch
     metric = _logged(compared.score, trainings)
     if metric is None:
-        return _picture_of_the_command(directory / "comparison.png", ends)
+        return _picture_of_the_command(directory / runs.names.COMPARISON_PICTURE, ends)
     begin = f"{metric}, the median of the seeds, against"
     return [
         drawn(figure, f"{begin} {name}, {ends}", f"{begin} {name}")
@@ -80,7 +80,8 @@ def _logged(score, rows):
 
 def _with_curve(directory, row):
     """A row of seeds.csv with the learning curve of its training, and the seconds until each epoch's end."""
-    run = directory / comparison.Contender(row["contender"], {}).directory / f"seed-{row['seed']}"
-    curve, times = runs.rows_of(run / "metrics.csv"), runs.seconds_of(run)
+    contender = comparison.Contender(row["contender"], {})
+    run = runs.directory_of_seed(directory / contender.directory, row["seed"])
+    curve, times = runs.metrics_of(run), runs.seconds_of(run)
     timed = [{**each, "seconds": sum(times[: i + 1])} for i, each in enumerate(curve)]
     return {**row, "updates": float(row["updates"]), "epochs": float(row["epochs"]), "curve": timed}

@@ -4,17 +4,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from recipes.errors import WorldError, one_line
-from recipes.machine.regular_file import open_regular
+from recipes import run as runs
 from recipes.report.page import Section, drawn, pixels
 from recipes.report.pictures.plain_text import plain_text
 
 LARGEST = 128  # pixels of a mistake's longer side
-NAMES = ("counts", "labels", "guesses", "confidences")
+OF_MISTAKES = ("labels", "guesses", "confidences")  # arrays with a number for each mistake
 
 
 def sections_of_confusion(directory, classes):
-    """Yield sections on what test images are taken for; nothing for a run without confusion.npz.
+    """Yield sections on the classes that a model gives test images; none if the run has no confusion.npz.
 
     Args:
         directory: `pathlib.Path` of the run.
@@ -23,29 +22,30 @@ def sections_of_confusion(directory, classes):
     Raises:
         WorldError: the file is damaged.
     """
-    path = directory / "confusion.npz"
-    if not path.exists():
+    path = directory / runs.names.CONFUSION
+    found = runs.read_arrays(path)
+    if found is None:
         return
-    found, images = _read(path, len(classes))
-    counts = found["counts"]
+    with runs.may_be_damaged(path):
+        counts, images = _checked_counts(found["counts"], classes), _as_pictures(found["images"])
     text = f"{counts.sum() - counts.trace()} of {counts.sum()} test images are taken for another class."
     yield Section("Confusion matrix", [text], pictures=[_matrix(counts, classes)])
-    mistakes = list(_mistakes(found, images, classes))
+    with runs.may_be_damaged(path):
+        mistakes = list(_mistakes(found, images, classes))
     if mistakes:
         yield Section("Most confident mistakes", pictures=mistakes)
 
 
-def _read(path, classes):
-    """What the file says of so many classes: a dict of arrays, and the mistakes, a list of `PIL.Image.Image`."""
-    try:
-        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
-            found = {name: file[name] for name in NAMES}
-            images = [Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in file["images"]]
-        if found["counts"].shape != (classes, classes):
-            raise ValueError(f"counts of the shape {found['counts'].shape} for {classes} classes")
-        return found, images
-    except Exception as error:  # whatever NumPy and Pillow make of a file that is damaged
-        raise WorldError(f"{path} is damaged: {one_line(error)}") from error
+def _checked_counts(counts, classes):
+    """The same counts; a ValueError unless there is a row and a column for each class."""
+    if counts.shape != (len(classes), len(classes)):
+        raise ValueError(f"counts of the shape {counts.shape} for {len(classes)} classes")
+    return counts
+
+
+def _as_pictures(images):
+    """An array of images `(n, height, width, 1 or 3)` as a list of `PIL.Image.Image`."""
+    return [Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in images]
 
 
 @plain_text()
@@ -73,7 +73,7 @@ def _write_counts(axes, counts, shares):
 
 
 def _mistakes(found, images, classes):
-    parts = (found[name] for name in NAMES[1:])
+    parts = (found[name] for name in OF_MISTAKES)
     for picture, label, guess, confidence in zip(images, *parts, strict=True):
         picture.thumbnail((LARGEST, LARGEST))
         words = f"{classes[label]} taken for {classes[guess]}, {confidence:.0%}"

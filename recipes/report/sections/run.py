@@ -1,7 +1,5 @@
 """What a page says of a run: what was done, curves, mistakes or samples, result, settings, data, machine."""
 
-import re
-
 from matplotlib.figure import Figure
 
 from recipes import run as runs
@@ -25,7 +23,7 @@ def sections_of_run(found, repeat):
     Raises:
         WorldError: a file is damaged.
     """
-    rows = runs.rows_of(found.directory / "metrics.csv")
+    rows = runs.metrics_of(found.directory)
     about = found.config.get("trained_on") or {}
     return [
         _what(found, len(rows), repeat),
@@ -67,15 +65,16 @@ def _words_of(panel, rows):
 
 def _samples(directory):
     """Yield a section of some of the pictures that a GAN has made of the same noise, evenly over the training."""
-    paths = sorted((directory / "samples").glob("epoch-*.png"))
+    paths = runs.pictures_of(directory, "samples")
     if not paths:
         return
-    chosen = [paths[round(i * (len(paths) - 1) / max(SAMPLES - 1, 1))] for i in range(SAMPLES)]
-    yield Section("Samples of the same noise", pictures=[_sample(path) for path in dict.fromkeys(chosen)])
+    epochs = list(paths)
+    chosen = [epochs[round(i * (len(epochs) - 1) / max(SAMPLES - 1, 1))] for i in range(SAMPLES)]
+    pictures = [_sample(paths[epoch], epoch) for epoch in dict.fromkeys(chosen)]
+    yield Section("Samples of the same noise", pictures=pictures)
 
 
-def _sample(path):
-    epoch = re.sub(r"\D", "", path.stem).lstrip("0")
+def _sample(path, epoch):
     return file_picture(path, f"Samples after epoch {epoch}", f"After epoch {epoch}", "grid")
 
 

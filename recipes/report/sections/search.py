@@ -6,15 +6,16 @@ from recipes import run as runs
 from recipes.report.page import Section, Table
 from recipes.report.sections.command import section_of_command
 from recipes.report.sections.file_picture import file_picture
+from recipes.run import names
 
 SHOWN = 30  # trials
 # columns of trials.csv that are no searched settings, in the order in which they follow these
 OF_TRIALS = ("epochs", "updates", "cost", "seconds", "status", "message", "order", "configuration", "rung")
 HEADS = {"cost": "cost, epochs"}
 PICTURES = {
-    "rates": "Score of each trial against its learning rate",
-    "progress": "Scores, and the best so far, against the epochs trained until then",
-    "schedules": "Learning rates of the best trials over their updates",
+    names.RATES_PICTURE: "Score of each trial against its learning rate",
+    names.PROGRESS_PICTURE: "Scores, and the best so far, against the epochs trained until then",
+    names.SCHEDULES_PICTURE: "Learning rates of the best trials over their updates",
 }
 
 
@@ -47,7 +48,7 @@ def sections_of_search(directory, metric, best, repeat):
     first = section_of_command("What was searched", "search", repeat, best is not None)
     if best is None:
         return [first]
-    trials = runs.rows_of(directory / "trials.csv")
+    trials = runs.rows_of(directory / names.TRIALS)
     return [
         first,
         Section("The best", [_how_good(trials, metric, best)], [best.command]),
@@ -64,24 +65,24 @@ def _pictures(directory, metric, best):
     """Yield those pictures of the search that are there."""
     words = _in_words(metric, best)
     for name, text in PICTURES.items():
-        path = directory / f"{name}.png"
+        path = directory / name
         if path.exists():
             yield file_picture(path, f"{text}; {words}", text)
 
 
 def _in_words(metric, best):
     """The best trial in words."""
-    names = [name for name in ("optimizer", "learning_rate", "schedule") if best.settings.get(name) is not None]
-    values = [f"{name.replace('_', ' ')} {_short(str(best.settings[name]))}" for name in names]
+    given = [name for name in ("optimizer", "learning_rate", "schedule") if best.settings.get(name) is not None]
+    values = [f"{name.replace('_', ' ')} {_short(str(best.settings[name]))}" for name in given]
     return ", ".join([f"the best has {metric} {best.score:.4g}", *values])
 
 
 def _trials(trials):
     if trials:
-        more = f"The best {SHOWN} of {len(trials)}; all are in trials.csv." if len(trials) > SHOWN else ""
-        names = [name for name in _ordered(trials[0]) if any(row[name] for row in trials[:SHOWN])]
-        rows = [[_short(row[name]) for name in names] for row in trials[:SHOWN]]
-        yield Section("Trials", [more] if more else [], tables=[Table([HEADS.get(n, n) for n in names], rows)])
+        more = f"The best {SHOWN} of {len(trials)}; all are in {names.TRIALS}." if len(trials) > SHOWN else ""
+        columns = [name for name in _ordered(trials[0]) if any(row[name] for row in trials[:SHOWN])]
+        rows = [[_short(row[name]) for name in columns] for row in trials[:SHOWN]]
+        yield Section("Trials", [more] if more else [], tables=[Table([HEADS.get(n, n) for n in columns], rows)])
 
 
 def _ordered(columns):

@@ -1,0 +1,43 @@
+"""A model of a run in another format, and the record of which model.keras it was made from."""
+
+import contextlib
+import pathlib
+import shutil
+import tempfile
+
+from recipes.machine.leaving import cleaned_up
+from recipes.run.files import read_json, write_json
+from recipes.run.names import EXPORTED, EXPORTS, PART
+
+
+def export_path(directory, form):
+    """Where the exported model is.
+
+    Args:
+        directory: `pathlib.Path` of the run.
+        form: str, one of `EXPORTS`.
+    """
+    return directory / EXPORTS[form]
+
+
+def is_export_of(directory, form, model_hash):
+    """Whether the exported model was made from the model with this hash: a run that goes on has another one later."""
+    return (read_json(directory / EXPORTED) or {}).get(form) == model_hash
+
+
+@contextlib.contextmanager
+def new_export(directory, form, model_hash):
+    """Yield the path to export a model to. It is moved into the run's directory unless the block raises.
+
+    Args:
+        directory: `pathlib.Path` of the run.
+        form: str, one of `EXPORTS`.
+        model_hash: str, SHA-256 of the run's model.
+    """
+    part = tempfile.mkdtemp(dir=directory, prefix=PART)
+    with cleaned_up(lambda: shutil.rmtree(part, ignore_errors=True)):
+        made = pathlib.Path(part, EXPORTS[form])
+        yield made
+        shutil.move(made, export_path(directory, form))
+    exported = read_json(directory / EXPORTED) or {}
+    write_json(directory / EXPORTED, {**exported, form: model_hash})
