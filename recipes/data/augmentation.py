@@ -19,9 +19,9 @@ class Augmentation:
     image[top : top + cutout, left : left + cutout] = mean colour of all images
     ```
 
-    An image is drawn for by its place in the training set, so batches of any size, in any order and in a run that was
-    resumed have the same pixels. Alternating mirroring shows both mirror images in any two epochs that follow each
-    other, where a coin shows one of them twice in half of the cases.
+    The random numbers of an image depend on its place in the training set. So its pixels are the same in batches of any
+    size, in any order, and in a run that was resumed. Alternating mirroring shows both mirror images in any two epochs
+    that follow each other, where a coin shows one of them twice in half of the cases.
 
     Args:
         translate: int >= 0 and less than height and width, in pixels: the largest shift in each direction.
@@ -62,14 +62,14 @@ class Augmentation:
         return (self.translate, self.flip, self.cutout) == (0, "none", 0)
 
     def of(self, x):
-        """Prepare images, once for all epochs: they are padded, and kept so.
+        """Prepare images once for all epochs. A padded copy stays in memory.
 
         Args:
             x: array `(n, height, width, channels)`, uint8 or float. It is not changed.
 
         Returns:
-            A function of int array `rows` and int `epoch`, both >= 0, that returns a new array `(len(rows), height,
-            width, channels)` of the dtype of `x`. Threads may share it.
+            A function of the int array `rows` and the int `epoch`, both >= 0. It returns a new array `(len(rows),
+            height, width, channels)` of the dtype of `x`. Several threads may call it at once.
         """
         x = np.asarray(x)
         self._check(x.shape)
@@ -94,7 +94,7 @@ class Augmentation:
 
 
 class _Draws(typing.NamedTuple):
-    """What was drawn for all `n` images for one epoch."""
+    """The random numbers of all `n` images in one epoch."""
 
     epoch: int
     offsets: np.ndarray  # (n, 2), 0 to 2 * translate: row and column in the padded image where the crop begins
@@ -109,7 +109,7 @@ class _Augmented:
         padded = np.pad(x, ((0, 0), (t, t), (t, t), (0, 0)), mode="reflect") if t else x
         self._padded = np.ascontiguousarray(padded)
         self._fill = _mean_colour(x) if augmentation.cutout else None
-        self._kept = None  # _Draws of the epoch that was asked for last; replaced as a whole, so threads may share it
+        self._kept = None  # _Draws of the last epoch; replaced as a whole, so several threads may use it
 
     def __call__(self, rows, epoch):
         rows = np.asarray(rows)

@@ -6,14 +6,15 @@ from recipes.data.files import files_under
 from recipes.data.labelled import Labelled
 
 PARTS = ("train", "validation", "test")
-FORMAT = 2  # of the file; raised when images are read or resized in another way
+FORMAT = 2  # version of the file; it is raised when images are read or resized in another way
 
 
 def cached(source, name, shape, read):
-    """Images from a cache beside their source, or else read from it and kept there.
+    """Read images from a cache beside their source, or read them from the source and write that cache.
 
-    The cache counts only while the names, sizes and times of all files of the source are those it was made from, and
-    its checksums hold. It has no pickles in it. Where it cannot be written, images are read anew each time.
+    The cache is used only while the names, sizes and times of all files of the source are what they were when it was
+    made, and while its checksums are right. It has no pickles in it. Where it cannot be written, the images are read
+    from their source each time.
 
     Args:
         source: directory that the images are read from.
@@ -52,7 +53,7 @@ def _load(path, state):
         parts = {part: (arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in about["parts"]}
         return Labelled(tuple(about["classes"]), **parts, origin=about["origin"], digest=about["digest"])
     except (OSError, ValueError, LookupError, TypeError):
-        return None  # none there, or damaged
+        return None  # there is no cache, or it is damaged
 
 
 def _save(path, images, state):
@@ -69,4 +70,4 @@ def _save(path, images, state):
     try:
         write_arrays(path, about, arrays)
     except OSError:
-        print(f"There is no room for a cache at {path.parent}: the images are read anew each time.")
+        print(f"There is no room for a cache at {path.parent}: the images are read from their files each time.")

@@ -27,18 +27,19 @@ LARGEST_LABELS = 1024  # bytes; the official file has 61
 def prepare_cifar10(archive, data_dir=None, unverified=False):
     """Prepare CIFAR-10 for tensorflow-datasets from its binary archive, without a network.
 
-    The archive is only read. What is made is what `tfds.load("cifar10")` would make of it, whole or not at all.
+    The archive is not changed. The prepared set is the one that `tfds.load("cifar10")` makes. If something fails,
+    nothing is left behind.
 
     Args:
         archive: path of cifar-10-binary.tar.gz.
-        data_dir: where to; by default that of tensorflow-datasets.
+        data_dir: directory of prepared sets; by default that of tensorflow-datasets.
         unverified: bool. Accept a well-formed archive with another hash than the official one, and record its hash.
 
     Returns:
         The directory of the prepared set.
 
     Raises:
-        WorldError: there is no such archive, it has another hash, is damaged, or there is a set already.
+        WorldError: there is no such archive, it has another hash or is damaged, or the set is prepared already.
     """
     archive, root = pathlib.Path(archive), default_data_dir(data_dir)
     if not archive.is_file():
@@ -47,7 +48,7 @@ def prepare_cifar10(archive, data_dir=None, unverified=False):
     if digest != SHA256 and not unverified:
         raise WorldError(
             f"{archive} is not the official cifar-10-binary.tar.gz: its SHA-256 is {digest}, not {SHA256}; "
-            "--unverified takes it all the same"
+            "--unverified accepts it"
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,7 @@ def prepare_cifar10(archive, data_dir=None, unverified=False):
 
 
 def _unfinished(root):
-    """Where tensorflow-datasets builds a set before it moves it to its place."""
+    """The directories in which tensorflow-datasets builds a set, before it moves the set to its place."""
     return (root / "cifar10").glob("incomplete.*")
 
 
@@ -78,7 +79,7 @@ def _sha256(path):
 
 
 def _unpack(archive, folder):
-    """Write the seven files that count, each checked; nothing in the archive decides where or how much is written."""
+    """Write the seven files of the set, each checked. The archive cannot decide where or how much is written."""
     folder.mkdir()
     wanted = {f"{FOLDER}/{name}": name for name in (*BATCHES, LABELS)}
     try:
@@ -90,7 +91,7 @@ def _unpack(archive, folder):
     except (tarfile.TarError, EOFError, ValueError, OverflowError, zlib.error) as error:
         raise WorldError(f"{archive} is damaged: {one_line(error)}") from error
     except OSError as error:
-        if error.errno is not None:  # of the disk, not of the gzip stream
+        if error.errno is not None:  # an error of the disk, not of the gzip stream
             raise
         raise WorldError(f"{archive} is damaged: {error}") from error
     if wanted:
@@ -98,7 +99,7 @@ def _unpack(archive, folder):
 
 
 class _Limited:
-    """A stream that ends in an error and not in a full memory if it unpacks to far more than CIFAR-10 does."""
+    """A stream that raises an error if it unpacks to far more bytes than CIFAR-10 has, before memory is full."""
 
     def __init__(self, stream):
         self.stream, self.left = stream, LARGEST_STREAM
@@ -143,7 +144,7 @@ def _prepare(root, unpacked, source):
         raise WorldError(f"{place} is there already; nothing was changed")
     builder._split_generators = lambda downloads: _split_generators(builder, unpacked, source)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads
+        with contextlib.redirect_stdout(io.StringIO()):  # tensorflow-datasets prints that it downloads, and it does not
             builder.download_and_prepare(
                 download_dir=unpacked, download_config=tfds.download.DownloadConfig(try_download_gcs=False)
             )
@@ -155,13 +156,13 @@ def _prepare(root, unpacked, source):
 
 
 def _split_generators(builder, unpacked, source):
-    """Those of tensorflow-datasets; what the set was made from goes into the directory that is then moved in place."""
+    """The splits as tensorflow-datasets makes them. The record of the archive is written beside them."""
     pathlib.Path(builder.data_dir, SOURCE).write_text(json.dumps(source, indent=2) + "\n")
     return type(builder)._split_generators(builder, _Unpacked(unpacked))
 
 
 class _Unpacked:
-    """What the builder of tensorflow-datasets takes for its downloads."""
+    """Stands for the download manager of tensorflow-datasets, and returns the unpacked archive."""
 
     def __init__(self, directory):
         self.directory = directory

@@ -10,9 +10,9 @@ LARGEST = (32, 32, 3)
 def digits(shape=LARGEST):
     """Scikit-learn's 1,797 handwritten digits, real scans of 8×8 pixels, as images of a shape.
 
-    Every pixel becomes a square of equal pixels in equal channels where the sides are a multiple of 8, 4×4 for 32×32;
-    images of other sides are made of those of 32×32 as `to_shape` does. 0..16 becomes 0..255. One image in five, the
-    same for everybody and stratified by class, is the test part.
+    Where the sides are multiples of 8, every pixel becomes a square of equal pixels, 4×4 for 32×32, with the same value
+    in all channels. For other sides, `to_shape` resizes the images of 32×32. Values 0..16 become 0..255. One image in
+    five is in the test part: always the same ones, stratified by class.
 
     Args:
         shape: `(height, width, channels)`, of 1 or 3 channels.

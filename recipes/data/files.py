@@ -5,8 +5,8 @@ import pathlib
 def files_under(directory):
     """Every file under a directory, in the order of their paths.
 
-    Links are followed, each directory once; what is hidden (a name that begins with a dot) and links to nothing are
-    left out.
+    Links are followed, and each directory is read once. Hidden files, whose names begin with a dot, and links to
+    files that do not exist are left out.
 
     Returns:
         List of `(path, status)`, the status as `os.stat` gives it.

@@ -15,7 +15,7 @@ from recipes.machine.regular_file import open_regular
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 TEST_SHARE = 0.2
-PARTS = {  # names of folders that hold a part each, in any case
+PARTS = {  # names of folders that hold one part each; upper and lower case are the same
     "train": "train", "training": "train",
     "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test",
@@ -27,12 +27,11 @@ def folder(path, shape):
 
     Classes are numbered in the order of their names. If all subfolders have the names of parts (`train`, `test`, and
     `val` or `validation`, in any case), each of them has a subfolder for each class; with `train` and `val` alone,
-    `val` is the test part. Otherwise one image in five of each class is the test part, chosen by the hash of its
-    file, so that adding images moves none from one part to the other but at the edge, and copies of a file stay
-    together.
+    `val` is the test part. Otherwise one image in five of each class is in the test part. It is chosen by the hash of
+    its file, so that copies of a file stay together, and that hardly any image changes its part when others are added.
 
-    Files are images by their ending (.png .jpg .jpeg .bmp .gif .webp .tif .tiff); others, and what is hidden, are left
-    alone.
+    Files with the endings of images (.png .jpg .jpeg .bmp .gif .webp .tif .tiff) are read; other files and hidden files
+    are ignored.
 
     Args:
         path: the directory.
@@ -65,7 +64,7 @@ def read_image(path, shape):
             with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
                 image.load()
                 return to_shape(ImageOps.exif_transpose(image), shape)
-    except Exception as error:  # PIL raises whatever a damaged file leads it to
+    except Exception as error:  # PIL raises many kinds for a damaged file
         said = getattr(error, "strerror", None) or one_line(error).partition(" <_io.")[0]  # it names the open file
         raise WorldError(f"{path}: {said}") from error
 
@@ -107,7 +106,7 @@ def _files(path, folders):
 
 
 def _split(files):
-    """The files of each class to learn from and those to be judged on."""
+    """The files of each class in two parts: `train` and `test`."""
     train, test = [], []
     for paths in files:
         copies = {}

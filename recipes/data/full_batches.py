@@ -17,12 +17,12 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
     ```python
     steps = ceil(n / batch_size)
     weight = steps * batch_size / n       # of every sample, so that the mean of the micro-batches is the mean of all
-    weight = 0                            # of the rows that fill the last micro-batch, which are real rows repeated
+    weight = 0                            # of rows that fill the last micro-batch: real rows once more
     ```
 
-    One shape is what XLA and TPUs ask for. Whatever averages the micro-batches with equal weights gets the exact
-    mean over all samples: `callbacks.FullBatch`, and `gradient_accumulation_steps=steps` without it. Compile with
-    `weighted_metrics=`, since plain `metrics=` count the filling rows too. The order is that of `x` in every pass.
+    XLA and TPUs need batches of one shape. The mean of the micro-batches with equal weights is the exact mean over all
+    samples, so it can be taken by `callbacks.FullBatch`, or by `gradient_accumulation_steps=steps` without it. Compile
+    with `weighted_metrics=`, since plain `metrics=` count the filling rows too. The order is that of `x` in every pass.
 
     The samples stay in memory as they are, uint8 for instance; batches are gathered from them.
 
@@ -32,18 +32,18 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
         batch_size: int >= 1, samples in a micro-batch over all replicas. Taken down to `n` where it is larger.
         replicas: int, devices that share a micro-batch. By default those of the current `tf.distribute` strategy or of
             `keras.distribution`.
-        sample_weight: array of shape `(n,)` or `(n, …)`, weights of your own. Keras multiplies the values of a loss by
-            them, so for values of rank 3 (a class for each pixel) give `np.ones((n, 1, 1))`.
+        sample_weight: array of shape `(n,)` or `(n, …)`: weights that you give to the samples. Keras multiplies the
+            values of a loss by them, so for values of rank 3 (a class for each pixel) give `np.ones((n, 1, 1))`.
         reduction: "mean" for losses that average over the batch, with sample weights or without; "sum" for losses
             with reduction="sum", which need weight 1 for every sample.
-        block_size: int, for `callbacks.BlockGradient`: what fills the last micro-batch are whole blocks, and the
-            samples behind the last whole block are a micro-batch of their own, the one smaller than the others.
+        block_size: int, for `callbacks.BlockGradient`. Then whole blocks fill the last micro-batch of full size, and
+            the samples behind the last whole block are one more, smaller micro-batch.
 
     Returns:
         `(x, y, sample_weight)`, `steps` times: a `tf.data.Dataset` on TensorFlow and a `keras.utils.PyDataset` on other
         backends, of which each of several processes gets its share of every micro-batch. `sample_weight` is float32, of
-        shape `(batch_size, 1)` for means and `(batch_size,)` for sums unless you gave another; by that `FullBatch`
-        knows weights for means, and refuses them under a loss that is a sum.
+        shape `(batch_size, 1)` for means and `(batch_size,)` for sums, unless you gave weights of another shape. By
+        this shape `FullBatch` tells weights for means, and refuses them with a loss that is a sum.
 
     Raises:
         ValueError: the arrays differ in length or are empty, the replicas cannot share a micro-batch evenly, or a
@@ -71,7 +71,7 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
     if n > rest:
         batch_size = shared_evenly("full_batches", batch_size, replicas, n - rest)
         steps = -(-(n - rest) // batch_size)
-        rows += list(np.resize(np.arange(n - rest), (steps, batch_size)))  # the last goes on with samples 0, 1, …
+        rows += list(np.resize(np.arange(n - rest), (steps, batch_size)))  # samples 0, 1, … fill the last one
     rows += [np.arange(n - rest, n)] if rest else []
     weights = _weights(n, rest, rows, sample_weight, reduction)
     samples = keras.tree.lists_to_tuples((x, y))
@@ -139,7 +139,7 @@ def _dataset(samples, rows, *others):
         return *keras.tree.map_structure(lambda array: tf.gather(array, row), samples), *others
 
     whole = sum(len(row) == len(rows[0]) for row in rows)
-    parts = [slice(0, whole)] + [slice(whole, None)] * (whole < len(rows))  # those of one shape, and a smaller one
+    parts = [slice(0, whole)] + [slice(whole, None)] * (whole < len(rows))  # one shape, and a smaller last one
     sets = [[np.stack(each[part]) for each in (rows, *others)] for part in parts]
     batches = functools.reduce(
         lambda a, b: a.concatenate(b), [tf.data.Dataset.from_tensor_slices(tuple(each)) for each in sets]
@@ -160,7 +160,7 @@ def _common_length(arrays):
 
 
 def shared_evenly(owner, batch_size, replicas, n):
-    """`batch_size`, no larger than `n` samples need; a ValueError if the devices cannot share it evenly."""
+    """`batch_size`, but no larger than `n` samples need. Raises a ValueError if the devices cannot share it evenly."""
     if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(f"{owner}: `batch_size` must be an int >= 1. Received: batch_size={batch_size!r}")
     if batch_size % replicas:

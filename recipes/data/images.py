@@ -6,8 +6,8 @@ import numpy as np
 class Images(typing.NamedTuple):
     """A set of labelled images in three parts.
 
-    Each part is `(x, y)`: uint8 `(n, height, width, channels)` and int32 `(n,)`. The validation part is what schedules,
-    early stopping and searches look at; the test part is looked at once, at the end.
+    Each part is `(x, y)`: uint8 `(n, height, width, channels)` and int32 `(n,)`. Schedules, early stopping and searches
+    use the validation part. The test part is used once, at the end.
     """
 
     name: str
@@ -24,17 +24,17 @@ class Images(typing.NamedTuple):
         return len(self.train[1])
 
     def about(self):
-        """What a run writes down about them."""
+        """What a run records about the images, a dict."""
         sizes = {part: len(getattr(self, part)[1]) for part in PARTS}
         return {"name": self.name, "classes": list(self.classes), **sizes, "origin": self.origin, "digest": self.digest}
 
     def sizes(self):
-        """Their numbers, in words."""
+        """The number of images in each part, in words."""
         sizes = ", ".join(f"{len(getattr(self, part)[1]):,} for {use}" for part, use in PARTS.items())
         return f"{self.name}: {sizes}"
 
     def part(self, share):
-        """The first images of each part, `share` of them."""
+        """The same set with the first images of each part only: a share of 0 to 1 of them."""
 
         def first(x, y):
             n = max(round(share * len(y)), 1)

@@ -7,7 +7,7 @@ from recipes.errors import WorldError
 
 
 class Labelled(typing.NamedTuple):
-    """Labelled images as their source gives them: a part to learn from and a part to be judged on."""
+    """Labelled images as their source gives them: a training part, a test part and perhaps a validation part."""
 
     classes: tuple[str, ...]
     train: tuple[np.ndarray, np.ndarray]
@@ -17,7 +17,7 @@ class Labelled(typing.NamedTuple):
     digest: str = ""
 
     def checked(self, name, shape):
-        """Itself, or a WorldError in one line if it is not what a recipe can train on."""
+        """The same images. Raises a WorldError of one line if a recipe cannot be trained on them."""
         if len(self.classes) < 2:
             raise WorldError(f"{name} has {len(self.classes)} class(es); a recipe needs 2 or more")
         for part, (x, y) in self._parts().items():

@@ -22,8 +22,8 @@ def load(name, *, shape=SHAPE, validation_split=0.1, train_images=None, seed=0, 
             "folder:PATH" (a subfolder for each class).
         shape: `(height, width, channels)` that all images are brought to.
         validation_split: float in [0, 1), the share of each class of the training part that is held out; copies of an
-            image stay together; 0 for no validation part. Without effect on a folder that has one of its own.
-        train_images: int, how many of the rest to train on, the same share of each class; by default all.
+            image stay together; 0 for no validation part. It has no effect on a folder with a validation part.
+        train_images: int, how many of the remaining images to train on, the same share of each class; by default all.
         seed: int, decides which images are held out.
         data_dir: directory of tensorflow-datasets; by default its own.
         download: bool. Allow a set of tensorflow-datasets to be downloaded if it is not there.
@@ -32,8 +32,8 @@ def load(name, *, shape=SHAPE, validation_split=0.1, train_images=None, seed=0, 
         `Images`. If test images are copies of training images, a line says how many.
 
     Raises:
-        CommandError: no images can be meant by `name`, or there are fewer than `train_images`.
-        WorldError: the images are not there or are damaged. Nothing else is taken in their place.
+        CommandError: `name` names no images, or there are fewer than `train_images`.
+        WorldError: the images are not there or are damaged. Other images never replace them.
 
     Example:
 

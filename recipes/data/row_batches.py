@@ -4,7 +4,7 @@ from recipes.machine.strategies import process
 
 
 class RowBatches(keras.utils.PyDataset):
-    """Batches of given rows of arrays, in a fixed order. Of several processes, each gets its share of every batch.
+    """Batches of given rows of arrays, in a fixed order. If several processes train, each gets a share of every batch.
 
     Args:
         samples: structure of arrays.

@@ -9,7 +9,7 @@ from recipes.data.row_batches import share_of_process
 from recipes.data.without_autotune import without_autotune
 from recipes.machine.strategies import replicas
 
-THREADS = 4  # that make batches beside the training
+THREADS = 4  # threads that make batches while training goes on
 
 
 class ShuffledBatches(keras.utils.PyDataset):
@@ -20,21 +20,22 @@ class ShuffledBatches(keras.utils.PyDataset):
     batch i = samples order[i * batch_size : (i + 1) * batch_size], augmented for this epoch
     ```
 
-    So a run that goes on at epoch 7 sees what an undisturbed run sees in epoch 7, whatever was drawn before. `fit`
-    does not tell a data set its epoch: `callbacks.ExactResume` does, or whoever sets `epoch`. On TensorFlow, `dataset`
-    gives the same batches faster: `fit` spends 40 ms at the beginning of each epoch of a `PyDataset`.
+    So a run that goes on at epoch 7 gets the same batches there as a run that was not interrupted. `fit` does not tell
+    a data set which epoch it is: `callbacks.ExactResume` does, or code that sets `epoch`. On TensorFlow, `dataset`
+    gives the same batches faster, since `fit` spends 40 ms at the beginning of each epoch of a `PyDataset`.
 
-    Where several devices share a batch, all batches have one shape, and a third part: sample weights, which are 0 for
-    the rows that fill the last batch and make its mean that of the real ones. So the gradients are those of one device,
-    batch normalisation aside;
-    the training loss that `fit` logs counts the last batch as a whole one. Compile with `weighted_metrics=`.
+    Where several devices share a batch, all batches have one shape and a third part, sample weights. Repeated rows fill
+    the last batch; their weights are 0, and the other weights make its mean that of the real rows. So the gradients are
+    those of one device, except for batch normalisation. The training loss that `fit` logs counts the last batch as a
+    whole one. Compile with `weighted_metrics=`.
 
     Args:
         x: array of `n` samples.
         y: array of `n` targets.
         batch_size: int >= 1, over all devices; on one device, the last batch may be smaller.
         seed: int >= 0.
-        augmentation: `recipes.data.Augmentation` of images `x`, `(n, height, width, channels)`; None: `x` as it is.
+        augmentation: `recipes.data.Augmentation` of the images `x`, `(n, height, width, channels)`; None for no
+            changes.
         drop_remainder: bool. Leave out the last batch of an epoch where it would be smaller; its samples differ from
             epoch to epoch.
 
@@ -69,7 +70,7 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     @property
     def epoch(self):
-        """The epoch whose batches it gives, an int from 0; may be set."""
+        """The epoch whose batches are given, an int from 0. It can be set."""
         return self._epoch
 
     @epoch.setter
@@ -124,7 +125,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         return without_autotune(batches.prefetch(2))
 
     def _rows_of(self, epoch):
-        """What `_gather` takes, for each batch of an epoch, on TensorFlow: rows, epoch if augmented, and weights."""
+        """The arguments of `_gather` for each batch of an epoch: rows, the epoch if images are augmented, weights."""
         import tensorflow as tf
 
         order = tf.ensure_shape(tf.numpy_function(self._order_of, [epoch], tf.int64), [len(self.x)])
@@ -137,7 +138,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         return tf.data.Dataset.zip(*parts) if len(parts) > 1 else rows
 
     def _gather(self):
-        """A function on TensorFlow from what `_rows_of` gives to `(x, y)` or `(x, y, weights)`."""
+        """A function on TensorFlow that makes `(x, y)` or `(x, y, weights)` from the parts of `_rows_of`."""
         import tensorflow as tf
 
         y = tf.convert_to_tensor(self.y)

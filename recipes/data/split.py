@@ -10,10 +10,10 @@ def held_out(y, size, seed, copies=None):
             (largest remainders).
         seed: int or sequence of ints.
         copies: int array of shape `(n,)`, equal for samples that are copies of each other. Copies of one class stay
-            together, by which a few more may be held out.
+            together, so a few more samples than `size` may be held out.
 
     Returns:
-        `(kept, held)`, two sorted int arrays of rows that together are all.
+        `(kept, held)`: two sorted int arrays of rows. Each row is in one of them.
     """
     generator = np.random.default_rng(seed)
     copies = np.arange(len(y)) if copies is None else copies
@@ -34,7 +34,8 @@ def copies_of(x):
         x: uint8 array `(n, height, width, channels)`.
 
     Returns:
-        uint64 array `(n,)`: a linear hash with random odd factors. Others meet by chance once in 2**64.
+        uint64 array `(n,)`: a linear hash with random odd factors. Two images that differ have the same hash by chance
+        once in 2**64.
     """
     pixels = x.reshape(len(x), -1)
     pixels = np.pad(pixels, ((0, 0), (0, -pixels.shape[1] % 8))) if pixels.shape[1] % 8 else pixels

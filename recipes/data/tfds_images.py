@@ -18,7 +18,7 @@ SOURCE = "keras_descent_source.json"  # beside a prepared set: the archive it wa
 def tfds_images(name, shape, data_dir=None, download=False):
     """A labelled image set of tensorflow-datasets that has been prepared on this machine.
 
-    Its part `train` is what is learnt from; `test`, or else `validation`, is the test part.
+    The split `train` is the training part. The split `test`, or `validation` if there is no `test`, is the test part.
 
     Args:
         name: str as tensorflow-datasets has it: "cifar10", "imagenette/160px", "fashion_mnist:3.0.1".
@@ -27,10 +27,10 @@ def tfds_images(name, shape, data_dir=None, download=False):
         download: bool. Download and prepare the set if it is not there.
 
     Returns:
-        `Labelled`, from the cache beside the data from the second time on.
+        `Labelled`. The first call writes a cache beside the data, which later calls read.
 
     Raises:
-        WorldError: it is not there, has no images or no labels, or is damaged.
+        WorldError: the set is not there, has no images or no labels, or is damaged.
     """
     if name.startswith(("/", "~")) or ".." in name:
         raise CommandError(f"--data tfds:{name}: write the name of a set; its place is --data-dir")
@@ -51,7 +51,7 @@ def default_data_dir(data_dir=None):
 
 
 def prepared_directory(root, name):
-    """The directory of a prepared set, of its highest version if none is named; None if there is none."""
+    """The directory of a prepared set, of its highest version if no version is named; None if it is not prepared."""
     base, _, version = name.partition(":")
     versions = [version] if version else _versions(root / base)
     found = [root / base / each for each in versions if (root / base / each / "dataset_info.json").is_file()]
@@ -92,7 +92,7 @@ def _download(root, name):
         builder = tfds.builder(name, data_dir=root)
         print(f"Downloading {builder.info.full_name} ({builder.info.download_size}) to {builder.data_dir}")
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
-    except Exception as error:  # whatever the set's own code, the network and the disk lead to
+    except Exception as error:  # the code of the set, the network and the disk raise many kinds
         raise WorldError(f"{name} could not be downloaded: {one_line(error)}") from error
     return prepared_directory(root, name)
 
@@ -118,27 +118,27 @@ def _read(place, name, shape):
         train, test = (_read_part(builder, part, image, label, shape) for part in _parts(builder.info, name))
     except WorldError:
         raise
-    except Exception as error:  # damaged files: whatever they lead protobuf and decoders to
+    except Exception as error:  # protobuf and decoders raise many kinds for damaged files
         raise WorldError(f"{name} in {place} cannot be read: {one_line(error)}") from error
     return Labelled(classes, train, test, {"tfds": builder.info.full_name, **_source(place)})
 
 
 def _check_files(place):
-    """TensorFlow reads pipes and devices for ever."""
+    """Raise an OSError if a file is a pipe or a device, which TensorFlow would read for ever."""
     for path in place.iterdir():
         if not path.is_dir():
             open_regular(path).close()
 
 
 def _check_features(place):
-    """tensorflow-datasets imports whatever module a set's features.json names; allow its own only."""
+    """Raise a WorldError if features.json names a module of others: tensorflow-datasets would import it."""
     for name in _class_names(json.loads((place / "features.json").read_text())):
         if not str(name).startswith("tensorflow_datasets."):
             raise WorldError(f"{place / 'features.json'} asks for code that is not of tensorflow-datasets: {name}")
 
 
 def _class_names(content):
-    """Every name of a class in the tree of a features.json, in its present and its former form."""
+    """Every class name in the tree of a features.json, in its present and its former format."""
     if isinstance(content, list):
         content = dict(enumerate(content))
     if not isinstance(content, dict):
@@ -151,7 +151,7 @@ def _class_names(content):
 
 
 def _keys(info, name):
-    """Keys of the image and of the label: the set's supervised pair, or the only ones there are."""
+    """Keys of the image and of the label: the supervised pair of the set, or the only image and the only label."""
     import tensorflow_datasets as tfds
 
     def of_type(kind):

@@ -6,8 +6,9 @@ from recipes.errors import WorldError
 def to_shape(image, shape):
     """Bring one image to the shape and type that a recipe trains on.
 
-    The largest part of the same proportions is cut from the middle and resized (bicubic, antialiased); grey becomes
-    three equal channels, colour becomes luma (ITU-R 601) where one channel is asked for, transparency is dropped.
+    The largest part with the proportions of `shape` is cut from the middle and resized (bicubic, antialiased). For
+    three channels, a grey image gets three equal ones; for one channel, colours become luma (ITU-R 601). Transparency
+    is dropped.
 
     Args:
         image: a `PIL.Image.Image`, or an array `(height, width)` or `(height, width, channels)` of uint8, of uint16
@@ -31,7 +32,7 @@ def to_shape(image, shape):
 
 
 def all_to_shape(images, shape):
-    """`to_shape` of many images of one shape: `(n, height, width, channels)`."""
+    """Bring many images of one shape, `(n, height, width, channels)`, to another shape, as `to_shape` does."""
     if images.dtype == np.uint8 and images.shape[1:3] == shape[:2]:
         if images.shape[3] == shape[2]:
             return images
@@ -41,7 +42,7 @@ def all_to_shape(images, shape):
 
 
 def _eight_bits(picture):
-    """PIL's own conversion cuts 16-bit and floating-point pixels off at 255."""
+    """A picture with 8 bits a channel. Pillow itself would cut 16-bit and floating-point pixels off at 255."""
     if picture.mode.startswith("I") or picture.mode == "F":
         pixels = np.asarray(picture)
         if pixels.dtype.kind == "i":

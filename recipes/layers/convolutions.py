@@ -1,4 +1,4 @@
-"""For layers that are convolutions: conditions, gradients, and transposed convolutions by the flipped kernel."""
+"""What the convolution layers share: conditions, gradients, and transposed convolutions by the flipped kernel."""
 
 import keras
 
@@ -33,7 +33,7 @@ def as_tensor(kernel, inputs):
 
 
 def into_inputs(inputs, kernel, upstream):
-    """The gradient of a convolution's inputs, by TensorFlow's own operation; stride 1, padding "same"."""
+    """The gradient of a convolution with respect to its inputs, by TensorFlow's operation; stride 1, padding "same"."""
     import tensorflow as tf
 
     return tf.raw_ops.Conv2DBackpropInput(
@@ -42,7 +42,7 @@ def into_inputs(inputs, kernel, upstream):
 
 
 def into_kernel(inputs, upstream, shape, stride=1, padding="same"):
-    """The gradient of a convolution's kernel, which has this shape, by TensorFlow's own operation."""
+    """The gradient of a convolution with respect to its kernel of the given shape, by TensorFlow's operation."""
     import tensorflow as tf
 
     return tf.raw_ops.Conv2DBackpropFilter(

@@ -4,7 +4,7 @@ from recipes.layers.convolutions import as_tensor, into_inputs, into_kernel, is_
 from recipes.layers.flipped_conv2d import FlippedConv2D
 
 LANES = 32  # numbers of bfloat16 along the width that one tile instruction of the processor sums over
-FEWEST = 4  # images in a strip; with fewer, moving them costs more than it saves (two of 16 columns took longer)
+FEWEST = 4  # images in a strip; moving fewer images costs more time than it saves (measured with 2 of 16 columns)
 
 
 @keras.saving.register_keras_serializable(package="recipes")
@@ -57,13 +57,13 @@ class PackedConv2D(FlippedConv2D):
 
 
 def images_a_strip(width, gap):
-    """How many images of a width are put side by side in a strip of 32 columns; 1 if that does not pay."""
+    """How many images of a width are put side by side in a strip of 32 columns; 1 if strips are not faster."""
     images = 1 if width is None else LANES // (width + gap)
     return images if images >= FEWEST else 1
 
 
 def _convolution(inputs, kernel):
-    """`conv2d` with stride 1 and padding "same", with a gradient of its own."""
+    """`conv2d` with stride 1 and padding "same", whose gradient is computed in strips."""
     import tensorflow as tf
 
     @tf.custom_gradient

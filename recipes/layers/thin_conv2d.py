@@ -5,7 +5,7 @@ from recipes.layers.flipped_conv2d import FlippedConv2D
 from recipes.machine.processor import has_only_avx2
 
 THIN = 3  # channels, at most: those of a picture
-WIDEST = 5  # side of a kernel whose outputs have so few channels; for a wider one TensorFlow's own way is faster
+WIDEST = 5  # side of a kernel whose outputs have so few channels; TensorFlow's operation is faster for larger ones
 MANY = 4  # with at least this many channels for each place of a kernel, matrix products are the fastest
 
 

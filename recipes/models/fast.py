@@ -46,7 +46,7 @@ def fast(
             kernel_initializer=PartialIdentity(),
             kernel_regularizer=regularizer,
         )(x)
-        x = layers.MaxPooling2D()(x) if pool else x  # first, so that the rest computes a quarter of the positions
+        x = layers.MaxPooling2D()(x) if pool else x  # first: the rest has a quarter of the positions
         x = FusedBatchNormalization(momentum=0.6, epsilon=1e-5, scale=False)(x)
         return layers.Activation(activation)(x)
 

@@ -28,7 +28,7 @@ def groupnorm(input_shape, classes, regularizer=None, widths=(16, 32, 64)):
     x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     for width in widths:
         x = layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_regularizer=regularizer)(x)
-        x = layers.MaxPooling2D()(x)  # first, so that the rest computes a quarter of the positions
+        x = layers.MaxPooling2D()(x)  # first: the rest has a quarter of the positions
         x = layers.GroupNormalization(groups=8)(x)
         x = layers.ReLU()(x)
     x = layers.GlobalAveragePooling2D()(x)

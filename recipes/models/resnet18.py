@@ -20,7 +20,7 @@ def resnet18(
     convolve = convolution 3×3 without bias, normalisation
 
     normalisation of the images, convolve width, activation
-    for width, 2 width, 4 width, 8 width, two blocks each, the first of all but the first with stride 2:
+    for width, 2 width, 4 width, 8 width, two blocks each; a block that widens the channels has stride 2:
         x = activation(shortcut(x) + convolve(activation(convolve(x))))
     shortcut: x, or where the shape changes: mean over 2×2, convolution 1×1, normalisation
     mean over positions, dense
@@ -33,8 +33,7 @@ def resnet18(
         normalize: `(mean, standard deviation)` of the images by channel, two sequences.
         activation: as `keras.layers.Activation` takes it.
         width: int, channels of the first stage; divisible by 8 with "group".
-        normalization: "batch", over the samples that are trained on together, or "group", 8 groups of each sample
-            alone.
+        normalization: "batch", over all samples of a batch, or "group", over 8 groups of channels of each sample.
 
     Returns:
         A `keras.Model` from images to logits of shape `(batch, classes)`, float32.
