@@ -1,4 +1,4 @@
-"""Adversarial training: the model, normalisation and augmentation; `losses`, `penalties` and `metrics` beside them."""
+"""Generative adversarial networks: the model, its losses, penalties, networks, augmentation and metrics."""
 
 import lazy_loader
 

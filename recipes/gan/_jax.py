@@ -1,4 +1,4 @@
-"""How the step of a GAN is carried out on JAX, where it is a function of the values of all variables."""
+"""The training step of a GAN on JAX, where it is a function of the values of all variables."""
 
 import jax
 import keras
@@ -6,7 +6,7 @@ from jax import numpy as jnp
 
 
 def train_step(gan, state, data):
-    """What `fit` calls with all values and a batch: `(logs, state)`."""
+    """The step that `fit` calls with the values of all variables and a batch. It returns `(logs, state)`."""
     parts = gan.trainable_variables, gan.non_trainable_variables, gan.optimizer.variables, gan.metrics_variables
     known = [pair for part, values in zip(parts, state, strict=True) for pair in zip(part, values, strict=True)]
     with keras.StatelessScope(known):
@@ -15,13 +15,13 @@ def train_step(gan, state, data):
 
 
 def pullback(function, values=(), variables=()):
-    """As that of TensorFlow; what the function writes is written once it has been differentiated."""
+    """As `pullback` on TensorFlow. Variables that the function writes are written after it was differentiated."""
     value, more, back = _differentiated(function, values, variables)
     return value, more, lambda gradient=None: back(jnp.ones_like(value) if gradient is None else gradient)
 
 
 def pullback_of_two(function, addition, values=(), variables=()):
-    """As that of TensorFlow."""
+    """As `pullback_of_two` on TensorFlow."""
 
     def scalars(*values):
         (one, two), more = function(*values)
@@ -54,7 +54,7 @@ def _differentiated(function, values, variables):
 
 
 def where_due(predicate, function):
-    """As that of TensorFlow."""
+    """As `where_due` on TensorFlow."""
     written = []
 
     def taken():
@@ -63,14 +63,14 @@ def where_due(predicate, function):
             written[:] = scope.written()
             return value, [variable.value for variable in written]
 
-    jax.eval_shape(taken)  # which are written
+    jax.eval_shape(taken)  # finds the variables that are written
     value, after = jax.lax.cond(predicate, taken, lambda: (jnp.zeros(()), [variable.value for variable in written]))
     _write(written, after)
     return value
 
 
 class _Inner(keras.StatelessScope):
-    """A scope that knows what the one around it knows, and which variables were written in it."""
+    """A scope that has the values of the scope around it, and records which variables are written in it."""
 
     def __init__(self, known=()):
         super().__init__(known)

@@ -1,15 +1,15 @@
-"""How the step of a GAN is carried out on TensorFlow, where variables are written on the way."""
+"""The training step of a GAN on TensorFlow, where variables are written while it runs."""
 
 import tensorflow as tf
 
 
 def train_step(gan, data):
-    """What `fit` calls with a batch."""
+    """The step that `fit` calls with a batch."""
     return gan.step(data)
 
 
 def check_multiple(number, divisor, message):
-    """What the graph raises an InvalidArgumentError by, if a number that is not known beforehand is no multiple."""
+    """Let the graph raise an InvalidArgumentError if a tensor is no multiple of the divisor."""
     tf.debugging.assert_equal(number % divisor, 0, message)
 
 
@@ -17,13 +17,13 @@ def pullback(function, values=(), variables=()):
     """Call `function(*values)`, which returns `(value, more)`, and find how gradients go back through it.
 
     Args:
-        function: function of tensors that reads variables, and may write others.
-        values: tensors that it is called with.
-        variables: `keras.Variable`s that it reads.
+        function: function of tensors that reads variables, and may write other variables.
+        values: tensors, the arguments of the function.
+        variables: `keras.Variable`s that the function reads.
 
     Returns:
-        `(value, more, back)`. `back(gradient)`, of the value's shape, 1 by default, is a list with the gradient for
-        each of the values, then of the variables. It can be called once.
+        `(value, more, back)`. `back(gradient)` takes a gradient of the shape of `value`, by default 1, and returns a
+        list: the gradients with respect to the values, then to the variables. It can be called once.
     """
     variables = [variable.value for variable in variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -33,16 +33,17 @@ def pullback(function, values=(), variables=()):
 
 
 def pullback_of_two(function, addition, values=(), variables=()):
-    """As `pullback`, of two scalars, one with an addition.
+    """As `pullback`, for a function that returns two scalars, of which the first has an addition.
 
     `function(*values)` returns `((one, two), more)`, and `addition(*values)` a scalar.
 
     Returns:
-        `(addition, two), more, (back, back of two)`; what goes back is the gradient of `one + addition`, or of `two`.
+        `((addition, two), more, (back_of_one, back_of_two))`. The first function returns the gradients of
+        `one + addition`, the second those of `two`.
     """
     variables = [variable.value for variable in variables]
     sources = [*values, *variables]
-    # `where_due` may stand in the addition: what two tapes record of it, or a persistent one, has wrong gradients
+    # The addition may call `where_due`. If two tapes or a persistent tape record that, its gradients are wrong.
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(sources)
         with tf.GradientTape(watch_accessed_variables=False) as other:
@@ -54,5 +55,5 @@ def pullback_of_two(function, addition, values=(), variables=()):
 
 
 def where_due(predicate, function):
-    """`function()`, a scalar, where the predicate holds; elsewhere 0, and nothing is written."""
+    """The scalar `function()` if the predicate is true; otherwise 0, and no variable is written."""
     return tf.cond(predicate, function, lambda: tf.zeros(()))

@@ -12,7 +12,7 @@ BACKENDS = ("tensorflow", "jax")
 
 @functools.cache
 def backend_module():
-    """The module with what depends on the backend: `_tensorflow` or `_jax`.
+    """The module with the code for the backend: `_tensorflow` or `_jax`.
 
     Raises:
         RuntimeError: KERAS_BACKEND is neither.
@@ -42,5 +42,5 @@ def check_backend():
 
 
 def jit_options():
-    """Arguments of `compile`: XLA makes the convolutions of TensorFlow slower on a processor."""
+    """Arguments of `compile`: no XLA on TensorFlow where it makes convolutions slower, on a processor."""
     return {"jit_compile": False} if slower_by_xla() else {}

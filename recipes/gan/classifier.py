@@ -12,14 +12,14 @@ from recipes.layers import FlippedConv2D, FusedBatchNormalization
 from recipes.machine import dtypes
 
 WIDTHS, BATCH, RATE, SEED = (32, 64, 64), 64, 2e-3, 0
-UPDATES, FEWEST = 1400, 8  # at least; epochs, at least
-SHIFT = 2  # pixels, at most, that a training image is moved
-AT_ONCE = 500  # images
+UPDATES, FEWEST = 1400, 8  # the smallest numbers of updates and of epochs
+SHIFT = 2  # pixels by which a training image is moved, at most
+AT_ONCE = 500  # images of a batch that is only evaluated
 RECIPE = "three convolutions 3x3 of 32, 64, 64, batch normalisation, ReLU, pooling; dense features, GELU; dense"
 
 
 class Classifier:
-    """A trained classifier, and what is said of it beside each figure that comes from it.
+    """A trained classifier, and the description that belongs to each figure that is computed with it.
 
     Args:
         model: `keras.Model` from uint8 images to `[features, logits]`.
@@ -30,19 +30,19 @@ class Classifier:
 
     @classmethod
     def trained(cls, images, features=None):
-        """Train one on the training part.
+        """Train a classifier on the training part.
 
         ```text
         convolution 3 x 3, batch normalisation, ReLU, max pooling 2 x 2, of 32, 64 and 64 channels;  mean over
         positions;  dense `features`, GELU;  dense
         ```
 
-        Adam 2e-3 along a cosine to 0, batches of 64, images moved by up to 2 pixels, 8 epochs and 1,400 updates at
-        least, seed 0: the same on the same machine.
+        Adam, with a rate that falls from 2e-3 to 0 along a cosine; batches of 64; images moved by up to 2 pixels; at
+        least 8 epochs and 1,400 updates; seed 0. On the same machine the result is always the same.
 
         Args:
             images: `recipes.data.Images`.
-            features: int, size of the layer behind the logits; by default 32, or 64 from 5,000 images on.
+            features: int, size of the layer before the logits; by default 32, or 64 for 5,000 images or more.
         """
         x, y = images.train
         features = (64 if len(x) >= 5000 else 32) if features is None else features
@@ -63,7 +63,7 @@ class Classifier:
         return features, exponentials / exponentials.sum(axis=1, keepdims=True)
 
     def about(self, images):
-        """What a figure from it has to be read with: a dict."""
+        """The description of the classifier that belongs to each figure computed with it: a dict."""
         features, logits = self._outputs(images.test[0])
         return {
             "classifier": RECIPE,

@@ -9,20 +9,20 @@ POLICIES = ("color", "translation", "cutout")
 
 @keras.saving.register_keras_serializable(package="recipes")
 class DiffAugment(Piece):
-    """Random changes of images that gradients pass through, for real and generated ones alike.
+    """Random changes of real and generated images, through which gradients pass.
 
     ```python
     color:        x + b,  b = uniform(-0.5, 0.5);  then saturation times uniform(0, 2) about the mean of the channels,
                   contrast times uniform(0.5, 1.5) about the mean of the image
-    translation:  each way by uniform{-n..n} pixels, n = translation * side; -1 where nothing is left
+    translation:  along each axis by uniform{-n..n} pixels, n = translation * side; -1 where there is no image
     cutout:       -1 in a square of cutout * side pixels about a place anywhere in the image
     ```
 
-    Each image has draws of its own. Images have values in -1 to 1, of which -1 is black. Used in both steps, so that
-    the generator is never told that changed images are real.
+    Random numbers are drawn for each image. Images have values in -1 to 1, and -1 is black. Both the discriminator's
+    and the generator's step change images, so that the generator does not learn to make changed images.
 
     Args:
-        policies: str, some of "color", "translation" and "cutout" with commas between them; "" changes nothing.
+        policies: str, one or more of "color", "translation" and "cutout", separated by commas; "" for no changes.
         translation: float in [0, 1], share of the side.
         cutout: float in [0, 1], share of the side.
 
@@ -60,7 +60,7 @@ class DiffAugment(Piece):
 
         Args:
             images: tensor, `(batch, height, width, channels)`.
-            seed: `keras.random.SeedGenerator`, or an int to have the same draws again.
+            seed: `keras.random.SeedGenerator`, or an int, which gives the same changes at each call.
         """
         for policy in self._names:
             images = getattr(self, f"_{policy}")(images, seed)
@@ -108,7 +108,7 @@ def _whole(x, seed, low, high):
 
 
 def _gathered(x, axis, shift):
-    """Images whose rows (axis 1) or columns (axis 2) have moved by `shift`, with -1 where none has come from."""
+    """Images whose rows (axis 1) or columns (axis 2) are moved by `shift`; rows and columns that get free are -1."""
     side = x.shape[axis]
     source = ops.arange(side)[None, :] - shift  # (batch, side)
     is_there = (source >= 0) & (source < side)

@@ -12,7 +12,7 @@ from recipes.gan.players import Players
 from recipes.gan.spectral_normalization import SpectralNormalization
 
 LOGGED = ("discriminator_loss", "generator_loss", "penalty", "real_output", "fake_output")
-AT_ONCE = 256  # images generated at once
+AT_ONCE = 256  # images of a batch that is generated
 NO_MULTIPLE = (
     "GAN: a batch of `fit` must have a multiple of `discriminator_steps` images, the last one too; leave the rest out"
 )
@@ -23,36 +23,36 @@ class GAN(keras.Model):
     """A generator and a discriminator that are trained against each other, and an average of the generator.
 
     ```python
-    discriminator, `discriminator_steps` times, on real images and noise of its own each time:
+    discriminator, `discriminator_steps` times, each time on other real images and other noise:
         power method of all `SpectralNormalization`
         loss.discriminator(D(T(x)), D(T(G(z)))) + penalty(D(T(.)), x, G(z))         # T: augmentation, drawn anew
-    generator, on the images of the last of them, which are made once:
-        loss.generator(D(T(x)), D(T(G(z))))                                         # x only where the loss compares
-        # by D as that step left it; `simultaneous`: as it was before, so that outputs are computed once, and in
-        # zero-sum games (`loss.is_zero_sum`) gradients by images too
+    generator, on the images that were generated for the last of these steps:
+        loss.generator(D(T(x)), D(T(G(z))))                                         # x only if `loss.compares`
+        # D has the weights after that step. If `simultaneous`, it has the weights before it: then its outputs are
+        # computed once, and with `loss.is_zero_sum` the gradients with respect to images too.
     average, running statistics included:
         half = min(half_life, 0.05 * images)                                        # images seen
         average = G + (average - G) * 0.5 ** (batch / half)
     ```
 
-    Both optimizers are built by `compile`, and files that Keras writes of the model (`.keras`, weights, checkpoints)
-    hold both, the average, the counts and the state of the noise. Images are `fit` as uint8 or as numbers in -1 to 1; a
+    `compile` builds both optimizers. The files that Keras writes of the model (`.keras`, weights, checkpoints) hold
+    both, the average, the counters and the state of the noise. `fit` takes images as uint8, or as numbers in -1 to 1. A
     batch of `fit` holds the images of all steps of the discriminator.
 
     Args:
         generator: `keras.Model` from noise `(batch, latent_size)`, and labels `(batch,)` if there are classes, to
             images in -1 to 1.
         discriminator: `keras.Model` from images, and labels, to `(batch, 1)`.
-        classes: int, number of classes; 0 for labels that are not looked at.
-        loss: of `recipes.gan.losses`, or an object with the same two methods, and `compares = True` where the
-            generator's looks at real images, and `is_zero_sum = True` where it is minus the discriminator's.
+        classes: int, number of classes; with 0 labels are ignored.
+        loss: of `recipes.gan.losses`, or an object with the same two methods. It has `compares = True` if the
+            generator's loss depends on real images, and `is_zero_sum = True` if it is minus the discriminator's.
         penalty: of `recipes.gan.penalties`, or None.
         augment: `DiffAugment`, or None.
-        discriminator_steps: int >= 1, for each of the generator.
-        simultaneous: bool, whether the generator's step and the last of the discriminator start from the same weights,
-            as the theory of games has it; False: one after the other (in `min max x y` descent then stays within
-            bounds, and moves away from the equilibrium where steps are simultaneous).
-        half_life: float >= 0, of the average, in images; 0: the average is the generator.
+        discriminator_steps: int >= 1, steps of the discriminator for each step of the generator.
+        simultaneous: bool, whether the generator's step and the last step of the discriminator start from the same
+            weights, as in the theory of games; False: one step after the other. (In the game `min max x y`, descent
+            with one step after the other stays within bounds; simultaneous steps move away from the equilibrium.)
+        half_life: float >= 0, of the average, in images; with 0 the average is the generator.
         seed: int, of all noise.
 
     Raises:
@@ -132,7 +132,7 @@ class GAN(keras.Model):
 
     @property
     def latent_size(self):
-        """How many numbers of noise are behind an image."""
+        """How many numbers of noise an image is generated from."""
         return self.generator.inputs[0].shape[-1]
 
     def compile(self, generator_optimizer, discriminator_optimizer, **kwargs):
@@ -152,7 +152,7 @@ class GAN(keras.Model):
         return self._backend.train_step(self, *arguments)
 
     def step(self, data):
-        """Carry out one step of the generator, and those of the discriminator before it.
+        """Carry out the steps of the discriminator and then one step of the generator.
 
         Args:
             data: `(images,)` or `(images, labels)`.
@@ -174,7 +174,7 @@ class GAN(keras.Model):
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
     def _images_of_a_step(self, x):
-        """Of a batch, which has the images of all steps of the discriminator."""
+        """How many images of a batch, which has the images of all steps of the discriminator, belong to one step."""
         count, steps = ops.shape(x)[0], self.discriminator_steps
         if isinstance(count, int) and count % steps:
             raise ValueError(f"{NO_MULTIPLE}. Received: {count} images for {steps} steps.")
@@ -202,7 +202,7 @@ class GAN(keras.Model):
                 layer.update()
 
     def _step_of_the_discriminator(self, gradients, loss, penalty, real, fake):
-        """By gradients; the rest is what `fit` logs: scalars, and outputs for real and generated images."""
+        """Update the discriminator by its gradients, and log its losses and its mean outputs."""
         self.discriminator_optimizer.apply(gradients, self.discriminator.trainable_variables)
         self.steps_made.assign_add(1)
         logged = {"discriminator_loss": loss, "penalty": penalty}
@@ -211,7 +211,7 @@ class GAN(keras.Model):
             self._trackers[name].update_state(value)
 
     def _penalty(self, real, fake, labels):
-        """The penalty of this step: 0 between those at which it is taken."""
+        """The penalty of this step; 0 in the steps without a penalty."""
         if self.penalty is None:
             return ops.zeros(())
 
@@ -224,7 +224,7 @@ class GAN(keras.Model):
         return self._backend.where_due(ops.equal(self.steps_made % self.penalty.every, 0), taken)
 
     def _train_both(self, real, labels):
-        """The last step of the discriminator and that of the generator, on the same generated images."""
+        """The last step of the discriminator and the step of the generator, on the same generated images."""
 
         def images():
             return self._generated(self.generator, ops.shape(real)[0], labels, training=True), None
@@ -237,7 +237,7 @@ class GAN(keras.Model):
         self._trackers["generator_loss"].update_state(loss)
 
     def _train_in_turn(self, real, fake, labels):
-        """Train the discriminator; then the generator's loss and its gradient by images: `(loss, gradient)`."""
+        """Train the discriminator. Returns the generator's loss and its gradient with respect to the images."""
         self._train_discriminator(real, fake, labels)
 
         def loss(fake):
@@ -248,10 +248,9 @@ class GAN(keras.Model):
         return value, *back()
 
     def _train_at_once(self, real, fake, labels):
-        """As `_train_in_turn`, by the outputs that the discriminator has before it is trained.
+        """As `_train_in_turn`, but with the outputs of the discriminator before it is trained.
 
-        Where the game's sum is zero, the generator's gradient is minus that of the discriminator, and one pass back is
-        enough for both.
+        In a zero-sum game the generator's gradient is minus that of the discriminator, so one backward pass is enough.
         """
         self._go_on_with_the_power_method()
 
@@ -289,16 +288,16 @@ class GAN(keras.Model):
         follow(self.average, self.generator, batch, self.images_seen, self.half_life)
 
     def call(self, inputs, training=False):
-        """Images of the average in -1 to 1, for noise, or noise and labels."""
+        """Images of the averaged generator in -1 to 1, for noise, or for noise and labels."""
         return self.average(inputs, training=False)
 
     def generate(self, count, labels=None, seed=0):
-        """Images of the average.
+        """Images of the averaged generator.
 
         Args:
             count: int >= 1.
             labels: ints `(count,)` in 0 to classes - 1; by default each class in turn, if there are classes.
-            seed: int, of the noise: the same gives the same images, whatever was drawn in training.
+            seed: int, of the noise. The same seed gives the same images, whatever was drawn in training.
 
         Returns:
             A uint8 array `(count, height, width, channels)`.
@@ -323,7 +322,7 @@ class GAN(keras.Model):
             variable.assign(store[name][()])
 
     def _own_variables(self):
-        """What files hold of it besides networks and optimizers; Keras leaves out the states of random seeds."""
+        """The variables in files besides networks and optimizers. Keras leaves out the states of random seeds."""
         return {"images_seen": self.images_seen, "steps_made": self.steps_made, "noise": self.noise.state}
 
     def get_config(self):

@@ -3,12 +3,12 @@ import math
 import numpy as np
 from PIL import Image
 
-ENLARGED = 2  # pixels, each way, of one
-GAP, GREY = 2, 64  # pixels to the right of each image and below it, before they are enlarged; what they are
+ENLARGED = 2  # each pixel becomes a square of this side
+GAP, GREY = 2, 64  # width of the gap right of each image and below it, in pixels before enlarging; its grey value
 
 
 def grid(images, columns=None):
-    """Images side by side, with a gap behind each.
+    """Images side by side, with a gap between them.
 
     Args:
         images: uint8 array `(n, height, width, channels)`, of 1 or 3 channels.

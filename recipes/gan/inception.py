@@ -7,31 +7,31 @@ from recipes.errors import CommandError, WorldError, one_line
 from recipes.gan.metrics import frechet_distance, kernel_distance
 
 SIDE, AT_ONCE = 299, 50  # pixels, images
-FEWEST = 10_000  # images, below which the distance says more of the number than of the images
+FEWEST = 10_000  # images; with fewer, the distance depends more on their number than on what they show
 PIXELS, POOLED = "ExpandDims", "pool_3"  # nodes of the graph of 2015: images of 0 to 255, and their features
-HARMLESS = frozenset(  # operations that compute, and neither read nor write files
+HARMLESS = frozenset(  # operations that neither read nor write files
     ("AvgPool", "BatchNormWithGlobalNormalization", "BiasAdd", "CheckNumerics", "Concat", "ConcatV2", "Const")
     + ("Conv2D", "FusedBatchNorm", "FusedBatchNormV3", "Identity", "MaxPool", "Mul", "Relu", "ResizeBilinear", "Sub")
 )
 
 
 class Inception:
-    """Features of an InceptionV3 whose weights the user has: what FID and KID are made of.
+    """Features of an InceptionV3, from which FID and KID are computed. The user has the file of its weights.
 
     | file | network | name of the distances |
     |---|---|---|
     | `.pb` | the graph of 2015, `classify_image_graph_def.pb` | FID, KID |
     | `.h5` | `keras.applications.InceptionV3` without top | of Keras's Inception: no FID |
 
-    The graph enlarges images to 299 x 299 by itself, bilinearly without antialiasing, and its 2,048 features are
-    those of the layer `pool_3`. Keras's weights are others; images are enlarged by `keras.ops.image.resize` for them.
+    The graph of 2015 enlarges images to 299 x 299, bilinearly without antialiasing; its 2,048 features are those of
+    the layer `pool_3`. Keras has other weights; for them `keras.ops.image.resize` enlarges the images.
 
     Args:
-        path: of the file. Nothing in it is run but operations that compute.
+        path: of the file. A graph is refused if one of its operations could read or write files.
 
     Raises:
-        CommandError: its ending is that of neither kind.
-        WorldError: there is no such file, it cannot be read, or it is another network.
+        CommandError: the file has neither of these endings.
+        WorldError: there is no such file, it cannot be read, or it holds another network.
 
     References:
         Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash equilibrium, 2017,
@@ -53,7 +53,7 @@ class Inception:
             self._features = load(path)
         except (WorldError, MemoryError):
             raise
-        except Exception as error:  # whatever TensorFlow and h5py make of a file that is damaged
+        except Exception as error:  # TensorFlow and h5py raise many kinds for a damaged file
             raise WorldError(f"--inception {path} is no such network, or damaged: {one_line(error)}") from error
         self._hash = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
@@ -70,12 +70,12 @@ class Inception:
         return np.concatenate(found).reshape(len(images), -1)
 
     def distances(self, gan, images, generated):
-        """Of generated images to the training images, with the protocol that they are to be read with: a dict.
+        """The distances of generated images from the training images, and how they were computed: a dict.
 
         Args:
-            gan: with `generate`.
+            gan: object with the method `generate` of `recipes.gan.GAN`.
             images: `recipes.data.Images`.
-            generated: int, how many are made; each class in turn if there are classes.
+            generated: int, how many images are generated; each class in turn if there are classes.
         """
         reference, made = (self.features(each) for each in (images.train[0], gan.generate(generated)))
         kernel, deviation = kernel_distance(reference, made)

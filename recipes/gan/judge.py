@@ -4,30 +4,31 @@ import numpy as np
 
 from recipes.gan.metrics import class_statistics, frechet_distance, kernel_distance, nearest_distances
 
-SPLITS = 20  # that the floor is the mean of
-MOST = 5000  # images that are generated to be judged
-LOOKED_UP = 1000  # images, at most, whose nearest training image is looked for
-ALIKE = 1.1  # images of the largest class for one of the smallest, at most, where classes count as equally frequent
+SPLITS = 20  # pairs of halves of the real images; the floor is the mean of their distances
+MOST = 5000  # images that are generated to be judged, at most
+LOOKED_UP = 1000  # images whose nearest training image is looked for, at most
+ALIKE = 1.1  # classes count as equally frequent if the largest has at most this many times the images of the smallest
 SEED = 0
 
 
 class Judge:
-    """Judges a GAN by the features of a classifier, beside what real images get.
+    """Judges a GAN by the features of a classifier, and compares it with the figures of real images.
 
     ```python
-    reference, rest = halves of the training images                           # the same for all; see `classes`
-    distance = frechet_distance(features(reference), features(generated))     # as many as rest, 5,000 at most
-    floor = mean(frechet_distance(features(a), features(b)))                  # a, b: halves as these, 20 times
+    reference, rest = halves of the training images                           # always the same; see `classes`
+    distance = frechet_distance(features(reference), features(generated))     # len(generated) = len(rest) <= 5,000
+    floor = mean(frechet_distance(features(a), features(b)))                  # a, b: 20 other pairs of halves
     ```
 
-    `distance` is a Fréchet classifier distance. It is no FID: it goes with the classifier, the reference and the number
-    of images, and is to be read beside its floor.
+    `distance` is a Fréchet classifier distance, not an FID. It depends on the classifier, the reference and the number
+    of images. Compare it with its floor, the distance of real images from real images.
 
     Args:
         classifier: `recipes.gan.classifier.Classifier`.
-        images: `recipes.data.Images`, whose training part the GAN has.
-        classes: bool, whether the GAN is told classes: then halves have the same share of each, and so have generated
-            images: alike where classes are (within 10 %), and otherwise that of the training images.
+        images: `recipes.data.Images`; the GAN is trained on their training part.
+        classes: bool, whether the GAN is conditional. Then both halves and the generated images have the same share of
+            each class: equal shares if the classes are equally frequent (within 10 %), and otherwise the shares of the
+            training images.
     """
 
     def __init__(self, classifier, images, classes):
@@ -43,12 +44,12 @@ class Judge:
         self.class_entropy = _share_of_entropy(class_statistics(real), len(images.classes))
 
     def distances(self, gan):
-        """What can be looked at during training: a dict of floats."""
+        """The figures that are computed during training: a dict of floats."""
         features, probabilities, _ = self._generated(gan)
         return self._distances(features, probabilities)
 
     def __call__(self, gan):
-        """All there is to say of a GAN: a dict of what `distances` gives, and of what it is to be read with."""
+        """All figures of a GAN: a dict of those of `distances`, of their floor and of how they were computed."""
         features, probabilities, generated = self._generated(gan)
         found = self._distances(features, probabilities)
         kernel, deviation = kernel_distance(self.reference, features)
@@ -79,7 +80,7 @@ class Judge:
         return *self.classifier.judged(images), images
 
     def _halves(self, seed):
-        """Rows of a random half of the training images and of the other, 5,000 of it at most."""
+        """The rows of a random half of the training images, and at most 5,000 rows of the other half."""
         rng, y = np.random.default_rng(seed), self.images.train[1]
         if not self.classes:
             order = rng.permutation(len(y))
@@ -91,14 +92,14 @@ class Judge:
 
 
 def labels_in_turn(y, classes):
-    """As many labels as `y` has, each class in turn: alike if they are in `y`, and otherwise as often as there."""
+    """As many labels as `y` has, each class in turn: equally often if `y` nearly does so, else as often as in `y`."""
     counts = np.bincount(y, minlength=classes)
     if counts.max() <= ALIKE * counts.min():
         return np.arange(len(y)) % classes
-    rows = [(np.arange(count) + 0.5) / count for count in counts]  # where each image of a class stands among them
+    rows = [(np.arange(count) + 0.5) / count for count in counts]  # the place of each image in its class, 0 to 1
     return np.repeat(np.arange(classes), counts)[np.argsort(np.concatenate(rows), kind="stable")]
 
 
 def _share_of_entropy(statistics, classes):
-    """Of all classes alike; taken out of what `class_statistics` gives."""
+    """The entropy as a share of that of equally frequent classes. It is removed from the dict of statistics."""
     return statistics.pop("entropy") / math.log(classes)

@@ -1,20 +1,20 @@
 import keras
 
 BEST = "best.keras"  # the file of the best model so far
-COLLAPSED = 0.5  # of the entropy that the classes of the training images have
+COLLAPSED = 0.5  # share of the entropy of the training images' classes, below which a GAN has collapsed
 
 
 class Judged(keras.callbacks.Callback):
-    """Judges the generator's average now and then, keeps the best, and tells of a collapse.
+    """Judges the averaged generator every few epochs, keeps the best model, and reports a collapse.
 
-    What the judge finds goes to the logs of the epoch. GANs get worse behind their best point, so the model is saved
-    whenever its distance is the lowest so far, those before a restart too.
+    The figures of the judge go to the logs of the epoch. GANs get worse after their best point, so the model is saved
+    whenever its distance is the lowest so far, also of the epochs before a restart.
 
     Args:
         judge: `recipes.gan.judge.Judge`.
-        every: int >= 1, epochs; the last one is always judged.
-        run: object with `history()`, the logs of the epochs that were made before, and `write(name, write)`, as
-            `recipes.run.Run` has them; the best is written to `best.keras`.
+        every: int >= 1, epochs from one judgement to the next; the last epoch is always judged.
+        run: object with the methods `history` and `write` of `recipes.run.Run`; the best model is written to
+            `best.keras`.
     """
 
     def __init__(self, judge, every, run):

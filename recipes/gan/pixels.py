@@ -1,4 +1,4 @@
-"""Images as networks compute with them, and as files have them."""
+"""Images as networks take them, in -1 to 1, and as files hold them, in 0 to 255."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ from keras import ops
 
 
 def as_numbers(images):
-    """uint8 images as float32 in -1 to 1; others as they are."""
+    """Images as float32 in -1 to 1. Images that are not uint8 must be in -1 to 1 already."""
     if keras.backend.standardize_dtype(images.dtype) == "uint8":
         return ops.cast(images, "float32") / 127.5 - 1
     return ops.cast(images, "float32")

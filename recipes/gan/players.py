@@ -1,7 +1,7 @@
 class Players:
-    """Two optimizers in the place of one, for what looks at `model.optimizer`.
+    """Two optimizers in the place of `model.optimizer`, for callbacks that expect one.
 
-    Its learning rate and its count of updates are those of the generator's.
+    The learning rate and the number of updates are those of the generator's optimizer.
 
     Args:
         generator, discriminator: built `keras.optimizers.Optimizer`s.

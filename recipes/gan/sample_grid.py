@@ -4,11 +4,11 @@ from recipes.gan.grid import grid
 
 
 class SampleGrid(keras.callbacks.Callback):
-    """Draws what a GAN makes of the same noise now and then: a PNG file each time, and for TensorBoard.
+    """Every few epochs, draws the images that a GAN makes from the same noise, as a PNG file and for TensorBoard.
 
     Args:
-        every: int >= 1, epochs; the last one is always drawn.
-        run: object with `show(tag, picture, epoch)`, as `recipes.run.Run` has it; the pictures lie in `samples`.
+        every: int >= 1, epochs from one picture to the next; the last epoch always has one.
+        run: object with the method `show` of `recipes.run.Run`; the pictures are in its directory `samples`.
         count: int >= 1, images.
         columns: int, or None, as in `grid`.
     """

@@ -3,12 +3,12 @@ from keras import ops
 
 from custom_optimizers.arguments import count
 
-WEIGHTS = ("kernel", "embeddings")  # what a layer's matrix may be called
+WEIGHTS = ("kernel", "embeddings")  # possible names of a layer's matrix
 
 
 @keras.saving.register_keras_serializable(package="recipes")
 class SpectralNormalization(keras.layers.Wrapper):
-    """A layer whose kernel is divided by its largest singular value wherever it is used.
+    """A layer whose kernel is divided by its largest singular value in each call.
 
     ```python
     W = reshape(kernel, (-1, outputs))
@@ -17,12 +17,12 @@ class SpectralNormalization(keras.layers.Wrapper):
     u = unit(W.T @ v)                                  # `update()`: once a step of the discriminator
     ```
 
-    The kernel itself is left alone, so that all calls of a step see the same one, and the gradient is that of the
-    normalised layer: at right angles to the kernel. `keras.layers.SpectralNormalization` writes the divided kernel back
-    at every call in training, and its gradient is not that.
+    The kernel variable keeps its values, so all calls of a step use the same kernel. The gradient is that of the
+    normalised layer, which is orthogonal to the kernel. `keras.layers.SpectralNormalization` writes the divided kernel
+    back at every call in training, and has another gradient.
 
     Args:
-        layer: with a `kernel` (dense, convolution) or `embeddings`.
+        layer: a layer with a `kernel` (dense, convolution) or with `embeddings`.
         iterations: int >= 1, of the power method at each `update`.
         kwargs: as `keras.layers.Wrapper` takes them.
 
@@ -71,7 +71,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         return ops.vdot(v, ops.matmul(matrix, u))
 
     def update(self, iterations=None):
-        """Go on with the power method."""
+        """Take one or more steps of the power method."""
         matrix = ops.reshape(ops.convert_to_tensor(self._weight), (-1, self._weight.shape[-1]))
         u = ops.convert_to_tensor(self.u)
         for _ in range(self.iterations if iterations is None else iterations):

@@ -6,7 +6,7 @@ from recipes.gan.piece import Piece
 
 @keras.saving.register_keras_serializable(package="recipes")
 class Hinge(Piece):
-    """The loss of a margin of 1.
+    """The hinge loss, with a margin of 1.
 
     ```python
     discriminator = mean(relu(1 - real)) + mean(relu(1 + fake))
@@ -26,13 +26,13 @@ class Hinge(Piece):
     0.75
     """
 
-    compares = False  # whether the generator's loss looks at real images
-    is_zero_sum = False  # whether the generator's is minus the discriminator's, as generated images change it
+    compares = False  # whether the generator's loss depends on real images
+    is_zero_sum = False  # whether the generator's gradient is minus the discriminator's, with respect to its images
 
     def discriminator(self, real, fake):
         """The discriminator's loss, a scalar, by its outputs for real and generated images, `(batch, 1)` each."""
         return ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + fake))
 
     def generator(self, real, fake):
-        """The generator's loss, a scalar, by the same outputs; `real` is not looked at."""
+        """The generator's loss, a scalar, by the same outputs; `real` is not used."""
         return -ops.mean(fake)

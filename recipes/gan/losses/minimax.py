@@ -6,7 +6,7 @@ from recipes.gan.piece import Piece
 
 @keras.saving.register_keras_serializable(package="recipes")
 class Minimax(Piece):
-    """The zero-sum game that the theory of GANs is about; its generator's gradient vanishes where it is worst.
+    """The zero-sum game of the theory of GANs. A generator whose images are all recognised has almost no gradient.
 
     ```python
     discriminator = mean(softplus(-real)) + mean(softplus(fake))
@@ -35,5 +35,5 @@ class Minimax(Piece):
         return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
 
     def generator(self, real, fake):
-        """The generator's loss, a scalar, by the same outputs; `real` is not looked at."""
+        """The generator's loss, a scalar, by the same outputs; `real` is not used."""
         return -ops.mean(ops.softplus(fake))

@@ -6,7 +6,7 @@ from recipes.gan.piece import Piece
 
 @keras.saving.register_keras_serializable(package="recipes")
 class NonSaturating(Piece):
-    """The cross-entropy of the first GANs, with their generator's loss that does not saturate.
+    """The cross-entropy of the first GANs, with the loss of the generator that does not saturate.
 
     ```python
     discriminator = mean(softplus(-real)) + mean(softplus(fake))
@@ -35,5 +35,5 @@ class NonSaturating(Piece):
         return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
 
     def generator(self, real, fake):
-        """The generator's loss, a scalar, by the same outputs; `real` is not looked at."""
+        """The generator's loss, a scalar, by the same outputs; `real` is not used."""
         return ops.mean(ops.softplus(-fake))

@@ -6,7 +6,7 @@ from recipes.gan.piece import Piece
 
 @keras.saving.register_keras_serializable(package="recipes")
 class Wasserstein(Piece):
-    """The difference of means, for a discriminator that a penalty or a normalisation keeps from growing steep.
+    """The difference of the mean outputs, for a discriminator whose slope a penalty or a normalisation bounds.
 
     ```python
     discriminator = mean(fake) - mean(real)
@@ -34,5 +34,5 @@ class Wasserstein(Piece):
         return ops.mean(fake) - ops.mean(real)
 
     def generator(self, real, fake):
-        """The generator's loss, a scalar, by the same outputs; `real` is not looked at."""
+        """The generator's loss, a scalar, by the same outputs; `real` is not used."""
         return -ops.mean(fake)

@@ -1,4 +1,4 @@
-"""How good generated images are: distances of features, what a classifier says of them, whether they are copies."""
+"""How good generated images are: distances of features, statistics of a classifier, and whether they are copies."""
 
 from recipes.gan.metrics.class_statistics import class_statistics
 from recipes.gan.metrics.frechet_distance import frechet_distance

@@ -2,18 +2,18 @@ import numpy as np
 
 
 def class_statistics(probabilities, labels=None):
-    """What a classifier makes of generated images.
+    """How a classifier classifies generated images.
 
     ```python
     share = mean(argmax(probabilities) == class)         # of each class
-    entropy = -sum(share * log(share))                   # log(classes) if all are there alike, 0 if all are one
+    entropy = -sum(share * log(share))                   # log(classes) if all are equally frequent, 0 if there is one
     confidence = mean(max(probabilities))
     label_accuracy = mean(argmax(probabilities) == labels)
     ```
 
     Args:
         probabilities: array `(samples, classes)`, of the classifier.
-        labels: ints `(samples,)` in 0 to classes - 1, that the images were generated for; None without.
+        labels: ints `(samples,)` in 0 to classes - 1, for which the images were generated; None if there are none.
 
     Returns:
         A dict: `entropy` (nats), `confidence`, and `label_accuracy` if there are labels.
@@ -38,7 +38,7 @@ def class_statistics(probabilities, labels=None):
     shares = np.bincount(chosen, minlength=probabilities.shape[1]) / len(chosen)
     shares = shares[shares > 0]
     found = {
-        "entropy": float(-(shares * np.log(shares)).sum()) + 0.0,  # and not -0.0
+        "entropy": float(-(shares * np.log(shares)).sum()) + 0.0,  # to get 0.0, not -0.0
         "confidence": float(probabilities.max(axis=1).mean()),
     }
     if labels is None:

@@ -2,7 +2,7 @@ import numpy as np
 
 
 def frechet_distance(a, b):
-    """The Fréchet distance of two sets of features, each taken for a normal distribution.
+    """The Fréchet distance of two sets of features, as if each were normally distributed.
 
     ```python
     norm(mean(a) - mean(b)) ** 2 + trace(A + B - 2 * sqrt(A @ B))        # A, B: covariances
@@ -10,7 +10,7 @@ def frechet_distance(a, b):
 
     On the features of a classifier it is a Fréchet classifier distance; the FID is that of one Inception network. It is
     biased upwards for few samples: by about `d * (d + 5) / 4 * (1 / len(a) + 1 / len(b))` for `d` features of variance
-    1, so that values go with the number of samples.
+    1. So compare values of the same numbers of samples only.
 
     Args:
         a, b: arrays `(samples, features)`, two samples at least.

@@ -19,7 +19,7 @@ def kernel_distance(a, b, block_size=1000, seed=0):
         seed: int, of the order of the samples.
 
     Returns:
-        `(mean, standard deviation)` over the blocks; the second is 0 of one. It may be negative.
+        `(mean, standard deviation)` over the blocks. The mean may be negative. The deviation of one block is 0.
 
     Raises:
         ValueError: the shapes do not go together.

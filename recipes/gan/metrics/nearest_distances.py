@@ -11,11 +11,11 @@ def nearest_distances(images, training):
     distance = min(norm(image - training_image))          # Euclidean, of pixels 0 to 255 divided by 255
     ```
 
-    Beside the distances of real images that were not trained on, it tells whether a generator copies.
+    Compare it with the distances of real test images: much smaller distances mean that a generator copies.
 
     Args:
         images: uint8 array `(n, height, width, channels)`.
-        training: uint8 array of the same shape but for `n`.
+        training: uint8 array of images of the same shape.
 
     Returns:
         A float64 array `(n,)`.
@@ -43,5 +43,5 @@ def nearest_distances(images, training):
 
 
 def _flat(images):
-    """Whole numbers below 2**53, in which squares and their sums are exact, so that a copy is at 0 exactly."""
+    """Images as rows of float64: sums of squares of whole numbers are exact, so the distance of a copy is exactly 0."""
     return np.reshape(images, (len(images), -1)).astype(np.float64)

@@ -1,4 +1,4 @@
-"""How networks of a GAN look at labels: the generator beside its noise, the discriminator by projection."""
+"""How the networks of a GAN take labels: the generator beside its noise, the discriminator by projection."""
 
 import keras
 from keras import layers, ops
@@ -33,14 +33,14 @@ def judged(images, features, classes, is_normalized):
     """`(inputs, outputs)` of a discriminator.
 
     ```python
-    outputs = dense(features) + embedding(label) @ features           # the second if there are classes
+    outputs = dense(features) + embedding(label) @ features           # the second term if there are classes
     ```
 
     Args:
-        images: its input.
+        images: its input tensor.
         features: tensor `(batch, n)`.
         classes: int, 0 for none.
-        is_normalized: bool, of spectral normalisation.
+        is_normalized: bool, whether the layers have spectral normalisation.
 
     Reference:
         Miyato and Koyama, cGANs with projection discriminator, 2018, arXiv:1802.05637.

@@ -5,8 +5,8 @@ from keras import layers, ops
 from recipes.gan.networks.conditions import judged, with_labels
 from recipes.gan.networks.sides import SMALLEST, doublings_of
 
-SLOPE, GROUP = 0.2, 16  # of the activation below 0; channels that a grouped convolution sums over
-GAIN = np.sqrt(2 / (1 + SLOPE**2))  # by which the activation keeps the variance
+SLOPE, GROUP = 0.2, 16  # slope of the activation below 0; channels of a group of a convolution
+GAIN = np.sqrt(2 / (1 + SLOPE**2))  # with this factor the activation keeps the variance
 
 
 def generator(shape, latent_size, width, classes=0):
@@ -19,7 +19,7 @@ def generator(shape, latent_size, width, classes=0):
     act: bias, LeakyReLU 0.2, times sqrt(2 / 1.04)
     ```
 
-    The last convolution of a block is 0 at first, so that the network begins as its skips. Images are not bounded.
+    The last convolution of a block is 0 at first, so each block begins as the identity. Images are not bounded.
 
     Args:
         shape: `(side, side, channels)` of the images; the side 4 times a power of 2.
@@ -71,7 +71,7 @@ def discriminator(shape, width, classes=0):
 
 @keras.saving.register_keras_serializable(package="recipes")
 class LearnedBasis(layers.Layer):
-    """Numbers `(batch, channels)` as images `(batch, 4, 4, channels)`: each times a learned image of its channel."""
+    """Makes images `(batch, 4, 4, channels)` of numbers `(batch, channels)`: number times a learned image a channel."""
 
     def build(self, input_shape):
         self.basis = self.add_weight(
@@ -86,7 +86,7 @@ class LearnedBasis(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="recipes")
 class BiasedLeakyReLU(layers.Layer):
-    """`leaky_relu(x + bias, 0.2) * sqrt(2 / 1.04)`, a bias a channel."""
+    """`leaky_relu(x + bias, 0.2) * sqrt(2 / 1.04)`, with one bias for each channel."""
 
     def build(self, input_shape):
         self.bias = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="bias")
@@ -112,8 +112,8 @@ class SplitConv2D(layers.Conv2D):
 
 
 def _block(x, width, blocks):
-    """A residual block of a network that has so many."""
-    scale = GAIN * blocks**-0.25  # the more blocks, the less each adds
+    """A residual block of a network that has this many blocks."""
+    scale = GAIN * blocks**-0.25  # in a network of more blocks each adds less
     inner = 2 * width
     h = layers.Conv2D(inner, 1, use_bias=False, kernel_initializer=_normal(scale))(x)
     h = SplitConv2D(
@@ -124,5 +124,5 @@ def _block(x, width, blocks):
 
 
 def _normal(gain):
-    """Normal numbers of deviation `gain / sqrt(numbers that go into one)`."""
+    """Initializer of normal numbers with the standard deviation `gain / sqrt(fan_in)`."""
     return keras.initializers.VarianceScaling(float(gain) ** 2, "fan_in", "untruncated_normal")

@@ -2,10 +2,10 @@ SMALLEST = 4  # side of a generator's first images, pixels
 
 
 def doublings_of(owner, shape):
-    """How often the smallest side is doubled to be that of images `(height, width, channels)`.
+    """How often the smallest side is doubled to get the side of images `(height, width, channels)`.
 
     Raises:
-        ValueError: they are not square, or their side is none that doubling gets to; it names `owner`.
+        ValueError: the images are not square, or doubling does not lead to their side. The error names `owner`.
     """
     height, width, _ = shape
     doublings = (height // SMALLEST).bit_length() - 1

@@ -1,4 +1,4 @@
-"""Penalties on the discriminator's slope; each is called with the discriminator, real and generated images."""
+"""Penalties on the discriminator's slope. Each is called with the discriminator, real images and generated images."""
 
 from recipes.gan.penalties.gradient_penalty import GradientPenalty
 from recipes.gan.penalties.zero_centred import ZeroCentred
