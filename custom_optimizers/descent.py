@@ -1,11 +1,15 @@
 import keras
 from keras import ops
 
+from custom_optimizers import declarations
 from custom_optimizers.arguments import flag, number_in, positive
 from custom_optimizers.clipping.clipper import as_clippers
 from custom_optimizers.diagnosed import Diagnosed
 from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.scaled_gradients import ScaledGradients
+
+# public attributes that an optimizer has beside its methods and its arguments
+ATTRIBUTES = ("built", "clippers", "is_watched", "micro_batches", "multipliers", "not_decayed", "slots")
 
 
 class Descent(Diagnosed):
@@ -25,9 +29,9 @@ class Descent(Diagnosed):
     weight decay, the moving average of the weights and constraints count updates, never micro-batches.
 
     A subclass names what it keeps of each variable in `slot_names`, implements `rule(gradient, slots, learning_rate)`,
-    and names its arguments in `arguments`. A rule that is not made of `+`, `-`, `*` and `/` alone, entry by entry, says
-    `arithmetic = False`; one that needs something of all variables together, such as a norm, implements `share`; one
-    that needs the variable itself overrides `update_step`.
+    and names its arguments in `arguments`; a mistake in these is a TypeError when the class is made. A rule that is not
+    made of `+`, `-`, `*` and `/` alone, entry by entry, says `arithmetic = False`; one that needs something of all
+    variables together, such as a norm, implements `share`; one that needs the variable itself overrides `update_step`.
 
     Args:
         learning_rate: float >= 0, `keras.optimizers.schedules.LearningRateSchedule` (called with the number of updates
@@ -113,6 +117,10 @@ class Descent(Diagnosed):
         self.diagnostics = flag(owner, "diagnostics", diagnostics) or bool(self.clippers)
         self._backend.check_devices(owner)
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        declarations.check(cls, Descent, ("arguments", "slot_names"), ("arithmetic", "rate_times_gradient"), ATTRIBUTES)
+
     # State
 
     def build(self, variables):
@@ -122,7 +130,8 @@ class Descent(Diagnosed):
         self.match_patterns(variables)
         with self._no_accumulators_of_keras():
             super().build(variables)
-        self.slots = [self.add_optimizer_variables(variables, name) for name in self.slot_names]
+        slot_names = declarations.names(type(self).__name__, "slot_names", self.slot_names)
+        self.slots = [self.add_optimizer_variables(variables, name) for name in slot_names]
         self._clipper_states = [self._build_clipper_state(c, variables) for c in self.clippers]
         if self.gradient_accumulation_steps is not None:
             self._build_window()

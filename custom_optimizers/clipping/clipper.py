@@ -1,5 +1,6 @@
 import keras
 
+from custom_optimizers import declarations
 from custom_optimizers.scaled_gradients import ScaledGradients
 
 
@@ -18,6 +19,10 @@ class Clipper:
 
     arguments = ()  # names of the arguments of `__init__`, which are attributes too
     patterns = ()  # arguments about variables by their paths, `custom_optimizers.patterns.Patterns`
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        declarations.check(cls, Clipper, ("arguments",), attributes=("patterns",))
 
     def initial_state(self, variables):
         """Return the state before the first update.

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from custom_optimizers import declarations
 from custom_optimizers.arguments import is_number, is_whole
 
 
@@ -22,6 +23,10 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     arguments = ()  # names of the arguments of `__init__`, which are attributes too
     horizon = None  # int, or None for a rule that never ends
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        declarations.check(cls, Schedule, ("arguments",))
 
     def factor(self, update, horizon):
         """The share of the peak. A pure function.
