@@ -1,7 +1,9 @@
+import sys
+
 from recipes import run as runs
 from recipes.commands.parser import add_command, add_json
 from recipes.commands.recipe_name import first_line
-from recipes.recipe import find, names
+from recipes.recipe import importable
 from recipes.settings.clippers import clipper_entries
 from recipes.settings.optimizers import optimizer_entries
 from recipes.settings.schedules import schedule_entries
@@ -26,10 +28,13 @@ def add(commands, name):
 
 
 def recipe_entries():
-    """Yield `(name, first line)` of every recipe of this package."""
-    width = max(map(len, names()))
-    for name in names():
-        yield name.ljust(width), first_line(find(name))
+    """Yield `(name, first line)` of every recipe of this package; what is none is told on the standard error."""
+    classes, faults = importable()
+    width = max(map(len, classes), default=0)
+    for name, cls in classes.items():
+        yield name.ljust(width), first_line(cls)
+    for fault in faults:
+        print(f"recipes: {fault}", file=sys.stderr)
 
 
 def _list(asked):

@@ -1,9 +1,14 @@
 import argparse
+import contextlib
 import inspect
+import os
+import sys
 
 from recipes.commands.parser import Parser, add_command, as_help
 from recipes.errors import CommandError
-from recipes.recipe import find, names
+from recipes.machine.backend import import_foreign
+from recipes.recipe import find, importable, names
+from recipes.settings.nearest import unknown
 
 
 class RecipeName(argparse.Action):
@@ -27,7 +32,7 @@ class RecipeName(argparse.Action):
 
     def __call__(self, parser, asked, words, option_string=None):
         name, *options = words
-        cls = find(name)
+        cls = named(name)
         if not self.takes(cls):
             raise CommandError(
                 f"{name} has no objectives to search by; of those that have: {', '.join(self.offered())}"
@@ -37,14 +42,61 @@ class RecipeName(argparse.Action):
         vars(asked).update(vars(own.parse_args(options)), recipe=cls)
 
     def offered(self):
-        """The names of the recipes of this package that the command is for."""
-        return [name for name in names() if self.takes(find(name))]
+        """The recipes of this package that the command is for: a dict from names to classes."""
+        classes, _ = importable()
+        return {name: cls for name, cls in classes.items() if self.takes(cls)}
 
     def _get_subactions(self):
         """The recipes as argparse lists subcommands in --help, which asks for them by this name."""
         return [
-            argparse.Action([], name, metavar=name, help=as_help(first_line(find(name)))) for name in self.offered()
+            argparse.Action([], name, metavar=name, help=as_help(first_line(cls)))
+            for name, cls in self.offered().items()
         ]
+
+
+def named(name):
+    """The class of a recipe, by what a command line calls it.
+
+    Raises:
+        CommandError: there is no such recipe; as far as one can see what was meant, it says what to write.
+    """
+    try:
+        return find(name)
+    except CommandError as error:
+        raise CommandError(_correction(name) or str(error)) from error
+
+
+def _correction(name):
+    """One line on a name that is no recipe's, with those that may be meant; None where `find` says more."""
+    module, cls = _place(name)
+    is_there = name == f"{module}:{cls}" and hasattr(sys.modules.get(module), cls)
+    if module == "__main__" or is_there:
+        return None
+    ours = [module] if module in names() else []
+    if meant := [*ours, *_recipes_of(module), *_recipes_of(f"{module}.{cls}")]:
+        return unknown("recipe", name, meant)
+    own = f"{module}:{cls}" if module and cls else "module:Class"
+    return None if ":" in name else unknown("recipe", name, names(), f"one of your own is written {own}")
+
+
+def _place(name):
+    """The module and the class that `my_conv.py:MyConv`, `my_conv.MyConv` or `./my_conv.py` mean, two str."""
+    where, _, cls = name.partition(":")
+    if ":" not in name and "." in name and not name.endswith(".py"):
+        where, _, cls = name.rpartition(".")
+    return where.removeprefix("./").removesuffix(".py").replace("/", "."), cls
+
+
+def _recipes_of(module):
+    """The names of the recipes of a module that was imported, or of a file in the directory one stands in: a list."""
+    if module not in sys.modules and not os.path.isfile(f"{module.replace('.', '/')}.py"):
+        return []
+    found = []
+    with contextlib.suppress(Exception, SystemExit):  # whatever code that is not ours does when it is imported
+        for cls in list(vars(import_foreign(module))):
+            with contextlib.suppress(CommandError):
+                found.append(find(f"{module}:{cls}"))
+    return [each.name() for each in found if each.__module__ == module]
 
 
 def add_recipe_command(commands, name, carry_out, text, add_options, takes=lambda cls: True):
@@ -58,7 +110,7 @@ def add_recipe_command(commands, name, carry_out, text, add_options, takes=lambd
     def begin(asked):
         if asked.recipe is None:
             offered = ", ".join(action.offered())
-            raise CommandError(f"say which recipe to {name}: {offered}; one of your own is module:Class")
+            raise CommandError(f"say which recipe to {name}: {offered}; one of your own is written module:Class")
         carry_out(asked)
 
     parser = add_command(commands, name, begin, text)

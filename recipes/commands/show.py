@@ -2,13 +2,14 @@ import inspect
 
 from recipes import run as runs
 from recipes.commands.parser import add_command, add_json
-from recipes.recipe import find
+from recipes.commands.recipe_name import named
+from recipes.settings.fields import written
 
 
 def add(commands, name):
     """Add the parser of `show`."""
     parser = add_command(commands, name, _show, "what a recipe is, and its settings")
-    parser.add_argument("recipe", metavar="NAME", type=find)
+    parser.add_argument("recipe", metavar="NAME", type=named)
     add_json(parser)
 
 
@@ -19,7 +20,7 @@ def _show(asked):
     print(inspect.getdoc(asked.recipe))
     print("\nSettings:\n")
     for name, setting in asked.recipe.settings().items():
-        print(f"    {name:28} {setting.default!s:20} {setting.described}")
+        print(f"    {name:28} {written(setting.default):20} {setting.described}")
     print("\nPresets:\n")
     for name, values in asked.recipe.presets.items():
         print(f"    {name:16} {_in_words(values)}{_whose(asked.recipe, name)}")
@@ -50,7 +51,7 @@ def _setting(setting):
 
 
 def _in_words(values):
-    return ", ".join(f"{name}={value}" for name, value in values.items()) or "the settings above"
+    return ", ".join(f"{name}={written(value)}" for name, value in values.items()) or "the settings above"
 
 
 def _whose(cls, preset):

@@ -13,7 +13,7 @@ import dataclasses
 from recipes.errors import CommandError
 from recipes.settings import fields, grammar
 from recipes.settings.fields import REQUIRED, choice, number, paths, whole
-from recipes.settings.nearest import unknown
+from recipes.settings.nearest import plain, spelled, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +91,14 @@ def parse_clipping(text):
     Raises:
         CommandError: there is no such clipper or parameter, or a value is out of its range.
     """
-    return [] if text == "none" else [_parse_one(part) for part in grammar.chain(text)]
+    return [] if plain(text) == "none" else [_parse_one(part) for part in grammar.chain(text)]
 
 
 def _parse_one(text):
-    name, pairs = grammar.value(text)
-    if name not in CLIPPERS:
-        raise CommandError(unknown("clipper", name, CLIPPERS))
+    written, pairs = grammar.value(text)
+    name = spelled(written, CLIPPERS)
+    if name is None:
+        raise CommandError(unknown("clipper", written, CLIPPERS))
     return name, grammar.pairs(name, CLIPPERS[name].parameters, pairs)
 
 

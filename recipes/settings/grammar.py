@@ -8,7 +8,8 @@ item    = chain | whatever an option has around one   momentum@batch_size=32    
 list    = item {"," item}                             adam,muon:size=none,others=momentum,sgd
 ```
 
-A key is a word of small letters, digits and underscores that begins with a letter. A comma in a list goes on with the
+In a name capitals, dashes and underscores do not matter: ByNorm and by-norm are by_norm. A key is a word of small
+letters, digits and underscores that begins with a letter. A comma in a list goes on with the
 pairs of the value before it if that value has begun any, with a colon, and a key and an equals sign follow the comma;
 any other comma begins the next item. So what a comma means depends on the text alone, and not on which names there are:
 `schedule=cosine:end=0.1,momentum=0.5|0.9` gives cosine a parameter that it does not have, which is an error. What takes
@@ -23,8 +24,9 @@ from recipes.settings.fields import REQUIRED
 from recipes.settings.nearest import unknown
 
 _KEY = re.compile(r"[a-z][a-z0-9_]*=")
-_LAST = re.compile(r"[|@]|\+(?=[a-z])")  # behind the last of these is the value that a comma may go on with
-_BEGUN = re.compile(r"([a-z][a-z0-9_-]*=)?[A-Za-z][A-Za-z0-9_]*:(?!=)")
+_PLUS = r"\+(?=[A-Za-z])"  # which is none of a number, such as 1e+3
+_LAST = re.compile(rf"[|@]|{_PLUS}")  # behind the last of these is the value that a comma may go on with
+_BEGUN = re.compile(r"([a-z][a-z0-9_-]*=)?[A-Za-z][A-Za-z0-9_-]*:(?!=)")
 
 
 def items(texts):
@@ -54,7 +56,7 @@ def _has_begun_pairs(item):
 
 def chain(text):
     """`"a:1+b"` as `["a:1", "b"]`; the plus of a number such as 1e+3 is no sign of another value."""
-    return re.split(r"\+(?=[a-z])", text)
+    return re.split(_PLUS, text)
 
 
 def value(text):

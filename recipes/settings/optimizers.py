@@ -14,7 +14,7 @@ import re
 from recipes.errors import CommandError
 from recipes.settings import fields, grammar
 from recipes.settings.fields import REQUIRED, check_expression, choice, number, paths, switch, whole
-from recipes.settings.nearest import unknown
+from recipes.settings.nearest import plain, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +122,7 @@ def snake_case(name):
 KERAS = {f"keras_{n}" if (n := snake_case(cls)) in OURS else n: cls for cls in _OF_KERAS}  # names and classes
 _CLASSES = {named.cls: name for name, named in OURS.items() if named.preset is None}
 _CLASSES = {cls: name for name, cls in KERAS.items()} | _CLASSES
-_NAMES = {cls.lower(): name for cls, name in _CLASSES.items()} | _CLASSES | {name: name for name in (*OURS, *KERAS)}
+_NAMES = {plain(cls): name for cls, name in _CLASSES.items()} | {plain(name): name for name in (*OURS, *KERAS)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +153,9 @@ def optimizer(default, help="one of ours, in full batches, or of Keras: see list
 
 
 def accumulation(
-    default="auto", help="batches behind an update: a number, epoch for all, auto for epoch with ours", **about
+    default="auto",
+    help="batches behind an update; epoch is all of them, auto is epoch with ours and 1 with Keras's",
+    **about,
 ):
     """A field of a recipe: how many batches make an update."""
     count = whole(1)
@@ -183,7 +185,7 @@ def parse_optimizer(text, wrapped=False):
         CommandError: there is no such optimizer or parameter, or a value is out of its range.
     """
     written, pairs = grammar.value(text)
-    name = _NAMES.get(written)
+    name = _NAMES.get(plain(written))
     if name is None:
         raise CommandError(unknown("optimizer", written, [*OURS, *KERAS]))
     wraps = name in OURS and OURS[name].wraps

@@ -19,7 +19,7 @@ import typing
 from recipes.errors import CommandError
 from recipes.settings import fields, grammar
 from recipes.settings.fields import choice, length, number
-from recipes.settings.nearest import unknown
+from recipes.settings.nearest import spelled, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,9 +128,10 @@ def parse_schedule(text):
 
 
 def _parse_part(text):
-    name, pairs = grammar.value(text)
-    if name not in SCHEDULES:
-        raise CommandError(unknown("schedule", name, SCHEDULES))
+    written, pairs = grammar.value(text)
+    name = spelled(written, SCHEDULES)
+    if name is None:
+        raise CommandError(unknown("schedule", written, SCHEDULES))
     known = {**SCHEDULES[name].all_parameters, "until": _UNTIL}
     values = {key: parameter.default for key, parameter in known.items()}
     values |= grammar.pairs(name, known, pairs, has_own=bool(SCHEDULES[name].parameters))

@@ -6,10 +6,15 @@ import sys
 
 import pytest
 
+from recipes import recipe as recipes
 from recipes.commands import parse
+from recipes.commands.recipe_name import named
+from recipes.errors import CommandError
 from tests.conftest import ROOT
 
 MINE = '''
+import abc
+
 from recipes.linear_regression import LinearRegression
 from recipes.settings import whole
 
@@ -32,6 +37,10 @@ class Searched(LinearRegression):
 class Base(LinearRegression, is_base=True):
     """No recipe yet."""
 
+    @abc.abstractmethod
+    def tell(self):
+        """A method that a recipe of it has to have."""
+
 
 thing = 3
 '''
@@ -46,7 +55,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
-    for name in ("mine", "broken", "wrong"):
+    for name in ("mine", "broken", "wrong", "inside", "inside.deep"):
         sys.modules.pop(name, None)
 
 
@@ -64,14 +73,14 @@ def test_settings_of_a_recipe_of_elsewhere_are_options(elsewhere, capsys):
 WRONG = [
     (["train", "mine:Mine", "--width", "10"], "--width must be a whole number from 1 to 9; it is 10"),
     (["train", "mine:Mine", "--wdith", "3"], "no option '--wdith'; did you mean --width"),
-    (["train", "mine:Main"], "recipe mine:Main: Main is not there"),
+    (["train", "mine:Main"], "no recipe 'mine:Main'; did you mean mine:Mine?"),
     (["train", "mine:thing"], "recipe mine:thing: thing is no subclass of recipes.recipe.Recipe"),
-    (["train", "mine:"], "recipe mine:: the name of its class is"),
+    (["train", "mine:Base"], "recipe mine:Base: Base is what recipes are made of, and has no method `tell`"),
     (["show", "broken:Mine"], "recipe broken:Mine: ModuleNotFoundError: No module named 'this_is_not_there'"),
     (["train", "wrong:Mine"], "recipe wrong:Mine: SyntaxError"),
     (["train", "nowhere:Mine"], "recipe nowhere:Mine: ModuleNotFoundError"),
     (["train", ":"], "recipe :: ValueError"),
-    (["train", "mine"], "one of your own is written module:Class"),
+    (["train"], "linear_regression; one of your own is written module:Class"),
     (["tune", "mine:Mine"], "mine:Mine has no objectives"),
     (["compare", "mine:Mine"], "mine:Mine has no objectives"),
 ]
@@ -82,6 +91,54 @@ def test_mistakes_take_one_line_and_status_2(said, elsewhere, arguments, expecte
     status, out, err = said(*arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert expected in err
+
+
+WRITTEN = {  # what somebody may write, and what is told
+    "mine.Mine": "no recipe 'mine.Mine'; did you mean mine:Mine?",
+    "mine.py:Mine": "no recipe 'mine.py:Mine'; did you mean mine:Mine?",
+    "./mine.py:Mine": "no recipe './mine.py:Mine'; did you mean mine:Mine?",
+    "mine:mine": "no recipe 'mine:mine'; did you mean mine:Mine?",
+    "mine:MINE": "no recipe 'mine:MINE'; did you mean mine:Mine?",
+    "mine:": "no recipe 'mine:'; did you mean mine:Mine or mine:Searched?",
+    "mine": "no recipe 'mine'; did you mean mine:Mine or mine:Searched?",
+    "mine.py": "no recipe 'mine.py'; there are: mine:Mine, mine:Searched",
+    "mine:Perceptron": "no recipe 'mine:Perceptron'; there are: mine:Mine, mine:Searched",
+    "inside.deep.Deep": "no recipe 'inside.deep.Deep'; did you mean inside.deep:Deep?",
+    "inside/deep.py:Deep": "no recipe 'inside/deep.py:Deep'; did you mean inside.deep:Deep?",
+    "inside.deep": "no recipe 'inside.deep'; did you mean inside.deep:Deep?",
+    "Linear-Regression": "no recipe 'Linear-Regression'; did you mean linear_regression?",
+    "linear_regression.py": "no recipe 'linear_regression.py'; did you mean linear_regression?",
+    "recipes.linear_regression": "no recipe 'recipes.linear_regression'; did you mean linear_regression?",
+    "linear_regression:LinearRegression": "did you mean linear_regression?",
+    "broken": "there are: cifar10_cnn, … linear_regression; one of your own is written module:Class",
+    "nowhere.Mine": "there are: cifar10_cnn, … linear_regression; one of your own is written nowhere:Mine",
+    "vgg": "no recipe 'vgg'; there are: cifar10_cnn, … linear_regression; one of your own is written module:Class",
+    "x" * 300: "one of your own is written module:Class",
+    "linear_regresion": "no recipe 'linear_regresion'; did you mean linear_regression?",
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_what_to_write_instead_is_told(elsewhere, written):
+    (elsewhere / "inside").mkdir()
+    (elsewhere / "inside" / "deep.py").write_text(MINE.replace("class Mine", "class Deep").partition("class Se")[0])
+    with pytest.raises(CommandError) as caught:
+        named(written)
+    first, _, last = WRITTEN[written].rpartition(" … ")
+    assert first in str(caught.value)
+    assert str(caught.value).endswith(last)
+
+
+def test_a_module_that_is_no_recipe_is_no_choice_and_breaks_no_help(said, monkeypatch, capsys):
+    faults = ["half_done.py cannot be imported: NameError: name 'layers' is not defined"]
+    monkeypatch.setattr("recipes.commands.recipe_name.importable", lambda: (recipes.importable()[0], faults))
+    monkeypatch.setattr("recipes.commands.list_recipes.importable", lambda: (recipes.importable()[0], faults))
+    with pytest.raises(SystemExit):
+        parse(["train", "--help"])
+    assert "half_done" not in capsys.readouterr().out
+    status, out, err = said("list")
+    assert (status, err) == (0, f"recipes: {faults[0]}\n")
+    assert len(out.splitlines()) == len(recipes.names())
 
 
 def test_a_recipe_of_elsewhere_can_be_searched(elsewhere):

@@ -2,8 +2,36 @@ import json
 
 import pytest
 
+from recipes.commands import parse
 from recipes.recipe import find, names
+from recipes.settings import switch
 from recipes.settings.fields import CHANGES
+from tests.recipes.idle import Idle
+
+
+class Switched(Idle):
+    """A recipe that has a switch, and values that Python writes in another way than the command line."""
+
+    shuffled: bool = switch(True, "whether samples come in random order")
+    mirrored: bool = switch(None, "whether images are mirrored")
+
+    presets = {**Idle.presets, "smoke": {"shuffled": False, "momentum": None, "epochs": 2}}
+
+
+SWITCHED = "tests.recipes.commands.test_show:Switched"
+
+
+def test_values_are_written_as_the_command_line_takes_them(said, capsys):
+    _, out, _ = said("show", SWITCHED)
+    lines = {line.split()[0]: line.split()[1] for line in out.splitlines() if line.startswith("    ")}
+    assert (lines["shuffled"], lines["mirrored"], lines["momentum"]) == ("yes", "none", "none")
+    assert "    smoke            shuffled=no, momentum=none, epochs=2\n" in out
+    with pytest.raises(SystemExit):
+        parse(["train", SWITCHED, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "whether samples come in random order: yes or no (default: yes)" in text
+    assert "whether images are mirrored: yes or no, or none (default: none)" in text
+    assert "epochs without a lower loss: a whole number >= 1, or none (default: none)" in text
 
 
 @pytest.mark.parametrize("name", names())

@@ -17,8 +17,28 @@ def test_clippers_one_after_the_other():
 
 
 @pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ByGlobalNorm:1.0", [("by_global_norm", {"limit": 1.0})]),
+        ("by-global-norm:1.0", [("by_global_norm", {"limit": 1.0})]),
+        ("BY_GLOBAL_NORM:1.0", [("by_global_norm", {"limit": 1.0})]),
+        ("AGC", [("agc", {})]),
+        (
+            "Centralize+AutoClip:percentile=5,window=10",
+            [("centralize", {}), ("auto_clip", {"percentile": 5.0, "window": 10})],
+        ),
+        ("None", []),
+    ],
+)
+def test_names_may_be_those_of_classes_or_written_in_another_way(text, found):
+    assert parse_clipping(text) == found
+    assert clipping("none").checked("--clipping", text) == text
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("ByNrom:1", "no clipper 'ByNrom'; did you mean by_norm"),
         ("by_nrom:1", "did you mean by_norm"),
         ("by_norm:1+none", "no clipper 'none'; there are: "),
         ("by_norm", "write a number > 0 behind the name, such as by_norm:1.0"),

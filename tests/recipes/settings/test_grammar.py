@@ -32,6 +32,9 @@ ITEMS = {  # a list: its items, by the rules of the docstring
     "constant:until=0.5+cosine:end=0.1,warmup=3": ["constant:until=0.5+cosine:end=0.1,warmup=3"],
     "centralize+by_global_norm:1.0,agc": ["centralize+by_global_norm:1.0", "agc"],
     "by_norm:1e+3,limit=2": ["by_norm:1e+3,limit=2"],  # the plus of a number begins no value
+    # in a name capitals, dashes and underscores do not matter
+    "Centralize+AutoClip:percentile=5,window=10,none": ["Centralize+AutoClip:percentile=5,window=10", "none"],
+    "auto-clip:percentile=5,window=10,agc": ["auto-clip:percentile=5,window=10", "agc"],
     # an item may have something around a chain: it ends with its last value
     "momentum@batch_size=32,adam": ["momentum@batch_size=32", "adam"],
     "momentum@batch_size=32,weight_decay=0.1": ["momentum@batch_size=32", "weight_decay=0.1"],
@@ -88,6 +91,7 @@ def test_a_comma_does_not_change_its_meaning_because_a_setting_was_added(written
         ("constant:until=0.5+cosine", ["constant:until=0.5", "cosine"]),
         ("centralize+by_global_norm:1.0", ["centralize", "by_global_norm:1.0"]),
         ("by_global_norm:1e+1+agc", ["by_global_norm:1e+1", "agc"]),
+        ("Centralize+ByNorm:1E+1+AGC", ["Centralize", "ByNorm:1E+1", "AGC"]),
         ("a+", ["a+"]),
     ],
 )

@@ -17,9 +17,14 @@ from recipes.settings import optimizers
         ("SGD", "sgd"),
         ("Muon", "muon"),
         ("keras_muon", "keras_muon"),
+        ("Keras-Muon", "keras_muon"),
+        ("ADAM", "adam"),
+        ("batch-gd", "batch_gd"),
+        ("Batch_GD", "batch_gd"),
+        ("rms_prop", "rmsprop"),
     ],
 )
-def test_names_may_be_those_of_classes(written, name):
+def test_names_may_be_those_of_classes_or_written_in_another_way(written, name):
     assert optimizers.parse_optimizer(written).name == name
 
 

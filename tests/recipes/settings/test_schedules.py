@@ -16,6 +16,18 @@ def test_parts_one_after_the_other():
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Cosine", ["cosine"]),
+        ("one-cycle:rise=0.2", ["one_cycle"]),
+        ("Constant:until=0.5+WarmupCosine", ["constant", "warmup_cosine"]),
+    ],
+)
+def test_names_may_be_written_in_another_way(text, names):
+    assert [part.name for part in parse_schedule(text)] == names
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("constant", False),
