@@ -3,8 +3,10 @@ from recipes import report
 from recipes.commands import pages
 from recipes.commands.parser import add_computing, add_data_dir, add_run_dir, add_settings, places, resolved
 from recipes.commands.recipe_name import add_recipe_command, has_objectives
-from recipes.comparison.budget import parse_budget
+from recipes.comparison.budget import Budget, parse_budget
 from recipes.comparison.contenders import parse_contenders
+
+USUAL = Budget("epochs", 10)  # of a training
 
 
 def add(commands, name):
@@ -14,8 +16,7 @@ def add(commands, name):
 
 
 def _add_options(parser, cls):
-    of_optimizers = [name for name, setting in cls.settings().items() if setting.of_optimizer]
-    add_settings(parser, cls, leave_out=("epochs", "optimizer", "learning_rate", *of_optimizers))
+    add_settings(parser, cls, instead=_instead(cls))
     group = parser.add_argument_group("comparison")
     group.add_argument(
         "--optimizers",
@@ -38,8 +39,7 @@ def _add_options(parser, cls):
     group.add_argument(
         "--budget",
         metavar="KIND=N",
-        default="epochs=10",
-        help="of a training: epochs=N, updates=N or seconds=N (epochs=10)",
+        help=f"of a training: epochs=N, updates=N or seconds=N (the epochs that --preset sets, or else {USUAL})",
     )
     group.add_argument("--seeds", metavar="N", type=int, default=3, help="trainings of each, from --seed + 1 up (3)")
     group.add_argument("--trials", metavar="N", type=int, default=8, help="trainings to find each learning rate (8)")
@@ -52,10 +52,33 @@ def _add_options(parser, cls):
     add_data_dir(parser)
 
 
+def _instead(cls):
+    """The settings that are no options of a comparison: what is to be done in place of each, a dict."""
+    own = {
+        name: f"each optimizer has its own: --optimizers NAME@{name}=VALUE"
+        for name, setting in cls.settings().items()
+        if setting.of_optimizer
+    }
+    return {
+        "epochs": "give --budget epochs=N",
+        "optimizer": "give --optimizers NAME,NAME",
+        "learning_rate": "the learning rate is searched for each optimizer",
+        **own,
+    }
+
+
+def _budget(asked, recipe):
+    """What each training gets: what --budget says; without it the epochs that --preset sets, or else the usual ones."""
+    if asked.budget is not None:
+        return parse_budget(asked.budget)
+    has_epochs = "epochs" in recipe.presets.get(asked.preset, {})
+    return Budget("epochs", recipe.epochs) if has_epochs else USUAL
+
+
 def _compare(asked):
     recipe = resolved(asked)
     contenders = parse_contenders(asked.recipe, asked.optimizers or (), asked.clippings, asked.schedules)
-    budget = parse_budget(asked.budget)
+    budget = _budget(asked, recipe)
     comparison = comparisons.Comparison(
         tuple(contenders), budget, asked.seeds, asked.trials, asked.target, asked.workers
     )

@@ -6,8 +6,8 @@ import functools
 from recipes.errors import CommandError
 from recipes.machine.dtypes import DTYPES
 from recipes.machine.strategies import STRATEGIES
-from recipes.settings.fields import option_of
-from recipes.settings.nearest import unknown
+from recipes.settings.fields import option_of, written
+from recipes.settings.nearest import near, unknown
 from recipes.settings.presets import resolve
 
 METAVARS = {int: "N", float: "X", bool: "yes|no", str: "TEXT"}  # what stands for a value in --help
@@ -16,12 +16,16 @@ METAVARS = {int: "N", float: "X", bool: "yes|no", str: "TEXT"}  # what stands fo
 class Parser(argparse.ArgumentParser):
     """argparse, with mistakes told in one line that has the nearest names.
 
+    `instead` is a dict from options that other commands have, and this one has not, to what is to be done in place of
+    them.
+
     Args:
         options: as for `argparse.ArgumentParser`.
     """
 
     def __init__(self, **options):
         super().__init__(**{"allow_abbrev": False, **options})
+        self.instead = {}
 
     def error(self, message):
         raise CommandError(f"{message} (see {self.prog} --help)")
@@ -40,10 +44,16 @@ class Parser(argparse.ArgumentParser):
         if strange and not strange[0].startswith("-"):
             raise CommandError(f"one word too many: '{strange[0]}'")
         if strange:
-            parser = getattr(asked, "parser", self)
-            known = [option for action in parser._actions for option in action.option_strings]
-            raise CommandError(unknown("option", strange[0].partition("=")[0], known))
+            getattr(asked, "parser", self).refuse(strange[0].partition("=")[0])
         return asked
+
+    def refuse(self, option):
+        """Raise a CommandError for an option that there is not."""
+        known = [each for action in self._actions for each in action.option_strings]
+        nearest = next(iter(near(option, [*known, *self.instead])), None)
+        if nearest in self.instead:
+            raise CommandError(f"no option '{option}' of {self.prog}; {self.instead[nearest]}")
+        raise CommandError(unknown("option", option, known))
 
 
 def add_command(commands, name, carry_out, text):
@@ -63,17 +73,19 @@ def add_command(commands, name, carry_out, text):
     return parser
 
 
-def add_settings(parser, cls, leave_out=()):
+def add_settings(parser, cls, instead=None):
     """Add an option for each setting of a recipe, and --preset.
 
     Args:
         parser: `Parser`.
         cls: class of the recipe.
-        leave_out: names of settings that the command has no options for.
+        instead: dict of the settings that the command has no options for: what is to be done in place of each.
     """
+    instead = {} if instead is None else instead
+    parser.instead = {option_of(name): text for name, text in instead.items()}
     group = parser.add_argument_group("settings", "Defaults are those of the variant's preset; see show.")
     for name, setting in cls.settings().items():
-        if name not in leave_out:
+        if name not in instead:
             group.add_argument(
                 option_of(name),
                 type=functools.partial(setting.checked, option_of(name)),
@@ -85,7 +97,7 @@ def add_settings(parser, cls, leave_out=()):
 
 
 def _default(setting):
-    return "" if setting.default in (None, "") else f" (default: {setting.default})"
+    return "" if setting.default == "" else f" (default: {written(setting.default)})"
 
 
 def as_help(text):

@@ -5,9 +5,9 @@ from recipes.commands.aside import aside
 from recipes.commands.parser import add_computing, add_data_dir, add_json, add_run_dir, add_settings, places, resolved
 from recipes.commands.recipe_name import add_recipe_command, has_objectives
 from recipes.errors import CommandError
-from recipes.settings.fields import MOST
+from recipes.settings.fields import MOST, option_of
 from recipes.tuning.search import TUNERS, Search
-from recipes.tuning.space import SEARCHED, usual_space
+from recipes.tuning.space import SEARCHED, example, parse_space, usual_space
 
 
 def add(commands, name):
@@ -17,7 +17,7 @@ def add(commands, name):
 
 
 def _add_options(parser, cls):
-    add_settings(parser, cls, leave_out=("epochs",))
+    add_settings(parser, cls, instead={"epochs": "give --max-epochs N"})
     add_json(parser)
     group = parser.add_argument_group("search")
     group.add_argument("--tuner", metavar="NAME", default="hyperband", help=f"{', '.join(TUNERS)} (hyperband)")
@@ -43,6 +43,7 @@ def _add_options(parser, cls):
 def _tune(asked):
     recipe = resolved(asked, **_epochs(asked.max_epochs))
     space = tuple(asked.space or usual_space(recipe))
+    _check_given(asked, space)
     search = Search(asked.tuner, asked.trials, space, asked.metric, asked.storage, asked.study, asked.workers)
     asked.advice = "; the same command goes on with the search"
     with aside(asked.json):
@@ -51,6 +52,17 @@ def _tune(asked):
         pages.write_page(run.directory)
     if asked.json:
         print(runs.text_of({"directory": str(run.directory), "command": command, "trials": trials}))
+
+
+def _check_given(asked, space):
+    """Raise a CommandError for a setting that is given and searched: the value that is given would have no effect."""
+    settings = asked.recipe.settings()
+    name = next((name for name in parse_space(space, asked.recipe) if hasattr(asked, name)), None)
+    if name is not None:
+        raise CommandError(
+            f"{option_of(name)}: {name} is searched for: give its values as --space {example(name, settings[name])}, "
+            "or a --space without it"
+        )
 
 
 def _epochs(most):

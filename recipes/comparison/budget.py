@@ -44,13 +44,20 @@ def parse_budget(text):
         CommandError: it is none.
     """
     kind, equals, amount = text.partition("=")
+    if not equals and _amount(kind) > 0:
+        raise CommandError(f"--budget {text}: say of what, such as epochs={max(round(_amount(kind)), 1)}")
     if kind not in KINDS:
         raise CommandError(f"--budget: {unknown('budget', kind, KINDS)}")
-    try:
-        value = float(amount)
-    except ValueError:
-        value = 0.0
-    whole = kind == "seconds" or value == int(value)
-    if not equals or not 0 < value < 2**31 or not whole:
+    value = _amount(amount)
+    if value <= 0 or (kind != "seconds" and value != int(value)):
         raise CommandError(f"--budget: write a {'' if kind == 'seconds' else 'whole '}number > 0, such as {kind}=30")
     return Budget(kind, value)
+
+
+def _amount(text):
+    """A number > 0, or 0 for what is none, or too large."""
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if 0 < value < 2**31 else 0.0

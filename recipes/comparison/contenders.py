@@ -13,6 +13,11 @@ from recipes.settings.fields import option_of
 from recipes.settings.nearest import unknown
 
 NAMED, SETTING = ":=", "@"
+NOT_OWN = {  # settings that a contender does not have for itself, and what is to be done instead
+    "epochs": "give --budget epochs=N",
+    "optimizer": f"it stands before the {SETTING}",
+    "learning_rate": "it is searched for each optimizer",
+}
 
 
 def parse_contenders(recipe, optimizers, clippings=None, schedules=None):
@@ -72,14 +77,25 @@ def _parse_one(text, settings):
 
 def _parse_setting(text, pair, settings):
     name, equals, value = (word.strip() for word in pair.partition("="))
-    name, same = name.replace("-", "_"), shared_settings(settings)
-    if name not in settings or name in same or not equals:
-        several = [each for each in settings if each not in same]
-        raise CommandError(f"--optimizers {text}: {unknown('setting', name, several)}")
+    name = name.replace("-", "_")
+    _check_own(text, name, settings)
+    if not equals:
+        raise CommandError(f"--optimizers {text}: write {name}=VALUE behind the {SETTING}")
     try:
         return name, settings[name].checked(option_of(name), value)
     except CommandError as error:
         raise CommandError(f"--optimizers {text}: {error}") from None
+
+
+def _check_own(text, name, settings):
+    """Raise a CommandError for a setting that no contender has for itself."""
+    same = shared_settings(settings)
+    if name in NOT_OWN or name in same:
+        instead = NOT_OWN.get(name, f"it is the same for all; give {option_of(name)} instead")
+        raise CommandError(f"--optimizers {text}: {name} is no setting of one optimizer; {instead}")
+    if name not in settings:
+        own = [each for each in settings if each not in (*same, *NOT_OWN)]
+        raise CommandError(f"--optimizers {text}: {unknown('setting', name, own)}")
 
 
 def _values(recipe, option, name, texts):

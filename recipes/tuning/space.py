@@ -13,12 +13,13 @@ answered at once. `recipes.tuning.hyperparameters` declares a space on KerasTune
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 
 from recipes.errors import CommandError
 from recipes.settings import grammar
 from recipes.settings.fields import NONE, option_of
-from recipes.settings.nearest import unknown
+from recipes.settings.nearest import spelled, unknown
 from recipes.settings.optimizers import KERAS, parse_optimizer
 from recipes.tuning.axes import Between, OneOf
 
@@ -88,19 +89,38 @@ def parse_space(texts, recipe):
     Raises:
         CommandError: it is empty, or something in it cannot be searched.
     """
-    settings, space = recipe.settings(), {}
-    for item in grammar.items(texts):
+    settings, space, items = recipe.settings(), {}, grammar.items(texts)
+    _check_commas(items, settings)
+    for item in items:
         name, equals, values = (word.strip() for word in item.partition("="))
         _check_name(name, settings)
         if name in space:
             raise CommandError(f"--space: {name} is given twice")
         if not equals and name not in DEFAULTS:
-            raise CommandError(f"--space: say between which values {name} lies: {_example(name, settings[name])}")
+            raise CommandError(f"--space: say between which values {name} lies: {example(name, settings[name])}")
         space[name] = _axis(name, settings[name], values) if equals else DEFAULTS[name]
     if not space:
-        example = _usual(settings)[:2] or [_example(name, each) for name, each in _searchable(settings).items()][:1]
-        raise CommandError(f"--space is empty; such as --space {','.join(example)}")
+        some = _usual(settings)[:2] or [example(name, each) for name, each in _searchable(settings).items()][:1]
+        raise CommandError(f"--space is empty; such as --space {','.join(some)}")
     return {name: space[name] for name in sorted(space, key=lambda n: (n not in ORDER, list(space).index(n)))}
+
+
+def _check_commas(items, settings):
+    """Raise a CommandError where a comma stands between the values of a setting, and not |."""
+    for number, first in enumerate(items):
+        is_more = functools.partial(_is_value_of, first.partition("=")[0].strip(), settings)
+        more = list(itertools.takewhile(is_more, items[number + 1 :])) if "=" in first else []
+        if more:
+            raise CommandError(f"--space: | stands between the values of a setting: write {'|'.join([first, *more])}")
+
+
+def _is_value_of(name, settings, text):
+    """Whether a text may be a value of a setting, and names none itself."""
+    if name not in settings or text.partition("=")[0].strip() in settings:
+        return False
+    with contextlib.suppress(CommandError):
+        return settings[name].read(text) is not None
+    return False
 
 
 def _check_name(name, settings):
@@ -115,7 +135,8 @@ def _searchable(settings):
     return {name: setting for name, setting in settings.items() if setting.is_searched}
 
 
-def _example(name, setting):
+def example(name, setting):
+    """How the values of a setting that are searched are written."""
     return f"{name}=LOW:HIGH or {name}=A|B" if _is_number(setting) else f"{name}=A|B"
 
 
@@ -136,12 +157,17 @@ def _axis(name, setting, text):
     low, colon, high = text.partition(":")
     if colon and _is_number(setting) and "|" not in text:
         return _between(name, setting, read(low), read(high))
-    values = tuple(read(value) for value in text.split("|"))
+    values = tuple(_spelled(name, read(value)) for value in text.split("|"))
     if None in values:
         raise CommandError(f"--space {name}={text}: {NONE} stands for no value, which cannot be searched")
     if len(set(values)) < len(values):
         raise CommandError(f"--space {name}={text}: a value is there twice")
     return OneOf(values)
+
+
+def _spelled(name, value):
+    """The name of a family of schedules as `FAMILIES` has it, however it is written; any other value as it is."""
+    return spelled(value, FAMILIES) or value if name == "schedule" else value
 
 
 def _between(name, setting, low, high):

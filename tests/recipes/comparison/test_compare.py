@@ -226,8 +226,17 @@ def test_a_recipe_without_objectives_cannot_be_compared(tmp_path):
 
 
 WRONG = {
-    ("--optimizers", "adam", "--momentum", "0.5"): "--momentum",
+    ("--optimizers", "adam", "--momentum", "0.5"): (
+        "no option '--momentum' of python -m recipes compare linear_regression; each optimizer has its own: "
+        "--optimizers NAME@momentum=VALUE"
+    ),
+    ("--optimizers", "adam", "--epochs", "3"): "linear_regression; give --budget epochs=N",
+    ("--optimizers", "adam", "--epoch=3"): "linear_regression; give --budget epochs=N",
+    ("--optimizers", "adam", "--learning_rate", "0.1"): "; the learning rate is searched for each optimizer",
+    ("--optimizer", "adam"): "linear_regression; give --optimizers NAME,NAME",
+    ("--optimisers", "adam"): "no option '--optimisers'; did you mean --optimizers?",
     ("--optimizers", "adam", "--budget", "hours=3"): "--budget: no budget 'hours'",
+    ("--optimizers", "adam", "--budget", "3"): "--budget 3: say of what, such as epochs=3",
     ("--optimizers", "adan"): "did you mean adam",
     ("--optimizers", "adam@momentum=0.9"): "adam@momentum=0.9: --momentum: adam has no momentum",
     ("--optimizers", "adam", "--seeds", "0"): "--seeds must lie in 1 to 1024",
