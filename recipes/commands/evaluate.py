@@ -4,6 +4,7 @@ from recipes.commands.aside import aside
 from recipes.commands.parser import add_command, add_data_dir, add_json, add_saved_run
 from recipes.errors import CommandError, WorldError
 from recipes.machine.backend import start_keras
+from recipes.training import contract
 
 
 def add(commands, name):
@@ -51,9 +52,9 @@ def evaluate(run, data_dir=None, inception=None, generated=10_000):
         raise CommandError(f"--inception is for GANs; {run.directory} has none")
     start_keras(float64=run.recipe.needs_float64)
     inception = None if inception is None else gan.Inception(inception)
-    data = run.recipe.load(data_dir or run.data_dir)
+    data = contract.load(run.recipe, data_dir or run.data_dir)
     if data.about()["digest"] != run.data.get("digest"):
         raise WorldError(f"{run.directory} was trained on other images than those of {data.about()['name']} now")
     model = run.model()
-    result = run.recipe.judge(model, data, run)
+    result = contract.judge(run.recipe, model, data, run)
     return result if inception is None else result | inception.distances(model, data, generated)

@@ -49,9 +49,9 @@ def _figures(found, target):
         "seed": recipe.seed,
         "learning_rate": recipe.learning_rate,
         **_judged(recipe, result),
-        "epochs": runs.figure(result, "epochs"),
-        "updates": runs.figure(result, "updates"),
-        "seconds": runs.figure(result, "training_seconds"),
+        "epochs": runs.finite_number(result, "epochs"),
+        "updates": runs.finite_number(result, "updates"),
+        "seconds": runs.finite_number(result, "training_seconds"),
         "images": result["epochs"] * _trained_on(found.config["trained_on"]),
         "peak_mib": runs.peak_memory_of(found.directory),
         "clipped_share": _number(last.get("clipped_share")),
@@ -66,9 +66,9 @@ def _judged(recipe, result):
     if result["outcome"] == training.DIVERGED:
         return {"score": math.nan, "resolution": None, "loss": None, "diverged": True}
     return {
-        "score": math.nan if result[recipe.score] is None else runs.figure(result, recipe.score),
-        "resolution": 1 / runs.figure(result, "test_images") if is_share(recipe) else 0.0,
-        "loss": None if result.get("test_loss") is None else runs.figure(result, "test_loss"),
+        "score": math.nan if result[recipe.score] is None else runs.finite_number(result, recipe.score),
+        "resolution": _resolution(recipe, result),
+        "loss": None if result.get("test_loss") is None else runs.finite_number(result, "test_loss"),
         "diverged": False,
     }
 
@@ -78,8 +78,13 @@ def is_share(recipe):
     return recipe.score.endswith("accuracy")
 
 
+def _resolution(recipe, result):
+    """The smallest difference that two scores can have; 0 where it is not known."""
+    return 1 / runs.finite_number(result, "test_images") if is_share(recipe) and "test_images" in result else 0.0
+
+
 def _trained_on(about):
-    return runs.figure(about, "train" if "train" in about else "samples")
+    return runs.finite_number(about, "train" if "train" in about else "samples")
 
 
 def _curve(directory):

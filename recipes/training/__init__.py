@@ -4,6 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
+    submodules={"contract"},
     submod_attrs={
         "computing": ["computing", "devices_for", "settled_dtype"],
         "dry_run": ["dry_run"],

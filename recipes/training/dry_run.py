@@ -6,6 +6,7 @@ from recipes.machine import dtypes, strategies
 from recipes.machine.backend import start_keras
 from recipes.machine.environment import machine
 from recipes.machine.memory import peak_mib
+from recipes.training import contract
 from recipes.training.computing import computing, devices_for, settled_dtype
 from recipes.training.probe import BATCHES, measured_epochs
 
@@ -25,10 +26,10 @@ def dry_run(recipe, seeds=None, *, strategy="auto", dtype=None, data_dir=None, d
         raise CommandError("--dry-run measures one process; several were asked for by KERAS_DISTRIBUTION_…")
     start_keras(strategy, recipe.needs_float64)
     with devices_for(recipe, strategy) as devices:
-        data = recipe.load(data_dir, download)
+        data = contract.load(recipe, data_dir, download)
         extra |= {"strategy": devices.name, "dtype": settled_dtype(recipe, data, extra["dtype"], devices)}
         with dtypes.policy(extra["dtype"]):
-            parameters = recipe.model(data).count_params()
+            parameters = contract.model(recipe, data).count_params()
             epochs, share = measured_epochs(recipe, data, extra)
     once = time.perf_counter() - begun - sum(epochs[1:])  # imports, loading, compiling, judging, saving
     for name, value in {**dataclasses.asdict(recipe), **extra}.items():

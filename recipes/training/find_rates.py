@@ -1,7 +1,8 @@
 import warnings
 
 from callbacks import LearningRateFinder
-from recipes.training.fit import feed, watching
+from recipes.training import contract
+from recipes.training.fit import data_for_fit, gradient_callbacks
 
 LOWEST_RATE, UPDATES = 1e-5, 100  # of a range test
 TESTED = 512  # training samples, at most, of a range test in full batches
@@ -20,18 +21,18 @@ def find_rates(recipe, data):
     is_full = recipe.steps == "epoch"
     if is_full:
         data = data.part(min(1.0, TESTED / data.train_size))
-    model, batches = recipe.model(data), recipe.batches(data)
+    model, batches = contract.model(recipe, data), contract.batches(recipe, data)
     finder = LearningRateFinder(lowest=LOWEST_RATE, updates=UPDATES)
-    fed, steps, _ = feed(batches, is_full, 0)
+    training_data, steps, _ = data_for_fit(batches, is_full, 0)
     epochs = UPDATES if is_full else -(-UPDATES // batches.num_batches)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a test that finds nothing
         model.fit(
-            fed,
+            training_data,
             steps_per_epoch=steps,
             shuffle=False,
             epochs=epochs,
             verbose=0,
-            callbacks=[*watching(model, is_full), finder],
+            callbacks=[*gradient_callbacks(model, is_full), finder],
         )
     return finder.bounds

@@ -6,6 +6,7 @@ from callbacks.exact_resume import StateError, is_carried
 from custom_optimizers.diagnostics import number
 from recipes.errors import Diverged, WorldError
 from recipes.run.recorder import Recorder
+from recipes.training import contract
 from recipes.training.outcomes import DIVERGED, FINISHED, STOPPED_EARLY
 
 
@@ -28,23 +29,23 @@ def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None
     Raises:
         WorldError: what was saved cannot be gone on from.
     """
-    model = recipe.model(data) if model is None else model
-    batches, own = recipe.batches(data), recipe.callbacks(data, run)
-    fed, steps, follows = feed(batches, recipe.steps == "epoch", run.epochs_done())
-    carried = [callback for callback in own if is_carried(callback)]
+    model = contract.model(recipe, data) if model is None else model
+    batches, own_callbacks = contract.batches(recipe, data), contract.callbacks(recipe, data, run)
+    training_data, steps, follows = data_for_fit(batches, recipe.steps == "epoch", run.epochs_done())
+    carried = [callback for callback in own_callbacks if is_carried(callback)]
     recorder = Recorder(run.directory, recipe.seed, carried, follows)
     reason = None
     try:
         model.fit(
-            fed,
+            training_data,
             steps_per_epoch=steps,
             shuffle=False,
             epochs=recipe.epochs if until is None else until,
             **_validation(recipe.validation(data)),
             verbose=recipe.verbose if verbose is None else verbose,
             callbacks=[
-                *watching(model, recipe.steps == "epoch"),
-                *own,
+                *gradient_callbacks(model, recipe.steps == "epoch"),
+                *own_callbacks,
                 *callbacks,
                 run.event_files(),
                 recorder,
@@ -55,10 +56,10 @@ def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None
     except Diverged as error:
         reason = str(error)
         recorder.write_tables()  # of the epochs before, which are saved once a second
-    return model, _trained(model, recorder, own, until or recipe.epochs, reason)
+    return model, _trained(model, recorder, own_callbacks, until or recipe.epochs, reason)
 
 
-def feed(batches, is_full, done):
+def data_for_fit(batches, is_full, done):
     """Batches as `fit` takes them: `(data, steps_per_epoch, data sets that have to be told their epoch)`.
 
     On TensorFlow, mini-batches are one data set for all epochs.
@@ -70,7 +71,7 @@ def feed(batches, is_full, done):
     return batches, None, [batches]
 
 
-def watching(model, is_full):
+def gradient_callbacks(model, is_full):
     """Callbacks that make full batches, and that end a training whose gradients are skipped."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if is_full:
@@ -78,8 +79,8 @@ def watching(model, is_full):
     return [GradientMonitor()] if getattr(optimizer, "diagnostics", False) else []
 
 
-def _trained(model, recorder, own, epochs, reason):
-    early = any(getattr(callback, "stopped_epoch", 0) > 0 for callback in own)
+def _trained(model, recorder, own_callbacks, epochs, reason):
+    early = any(getattr(callback, "stopped_epoch", 0) > 0 for callback in own_callbacks)
     whole = reason is None and len(recorder.history) >= epochs and _is_finite(model, recorder.history[-1])
     trained = {
         "outcome": STOPPED_EARLY if early else FINISHED if whole else DIVERGED,

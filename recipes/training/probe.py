@@ -58,6 +58,6 @@ def measured_epochs(recipe, data, computed):
         Run(recipe, directory, computed) as run,
     ):
         part = data.part(share)
-        run.begin(part.about())
+        run.begin(training.contract.about(recipe, part))
         training.train_and_judge(recipe, run, part)
         return seconds_of(run.directory), share

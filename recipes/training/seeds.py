@@ -9,7 +9,7 @@ from recipes.machine import strategies
 from recipes.machine.backend import start_keras
 from recipes.machine.environment import machine, versions
 from recipes.run.contents import config_of
-from recipes.run.files import figure, may_be_damaged, write_file
+from recipes.run.files import finite_number, may_be_damaged, write_file
 from recipes.run.names import RESULT, SEEDS
 from recipes.run.run import Run
 from recipes.run.seed_directories import directory_of_seed
@@ -104,14 +104,14 @@ def _of_seed(recipe, result):
     """What a seed has reached; a ValueError or a KeyError if it is no result."""
     if result["outcome"] != DIVERGED:
         for name in (recipe.score, "updates", "training_seconds"):
-            figure(result, name)
+            finite_number(result, name)
     return {name: value for name, value in result.items() if name != "of"}
 
 
 def _checked(row):
     """A row of averages; a ValueError or a KeyError if it is none."""
     for name in ("n", "mean", "standard_deviation", "low", "high"):
-        figure(row, name)
+        finite_number(row, name)
     return row
 
 

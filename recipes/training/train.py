@@ -4,6 +4,7 @@ from recipes.machine.backend import start_keras
 from recipes.machine.hosts import bytes_from_first, check_same, result_of, run_directory, together
 from recipes.run.run import Run
 from recipes.run.state import begin_with_bytes, state_bytes
+from recipes.training import contract
 from recipes.training.computing import computing, devices_for, settled_dtype
 from recipes.training.outcomes import DIVERGED
 
@@ -47,13 +48,14 @@ def train(recipe, run_dir=None, *, strategy="auto", dtype=None, data_dir=None, d
 
 
 def _trained(recipe, run, devices, dtype, data_dir, download):
-    data = together(lambda: recipe.load(data_dir, download))
+    data = together(lambda: contract.load(recipe, data_dir, download))
+    about = contract.about(recipe, data)
     found = settled_dtype(recipe, data, dtype, devices, run.recorded("dtype"))
     together(lambda: run.settle(strategy=devices.name, dtype=found))
-    check_same({**run.config, "data": data.about()["digest"]})
+    check_same({**run.config, "data": about["digest"]})
     if run.is_raised and recipe.horizon_matters:
         print(f"The schedule is that of {recipe.epochs} epochs from here on, and was not before.")
-    together(lambda: run.begin(data.about()))
+    together(lambda: run.begin(about))
     _share_state(run)
     with dtypes.policy(found):
         result = train_and_judge(recipe, run, data)
@@ -84,4 +86,4 @@ def train_and_judge(recipe, run, data):
         return trained
     model = recipe.trained(model, run)
     run.save_model(model)
-    return {**recipe.judge(model, data, run), **trained}
+    return {**contract.judge(recipe, model, data, run), **trained}

@@ -14,25 +14,25 @@ from recipes.tuning.space import parse_space
 
 
 class RecipeHyperModel(keras_tuner.HyperModel):
-    """A recipe as KerasTuner takes it: each trial is the recipe with other settings.
+    """A recipe as a hypermodel of KerasTuner: each trial is the recipe with other settings.
 
     ```python
     trial = dataclasses.replace(recipe, **values of the space, epochs=hp.values.get("tuner/epochs", epochs))
     build(hp) = trial.model(data);   fit(...) = training.fit, scored by trial.validate after the last epoch
     ```
 
-    It works with any tuner of KerasTuner, in the process that searches; `recipes.tuning.Tuner` trains each trial in a
-    process of its own, as a run that can be interrupted.
+    Any tuner of KerasTuner can use it, and then trains in its own process. `recipes.tuning.Tuner` trains each trial in
+    a separate process, as a run that can be interrupted.
 
     Args:
         recipe: `recipes.recipe.Recipe` that all trials begin from; its `epochs` are those of the longest trial. A class
-            stands for the recipe that a command line without options trains.
+            means the recipe that a command line without options trains.
         space: str or list of str, as `--space` takes them.
         facts: `recipes.tuning.Facts`: bounds of learning rates, and the updates of the shortest trial.
         data_dir: directory of tensorflow-datasets.
 
     Raises:
-        CommandError: the space is empty or has something that cannot be searched.
+        CommandError: the space is empty, or a setting in it cannot be searched.
 
     Example:
 
@@ -57,14 +57,14 @@ class RecipeHyperModel(keras_tuner.HyperModel):
         self._data = None
 
     def __getstate__(self):
-        """Without the data, which a process has or loads."""
+        """Without the data, which each process loads or has already."""
         return {**vars(self), "_data": None}
 
     @property
     def data(self):
         """The images or samples of all trials."""
         if self._data is None:
-            self._data = self.recipe.load(self.data_dir)
+            self._data = training.contract.load(self.recipe, self.data_dir)
         return self._data
 
     @data.setter
@@ -75,7 +75,7 @@ class RecipeHyperModel(keras_tuner.HyperModel):
         declare(self.space, hp, self.recipe, self.facts)
 
     def given(self, hp):
-        """The settings that a trial has instead of the recipe's, a dict; they need not fit together."""
+        """The settings of a trial that differ from those of the recipe, a dict. They may not fit together."""
         return declare(self.space, hp, self.recipe, self.facts)
 
     def recipe_of(self, hp):
@@ -96,18 +96,18 @@ class RecipeHyperModel(keras_tuner.HyperModel):
         return keras_tuner.Objective(*objective_of(self.recipe, name))
 
     def build(self, hp):
-        return self.recipe_of(hp).model(self.data)
+        return training.contract.model(self.recipe_of(hp), self.data)
 
     def fit(self, hp, model, callbacks=(), verbose=0):
-        """Train in a directory that is thrown away.
+        """Train in a temporary directory.
 
         Returns:
             A dict: the recipe's objectives after the last epoch; NaN if training diverged.
         """
         recipe = self.recipe_of(hp)
         with tempfile.TemporaryDirectory() as directory, runs.Run(recipe, directory) as run:
-            run.begin(self.data.about())
+            run.begin(training.contract.about(recipe, self.data))
             model, trained = training.fit(recipe, run, self.data, model, callbacks=callbacks, verbose=verbose)
             if trained["outcome"] == training.DIVERGED:
                 return dict.fromkeys(recipe.objectives, math.nan)
-            return recipe.validate(recipe.trained(model, run), self.data)
+            return training.contract.validate(recipe, recipe.trained(model, run), self.data)

@@ -1,4 +1,4 @@
-"""One trial of a search: a run of its own, which goes on where another rung of its configuration has been."""
+"""One trial of a search: a run that goes on from the run of another rung of its configuration, where it can."""
 
 import dataclasses
 import pathlib
@@ -7,37 +7,37 @@ from recipes import optimization, training
 from recipes import run as runs
 from recipes.errors import CommandError
 
-PATIENCE = 15.0  # seconds in which the process of a trial that was taken over ends
+PATIENCE = 15.0  # seconds to wait for the former process of a trial, which is about to end
 
 
 def train_trial(recipe, directory, place, max_epochs=None, data=None):
-    """Train one configuration for one budget, and judge it on what is held out.
+    """Train one configuration for one budget, and judge it on the validation part.
 
-    The schedule is that of `recipe.epochs` epochs, so that it ends within the budget. What it has in common with the
-    run of `max_epochs` is trained once, in that run's directory, and goes on from its last state: all of it for
-    constant rates, all but the decay for warm-up, stable, decay, nothing for rates that fall from the beginning. The
-    bits are those of a training from scratch.
+    The schedule has `recipe.epochs` epochs, so it ends with the budget. The epochs in which its rates are those of the
+    run of `max_epochs` are trained once, in the directory of that longest run, and the trial goes on from there. With a
+    constant schedule these are all epochs, with warm-up, stable, decay all but the decay, and none with rates that fall
+    from the beginning. The result has the same bits as training from scratch.
 
     ```text
-    DIRECTORY/epochs-2/   a run of 2 epochs        DIRECTORY/epochs-32/   the longest, from which the others may begin
+    DIRECTORY/epochs-2/   a run of 2 epochs        DIRECTORY/epochs-32/   the longest run, with the common epochs
     ```
 
     Args:
         recipe: `recipes.recipe.Recipe` with the settings of the configuration and the epochs of the budget.
-        directory: of the configuration.
+        directory: path of the configuration's directory.
         place: `Place`.
-        max_epochs: int, of the longest budget; None if there is but one, whose run then lies in `directory` itself.
-        data: what `recipe.load` gives; by default it is loaded.
+        max_epochs: int, of the longest budget; None if there is one budget, whose run is in `directory` itself.
+        data: what `recipe.load` returns; by default it is called.
 
     Returns:
-        A dict: the recipe's objectives, `outcome`, `epochs`, `updates`, `training_seconds`, and `trained_epochs`, how
-        many of the epochs this trial made itself.
+        A dict: the recipe's objectives, `outcome`, `epochs`, `updates`, `training_seconds`, and `trained_epochs`, the
+        number of epochs that this trial trained itself.
 
     Raises:
         CommandError: the settings do not fit together, training diverged, or an objective is not finite.
-        WorldError: no settings can be trained here and now: the disk is full, or the images are not there.
+        WorldError: no trial can be trained now: the disk is full, or the images are not there.
     """
-    data = recipe.load(place.data_dir) if data is None else data
+    data = training.contract.load(recipe, place.data_dir) if data is None else data
     with place.computing(recipe, data) as computed:
         trunk, made = _trained_in_common(recipe, directory, computed, max_epochs, data)
         with _run(recipe, directory, computed, max_epochs) as run:
@@ -57,7 +57,7 @@ def place_of(directory, recipe, max_epochs):
 
 
 def _trained_in_common(recipe, directory, computed, max_epochs, data):
-    """Train what a budget has in common with the longest one, in the run of that.
+    """Train the epochs that a budget has in common with the longest one, in the run of the longest one.
 
     Returns:
         `(directory, epochs)`: the run from whose state the budget's own run may begin, None if there is no such run;
@@ -73,7 +73,7 @@ def _trained_in_common(recipe, directory, computed, max_epochs, data):
 
 
 def shared_epochs(recipe, data):
-    """How many epochs a run has in common with a longer one of the same settings: none without a known schedule."""
+    """How many epochs a run has in common with a longer run of the same settings: 0 without a setting `schedule`."""
     updates = recipe.updates(data)
     if "schedule" not in recipe.settings() or not updates:
         return 0
@@ -81,17 +81,17 @@ def shared_epochs(recipe, data):
 
 
 def _train_until(recipe, run, data, until):
-    """Train the first epochs of a run, unless they are there; the number of those that were not."""
+    """Train the first epochs of a run, unless that was done before. Returns how many epochs were trained now."""
     if run.result is not None or (done := run.epochs_done()) >= until:
         return 0
-    run.begin(data.about())
+    run.begin(training.contract.about(recipe, data))
     _, trained = training.fit(recipe, run, data, until=until, verbose=0)
     return trained["epochs"] - done
 
 
 def _trained(recipe, run, data, trunk, made):
     """Train a run to its end, from the last state of `trunk` unless that is None, and give its result."""
-    run.begin(data.about())
+    run.begin(training.contract.about(recipe, data))
     if trunk is not None:
         runs.begin_with_state_of(trunk, run.directory)
     done = run.epochs_done()
@@ -99,14 +99,14 @@ def _trained(recipe, run, data, trunk, made):
     trained["trained_epochs"] = trained["epochs"] - done + made
     if trained["outcome"] == training.DIVERGED:
         return trained
-    return {**recipe.validate(recipe.trained(model, run), data), **trained}
+    return {**training.contract.validate(recipe, recipe.trained(model, run), data), **trained}
 
 
 def _checked(recipe, result):
     if result["outcome"] == training.DIVERGED:
         reason = f": {result['reason']}" if "reason" in result else ""
         raise CommandError(f"training diverged within {result['updates']} updates{reason}")
-    strange = next((name for name in recipe.objectives if result[name] is None), None)  # of what JSON does not have
+    strange = next((name for name in recipe.objectives if result[name] is None), None)  # None stands for NaN in JSON
     if strange is not None:
         raise CommandError(f"{strange} is not finite")
     return result

@@ -1,7 +1,6 @@
-"""What forks do for searches and comparisons of recipes.
+"""Functions that forks call, for searches and comparisons of recipes.
 
-Each function takes what all trials share first, a `Shared` whose hypermodel is a `RecipeHyperModel`, and returns a dict
-for JSON.
+Each takes first a `Shared`, whose hypermodel is a `RecipeHyperModel`, and returns a dict that can be written as JSON.
 """
 
 import dataclasses
@@ -21,30 +20,30 @@ from recipes.machine.memory import peak_mib
 from recipes.tuning.space import default_rates, optimizer_of, paces
 from recipes.tuning.trial import train_trial
 
-HARMLESS_RATE = 1e-6  # of a training that is only timed
-POINTS = 200  # of a learning rate that is drawn
+HARMLESS_RATE = 1e-6  # learning rate of a training that is only timed: it cannot diverge
+POINTS = 200  # points of a curve of learning rates
 
 
-def look(shared):
-    """Load a recipe's data once, and leave them for all trials.
+def load_data(shared):
+    """Load a recipe's data once, and hand them over to the server for all trials.
 
     Returns:
-        A dict: `updates`, the fewest that a run of all epochs makes.
+        A dict: `updates`, the smallest number of updates that a run of all epochs can have.
 
     Raises:
-        CommandError: nothing is held out that trials could be scored on.
+        CommandError: there is no validation part on which trials could be scored.
     """
     hypermodel = shared.hypermodel
     _check_held_out(hypermodel.recipe, hypermodel.data)
     updates = [each.updates(hypermodel.data) for each in paces(hypermodel.space, hypermodel.recipe)]
     if not updates:
         raise CommandError("--space: no optimizer, steps and batch size in it go together")
-    shared.leave(hypermodel.data)
+    shared.hand_over(hypermodel.data)
     return {"updates": min(updates)}
 
 
 def _check_held_out(recipe, data):
-    if data.about().get("validation") != 0:  # of data that do not say so, a recipe's own are judged by
+    if data.about().get("validation") != 0:  # data without the key are those of a recipe that judges in another way
         return
     if "validation_split" in recipe.settings():
         raise CommandError(f"--validation-split {recipe.validation_split} of {data.sizes()} holds none out")
@@ -72,22 +71,22 @@ def _rates(text, highest, updates):
 
 
 def pace(shared, recipe, limit):
-    """How fast a contender trains, by training it for a while.
+    """Measure how fast a contender trains, by training it for a few epochs.
 
     Args:
-        recipe: what is trained; its epochs are the most that are made.
-        limit: float, seconds after which no further epoch is begun, but for the second; None: it is not trained.
+        recipe: `recipes.recipe.Recipe`; at most its epochs are trained.
+        limit: float, seconds after which no third or later epoch begins; None if seconds are not needed.
 
     Returns:
-        A dict: `updates`, of an epoch; `seconds`, the median of the epochs behind the first, which is compiled, or
-        None.
+        A dict: `updates`, of an epoch; `seconds`, of an epoch: the median without the first one, which includes
+        compiling, or None.
     """
     updates = recipe.updates(shared.hypermodel.data) / recipe.epochs
     return {"updates": updates, "seconds": None if limit is None else _seconds(shared, recipe, limit)}
 
 
 def _seconds(shared, recipe, limit):
-    """The median of the epochs behind the first, at a learning rate that cannot diverge."""
+    """The median seconds of an epoch without the first one, at a learning rate that cannot diverge."""
 
     def enough(epoch, logs=None):
         watch.model.stop_training = epoch > 0 and time.monotonic() - start > limit
@@ -100,7 +99,7 @@ def _seconds(shared, recipe, limit):
         tempfile.TemporaryDirectory() as directory,
         runs.Run(recipe, directory) as run,
     ):
-        run.begin(data.about())
+        run.begin(training.contract.about(recipe, data))
         start = time.monotonic()
         training.fit(recipe, run, data, verbose=0, callbacks=[watch])
         times = runs.seconds_of(run.directory)
@@ -108,10 +107,10 @@ def _seconds(shared, recipe, limit):
 
 
 def find_rates(shared, recipe):
-    """The lowest and the highest learning rate of a recipe that are worth a trial, by a range test.
+    """The range of learning rates that is worth searching, by a range test.
 
     Returns:
-        A dict: `low`, `high`; those of the optimizer's kind if the test finds none.
+        A dict: `low`, `high`; the defaults of the optimizer if the test finds no rates.
     """
     data = shared.hypermodel.data
     steady = {"schedule": "constant"} if "schedule" in recipe.settings() else {}
@@ -122,10 +121,10 @@ def find_rates(shared, recipe):
 
 
 def train_recipe(shared, hypermodel, values, directory, max_epochs):
-    """A trial of a `RecipeHyperModel`, which may have other settings than the one that is shared, and has its data.
+    """Train a trial of a `RecipeHyperModel`, on the data of the shared one, whose settings may differ.
 
     Returns:
-        A dict: `metrics`, as `train_trial` gives them.
+        A dict: `metrics`, as `train_trial` returns them.
     """
     hp = keras_tuner.HyperParameters()
     hp.values = values
@@ -135,10 +134,10 @@ def train_recipe(shared, hypermodel, values, directory, max_epochs):
 
 
 def train_run(shared, recipe, directory):
-    """A whole run as `training.train` makes it, judged on the test part.
+    """Train a whole run by `training.train`, and judge it on the test part.
 
     Returns:
-        A dict: `peak`, the largest memory of its process in MiB beyond what it began with; None if it was done before.
+        A dict: `peak`, by how many MiB the memory of its process grew at most; None if the run was done before.
     """
     begin, is_done = peak_mib(), runs.result_of(directory) is not None
     training.train(recipe, directory, **dataclasses.asdict(shared.place))
@@ -146,7 +145,7 @@ def train_run(shared, recipe, directory):
 
 
 def trained(hypermodel, hp, directory):
-    """The model of a trial of a `RecipeHyperModel`, which goes on from its run's last state to where training ended.
+    """The trained model of a trial of a `RecipeHyperModel`, restored from the last state of its run.
 
     Raises:
         WorldError: there is no such run.
