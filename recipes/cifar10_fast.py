@@ -1,12 +1,12 @@
 from recipes import classification, models
-from recipes.classification import Augmented, Regularized
+from recipes.classification import Augmented, Blockwise, Regularized
 from recipes.machine.processor import slower_by_xla
 from recipes.settings import choice
 
 WHITENED = 5000  # training images, at most, that the whitening is of
 
 
-class Cifar10Fast(Augmented, Regularized):
+class Cifar10Fast(Augmented, Blockwise, Regularized):
     """The networks of the speed runs on CIFAR-10, trained in mini-batches of changed images.
 
     airbench94's network, by Muon:

@@ -1,5 +1,5 @@
 from recipes import classification, models
-from recipes.classification import Blockwise, Regularized
+from recipes.classification import Augmented, Blockwise, Regularized
 from recipes.machine.processor import slower_by_xla
 from recipes.settings import choice, whole
 
@@ -8,7 +8,7 @@ _LONG = {**_CLIP, "clipping": "none"}
 _SHORT = {"learning_rate": 0.1, "epochs": 300, "gradient_regularizer": 0.0, "clipping": "none"}
 
 
-class Cifar10FullBatch(Blockwise, Regularized):
+class Cifar10FullBatch(Augmented, Blockwise, Regularized):
     """ResNet-18 with the whole training set behind every update, regularised as Geiping et al. do.
 
     On the embedded digits or on CIFAR-10:

@@ -1,5 +1,10 @@
 """What version 0.1 wrote in config.json, as this version has it: it is read, and not trained on."""
 
+import contextlib
+
+from recipes.errors import CommandError
+from recipes.settings.optimizers import decays
+
 VARIANTS = {  # of cifar10_cnn, which are recipes of their own since
     "fast": "cifar10_fast",
     "resnet9": "cifar10_fast",
@@ -7,18 +12,10 @@ VARIANTS = {  # of cifar10_cnn, which are recipes of their own since
 }
 KINDS = {"tuner": "search", "contenders": "comparison", "seeds": "seeds", "judged_on": "trial"}  # by what each has
 RECIPES = ("cifar10_cnn", "cifar10_gan", "linear_regression")
-LEFT_OUT = {  # settings that these recipes have no longer; most of them had no effect
+LEFT_OUT = {  # settings that these recipes have no longer; none of them had an effect
     "cifar10_cnn": ("activation", "width", "normalization"),
-    "cifar10_fast": (
-        "width",
-        "normalization",
-        "block_size",
-        "remainder",
-        "gradient_regularizer",
-        "gradient_regularizer_method",
-        "sharpness_aware",
-    ),
-    "cifar10_full_batch": ("variant", "flip", "translate", "cutout"),
+    "cifar10_fast": ("width", "normalization"),
+    "cifar10_full_batch": ("variant",),
     "linear_regression": ("variant",),
 }
 
@@ -44,4 +41,13 @@ def _with_effect(config):
         found["remainder"] = "drop"
     if found.get("penalty") == "none":
         found["penalty_weight"] = None
+    if found.get("weight_decay") is None and "weight_decay_mode" in found and not _decays(found):
+        found |= {"weight_decay_mode": "decoupled", "exclude_from_weight_decay": None}
     return found
+
+
+def _decays(config):
+    """Whether an optimizer has a weight decay of its own; False for one that is none, which is told elsewhere."""
+    with contextlib.suppress(CommandError):
+        return decays(str(config.get("optimizer")))
+    return False

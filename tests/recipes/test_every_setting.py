@@ -84,6 +84,7 @@ OTHERS = {  # another value, and the settings that both runs have besides those 
 OF_RECIPE = {  # where a recipe needs other ones
     ("cifar10_cnn", "variant"): ("basic", {}),
     ("cifar10_fast", "variant"): ("resnet9", {}),
+    ("cifar10_fast", "remainder"): ("smaller", {"optimizer": "batch_gd", "block_size": 7, "batch_size": 7}),
     ("cifar10_gan", "variant"): ("dcgan", {}),
     ("cifar10_gan", "loss"): ("wasserstein", {}),
     ("cifar10_gan", "flip"): ("random", {}),

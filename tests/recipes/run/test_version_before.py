@@ -6,6 +6,7 @@
 import dataclasses
 import json
 import pathlib
+import shlex
 import shutil
 
 import pytest
@@ -14,8 +15,11 @@ from recipes.cifar10_cnn import Cifar10CNN
 from recipes.cifar10_fast import Cifar10Fast
 from recipes.cifar10_full_batch import Cifar10FullBatch
 from recipes.cifar10_gan import Cifar10GAN
+from recipes.commands import parse
+from recipes.commands.parser import resolved
 from recipes.errors import CommandError, WorldError
 from recipes.linear_regression import LinearRegression
+from recipes.report.repeat import training_command
 from recipes.run import Run, SavedRun, read_directory
 
 CONFIGS = pathlib.Path(__file__).with_name("before")
@@ -107,15 +111,44 @@ def test_by_default_a_run_goes_elsewhere(tmp_path, monkeypatch):
     [
         ("cnn_basic", {"gradient_regularizer_method": "hessian"}),
         ("cnn_basic", {"remainder": "smaller"}),
-        ("cnn_basic", {"variant": "full_batch", "normalization": "group", "translate": 3, "flip": "random"}),
-        ("cnn_basic", {"variant": "resnet9", "width": 8, "block_size": 32, "activation": "silu"}),
-        ("line_mini", {"optimizer": "adam", "momentum": None}),
+        ("cnn_basic", {"activation": "silu", "width": 8, "normalization": "group"}),
+        ("fast", {"width": 8, "normalization": "group"}),
+        ("cnn_basic", {"optimizer": "adam", "momentum": None, "weight_decay": None, "weight_decay_mode": "coupled"}),
+        ("cnn_basic", {"weight_decay": None, "exclude_from_weight_decay": "bias"}),
+        ("gan_cgan_pd", {"penalty": "none", "penalty_weight": 0.1}),
     ],
 )
 def test_settings_that_had_no_effect_are_left_out(tmp_path, name, changed):
     written(tmp_path, name, **changed)
     found = read_directory(tmp_path)
     assert found.recipe.epochs == found.config["epochs"]
+
+
+WITH_EFFECT = [  # file, settings of a variant that is a recipe of its own now
+    ("fast", {"block_size": 50, "batch_size": 100}),
+    ("fast", {"block_size": 50, "batch_size": 100, "gradient_regularizer": 0.5}),
+    ("fast", {"gradient_regularizer": 0.5, "gradient_regularizer_method": "hessian"}),
+    ("fast", {"variant": "resnet9", "sharpness_aware": 0.05, "activation": "silu"}),
+    (
+        "fast",
+        {
+            **{"gradient_accumulation_steps": "epoch", "flip": "none", "translate": 0},
+            **{"block_size": 50, "batch_size": 100, "remainder": "smaller"},
+        },
+    ),
+    ("full", {"gradient_accumulation_steps": "1", "flip": "random", "translate": 4, "cutout": 8}),
+    ("full_group", {"gradient_accumulation_steps": "1", "remainder": "drop", "flip": "alternating"}),
+    ("cnn_basic", {"weight_decay_mode": "coupled", "exclude_from_weight_decay": "bias"}),
+    ("cnn_basic", {"optimizer": "adamw", "momentum": None, "weight_decay": None, "exclude_from_weight_decay": "b"}),
+]
+
+
+@pytest.mark.parametrize(("name", "changed"), [*WITH_EFFECT, *((name, {}) for name in BEFORE)])
+def test_settings_with_an_effect_are_kept_and_the_printed_command_has_them(tmp_path, name, changed):
+    written(tmp_path, name, **changed)
+    found = read_directory(tmp_path)._replace(starts=[])
+    assert {key: getattr(found.recipe, key) for key in changed} == changed
+    assert resolved(parse(shlex.split(training_command(found))[3:])) == found.recipe
 
 
 @pytest.mark.parametrize(
