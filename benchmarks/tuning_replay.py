@@ -36,7 +36,7 @@ import keras_tuner
 import numpy as np
 
 from benchmarks.record import write
-from recipes.tuning.halving import FACTOR, STOP, Seen, next_step, rungs_of
+from recipes.tuning.halving import FACTOR, STOP, KnownTrial, next_step, rungs_of
 from recipes.tuning.statuses import COMPLETED, RUNNING
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -137,7 +137,7 @@ def halved(table, order, seeds, rungs=None, factor=FACTOR):
         configuration = order[step.configuration]
         seed, budget = seeds[configuration], table.budgets[rungs[step.rung]]
         score = table.ours[configuration, seed][str(budget)][0]
-        seen.append(Seen(step, COMPLETED, score))
+        seen.append(KnownTrial(step, COMPLETED, score))
         yield step.rung, configuration, score, table.trained(configuration, seed, rungs, step.rung)
 
 

@@ -168,7 +168,7 @@ def main():
     jobs = [job for job in itertools.product(range(asked.configurations), range(SEEDS), kinds) if job not in there]
     shared = Shared(hypermodel, Place("cpu", "float32", asked.data_dir))
     with Processes(shared, "cpu") as processes, tempfile.TemporaryDirectory() as logs:
-        processes.share(work.look)
+        processes.share(work.load_data)
 
         def start(number, slot):
             configuration, seed, kind = jobs[number]

@@ -11,7 +11,7 @@ from recipes.machine.leaving import cleaned_up
 from recipes.tuning import storage
 from recipes.tuning.objective import objective_of
 from recipes.tuning.statuses import COMPLETED
-from recipes.tuning.study import agree_on_space, told_if_of_another_search
+from recipes.tuning.study import agree_on_space, study_errors_in_one_line
 
 WIDER = 4.0  # than a range test says, by this factor at each end
 TIMED = 10  # epochs at most, whose median is what an epoch takes, for a budget of seconds
@@ -49,7 +49,7 @@ def _compared(recipe, comparison, run, place):
     hypermodel = tuning.RecipeHyperModel(recipe, "learning_rate", data_dir=place.data_dir)
     shared = tuning.Shared(hypermodel, place)
     with workers.Processes(shared, place.strategy, recipe.needs_float64) as processes:
-        processes.share(tuning.work.look)
+        processes.share(tuning.work.load_data)
         for contender in comparison.contenders:
             best = _searched(contender.of(recipe), contender, comparison, run, place, processes)
             _train_seeds(best, contender, comparison, run, processes)
@@ -81,7 +81,7 @@ def _oracle(recipe, contender, comparison, run):
     url = storage.sqlite_url(run.directory / runs.names.DATABASE)
     objective = tuning.RecipeHyperModel(recipe, "learning_rate").objective()
     options = {"study": contender.label, "sampler": "line", "seed": recipe.seed}
-    with told_if_of_another_search():
+    with study_errors_in_one_line():
         oracle = tuning.StorageOracle(url, objective, comparison.trials, **options)
     with cleaned_up(oracle.close):
         yield oracle

@@ -36,11 +36,11 @@ def together(make):
         made = make()
     except (CommandError, WorldError) as caught:
         error = caught
-    said = _from_all(str(error or ""))
-    if any(said):
-        _part()
-        number = next(i for i, text in enumerate(said) if text)
-        raise error or WorldError(f"process {number} ended: {said[number]}")
+    errors = _from_all(str(error or ""))
+    if any(errors):
+        _disconnect()
+        number = next(i for i, text in enumerate(errors) if text)
+        raise error or WorldError(f"process {number} ended: {errors[number]}")
     return made
 
 
@@ -73,7 +73,7 @@ def bytes_from_first(content):
     return _from_first(content) if strategies.is_one_of_several() else content
 
 
-def _part():
+def _disconnect():
     """Disconnect from the other processes. All processes have to do this together."""
     import jax
 

@@ -73,7 +73,7 @@ def page(title, sections):
     return template.render(title=title, sections=[_with_own_names(section, numbers) for section in sections])
 
 
-def drawn(figure, words, caption=""):
+def picture_of_figure(figure, words, caption=""):
     """A `matplotlib.figure.Figure` as a `Picture` of lines and text, the same one for the same figure.
 
     Args:
@@ -105,7 +105,7 @@ def _renamed(svg, prefix):
     return re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{prefix}", svg)
 
 
-def pixels(image, words, caption="", shape=""):
+def picture_of_image(image, words, caption="", shape=""):
     """A `PIL.Image.Image` as a `Picture`.
 
     Args:

@@ -83,7 +83,7 @@ def _best(found):
         recipe = type(found.recipe)(**settings)
     except CommandError as error:
         raise WorldError(f"{found.directory / runs.names.RESULT} is damaged, or of another version: {error}") from error
-    return Best(runs.figure(best, "score"), training_command(found, recipe), settings)
+    return Best(runs.finite_number(best, "score"), training_command(found, recipe), settings)
 
 
 def _of_comparison(found):

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from recipes.run.files import figure, read_json, write_json
+from recipes.run.files import finite_number, read_json, write_json
 from recipes.run.names import CONFIG, MEMORY, METRICS, RESULT
 from recipes.run.tables import rows_of
 
@@ -25,7 +25,7 @@ def metrics_of(directory):
 def peak_memory_of(directory):
     """The largest memory of the process that trained a run of a comparison, in MiB; None if it was not measured."""
     recorded = read_json(pathlib.Path(directory, MEMORY))
-    return None if recorded is None else figure(recorded, "peak")
+    return None if recorded is None else finite_number(recorded, "peak")
 
 
 def write_peak_memory(directory, mebibytes):

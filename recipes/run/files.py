@@ -74,7 +74,7 @@ def may_be_damaged(path):
         ) from error
 
 
-def figure(values, name):
+def finite_number(values, name):
     """A number of a result.
 
     Raises:

@@ -1,7 +1,6 @@
 """Searches of settings, with KerasTuner: on one machine, or on many that share a database.
 
-The process that trials are forks of imports from here before Keras is there, so names are looked up when they are asked
-for.
+Modules are imported when a name in them is used, since the server that forks trials imports this before Keras.
 """
 
 import lazy_loader
@@ -18,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "search": ["Search"],
         "shared": ["Shared"],
         "storage.storage_oracle": ["StorageOracle"],
-        "study": ["agree_on_space", "told_if_of_another_search"],
+        "study": ["agree_on_space", "study_errors_in_one_line"],
         "trial": ["train_trial"],
         "trial_rows": ["best_of_each", "ranked", "row_of"],
         "tune": ["tune", "with_validation"],

@@ -1,11 +1,11 @@
-"""Between which values a setting is searched."""
+"""The values of a setting that a search may choose."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Between:
-    """A number from `low` to `high`; drawn by its logarithm if `log`, and whole if `whole`."""
+    """A number from `low` to `high`: a whole number if `whole`, on a logarithmic scale if `log`."""
 
     low: float
     high: float

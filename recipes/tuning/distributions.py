@@ -19,21 +19,21 @@ def distribution(hp):
     low, high, log = hp.min_value, hp.max_value, hp.sampling == "log"
     step = hp.step if hp.sampling == "linear" else None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a range that is no multiple of the step; KerasTuner takes it
+        warnings.simplefilter("ignore", UserWarning)  # the range is no multiple of the step, which KerasTuner allows
         if kind == "Int":
             return distributions.IntDistribution(low, high, log=log, step=step or 1)
         return distributions.FloatDistribution(low, high, log=log, step=step)
 
 
 def params_of(space, values):
-    """What can vary of the values of one trial, as Optuna has it: `(params, distributions)`, dicts by name."""
+    """The values of one trial that are not fixed, for Optuna: `(params, distributions)`, dicts by name."""
     found = {hp.name: distribution(hp) for hp in active(space, values)}
     found = {name: each for name, each in found.items() if each is not None}
     return {name: _within(each, values[name]) for name, each in found.items()}, found
 
 
 def _within(wanted, value):
-    """The same without the last bit by which KerasTuner's steps can miss the end of a range."""
+    """The same value within its range, which rounding in KerasTuner's steps can leave by the last bit."""
     return min(max(value, wanted.low), wanted.high) if hasattr(wanted, "low") else value
 
 

@@ -3,11 +3,11 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What a search has to know of the machine and the data.
+    """What is measured before a search can declare its space.
 
     Args:
         rates: dict from an optimizer, as `--optimizer` takes it, to the lowest and highest learning rate.
-        updates: int, of the shortest trial; the warm-up of a schedule that goes on from rung to rung is shorter.
+        updates: int, of the shortest trial. A warm-up that is the same at all rungs has to be shorter.
     """
 
     rates: dict = dataclasses.field(default_factory=dict)

@@ -1,29 +1,29 @@
 """Asynchronous successive halving, as a function of the trials that there are.
 
-    rungs of 2 and 32 epochs:  each configuration is trained for 2; about the best fifth of those for 32
+    rungs of 2 and 32 epochs:  each configuration is trained for 2 epochs, about the best fifth of them for 32
 
-The decision needs nothing but what is known of each trial, so that any machine that sees the same trials makes the same
-one, and a search that was interrupted goes on as if it had not been.
+The next trial is decided by the steps, statuses and scores of all trials alone. So machines with the same trials make
+the same decision, and a search that was interrupted goes on as if it was not.
 
-The paper's rungs have four times the epochs and a quarter of the configurations each. Replayed on tables of trainings
-(benchmarks/results/tuning_replay.json), three of those are cheaper where scores tell early, and left out the best on
-real images: see `three_rungs` there. A search of fewer than 4 epochs a trial has one rung, and trains each
-configuration once.
+In the paper each rung has four times the epochs and a quarter of the configurations of the rung below. In replays of
+recorded trainings (benchmarks/results/tuning_replay.json, `three_rungs`) three such rungs cost less where early scores
+predict the final ones; on real images they dropped the best configuration. A search with fewer than 4 epochs a trial
+has one rung, and trains each configuration once.
 """
 
 import dataclasses
 
 from recipes.tuning.statuses import COMPLETED, RUNNING
 
-RATIO = 16  # of the epochs, from rung to rung
-FACTOR = 5  # one in so many of a rung goes on
-SHORTEST = 4  # epochs that are halved; fewer are one rung
+RATIO = 16  # epochs of a rung divided by those of the rung below
+FACTOR = 5  # one of this many configurations of a rung is promoted to the next one
+SHORTEST = 4  # a search with fewer epochs has one rung
 WAIT, STOP = "wait", "stop"
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A configuration at a rung: what a trial trains.
+    """What a trial trains: a configuration, for the epochs of a rung.
 
     Args:
         configuration: int, counted from 0.
@@ -35,8 +35,8 @@ class Step:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
-    """What is known of a trial.
+class KnownTrial:
+    """A trial of which the step, the status and perhaps the score are known.
 
     Args:
         step: `Step`.
@@ -63,54 +63,54 @@ def rungs_of(max_epochs, ratio=RATIO, count=2):
     return tuple(rungs)
 
 
-def next_step(seen, count, rungs, factor=FACTOR):
+def next_step(trials, count, rungs, factor=FACTOR):
     """What to train next.
 
     ```python
-    of each rung but the last, from the top:  the best len(rung) // factor that are not yet in the next rung
-    else:                                     a new configuration, if there are less than `count`
-    at the end:                               the best, until one has been trained for the longest
+    promote:   one of the best len(rung) // factor of a rung that is not in the next rung; highest rung first
+    or start:  a new configuration, if there are fewer than `count`
+    or end:    promote the best until one configuration has been trained for the longest
     ```
 
     A rung does not wait until it is full. A failed trial counts as the worst of its rung.
 
     Args:
-        seen: list of `Seen`, in any order.
+        trials: list of `KnownTrial`, in any order.
         count: int, configurations in all.
         rungs: int, how many rungs there are; 1 for a search without halving.
         factor: int >= 2.
 
     Returns:
-        A `Step`; "wait" if that depends on trials that are running; "stop" if there is nothing left.
+        A `Step`; "wait" if the next step depends on trials that are still running; "stop" if the search is done.
 
     Reference:
         Li et al., A System for Massively Parallel Hyperparameter Tuning, 2020, arXiv:1810.05934 (ASHA).
     """
     for rung in reversed(range(rungs - 1)):
-        best = _promoted(seen, rung, len(_ended(seen, rung)) // factor)
+        best = _promoted(trials, rung, len(_ended(trials, rung)) // factor)
         if best is not None:
             return best
-    taken = {each.step.configuration for each in seen if each.step.rung == 0}
+    taken = {each.step.configuration for each in trials if each.step.rung == 0}
     new = next((number for number in range(count) if number not in taken), None)
     if new is not None:
         return Step(new)
-    if any(each.status == RUNNING for each in seen):
+    if any(each.status == RUNNING for each in trials):
         return WAIT
-    if not any(each.step.rung == rungs - 1 and each.status == COMPLETED for each in seen):
+    if not any(each.step.rung == rungs - 1 and each.status == COMPLETED for each in trials):
         for rung in reversed(range(rungs - 1)):
-            if (best := _promoted(seen, rung, len(seen))) is not None:
+            if (best := _promoted(trials, rung, len(trials))) is not None:
                 return best
     return STOP
 
 
-def _ended(seen, rung):
-    return [each for each in seen if each.step.rung == rung and each.status != RUNNING]
+def _ended(trials, rung):
+    return [each for each in trials if each.step.rung == rung and each.status != RUNNING]
 
 
-def _promoted(seen, rung, how_many):
-    """The first of the best of a rung that is not in the next one; None if all are."""
-    completed = [each for each in _ended(seen, rung) if each.status == COMPLETED]
+def _promoted(trials, rung, how_many):
+    """The best configuration of a rung, among its `how_many` best, that is not in the next rung; None if all are."""
+    completed = [each for each in _ended(trials, rung) if each.status == COMPLETED]
     ranked = sorted(completed, key=lambda each: (-each.score, each.step.configuration))[:how_many]
-    above = {each.step.configuration for each in seen if each.step.rung == rung + 1}
+    above = {each.step.configuration for each in trials if each.step.rung == rung + 1}
     best = next((each.step.configuration for each in ranked if each.step.configuration not in above), None)
     return None if best is None else Step(best, rung + 1)

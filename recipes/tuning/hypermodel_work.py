@@ -1,6 +1,6 @@
-"""What forks do for searches of hypermodels that are no recipes.
+"""Functions that forks call, for searches of hypermodels that are not recipes.
 
-Each function takes what all trials share first, a `Shared`, and returns a dict for JSON.
+Each takes first a `Shared`, which all trials have in common, and returns a dict that can be written as JSON.
 """
 
 import pathlib
@@ -17,17 +17,17 @@ WEIGHTS = "model.weights.h5"
 
 
 def train_model(shared, config, directory, objective, seed):
-    """A trial: `build` and `fit` of the hypermodel; its weights are saved.
+    """Train a trial by `build` and `fit` of the hypermodel, and save its weights.
 
     Args:
-        config: of its `keras_tuner.HyperParameters`.
-        directory: of the trial.
-        objective: str, name of what `fit` may return as a number.
+        config: config of its `keras_tuner.HyperParameters`.
+        directory: path of the trial's directory.
+        objective: str, the name of the number if `fit` returns one number.
         seed: int.
 
     Returns:
-        A dict: `metrics` of the last epoch, or what `fit` of the hypermodel returns; `hyperparameters`, a config, with
-        those that came up on the way.
+        A dict: `metrics`, of the last epoch or as `fit` of the hypermodel returns them; `hyperparameters`, a config
+        that includes those declared while it ran.
     """
     hp = keras_tuner.HyperParameters.from_config(config)
     named = {"callbacks": [], **shared.named_arguments}
@@ -62,7 +62,7 @@ def explore(shared, config):
     """The space that a hypermodel declares in `build`, with all of its conditions.
 
     Args:
-        config: of the `keras_tuner.HyperParameters` that are declared already.
+        config: config of the `keras_tuner.HyperParameters` that are declared already.
 
     Returns:
         A dict: `space`, the config of `keras_tuner.HyperParameters`.

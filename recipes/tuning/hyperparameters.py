@@ -4,20 +4,20 @@ from recipes.settings.optimizers import default_momentum
 from recipes.tuning.axes import Between, OneOf
 from recipes.tuning.space import CLIPPINGS, FAMILIES, default_rates, optimizers_of, with_momentum
 
-DIGITS = 4  # significant ones of a number, so that it can be written on a command line and is the same then
+DIGITS = 4  # significant digits of a number, so that a command line that names it gives the same number
 
 
 def declare(space, hp, recipe, facts):
     """Declare a space on `HyperParameters`, or read one trial's values from them.
 
     Args:
-        space: as `recipes.tuning.space.parse_space` gives it.
+        space: dict, as `recipes.tuning.space.parse_space` returns it.
         hp: `keras_tuner.HyperParameters`.
         recipe: `recipes.recipe.Recipe`, what the search starts from.
         facts: `Facts`.
 
     Returns:
-        A dict of the settings that the trial has instead.
+        A dict of the trial's settings that differ from those of the recipe.
     """
     given = {name: _declare_setting(hp, name, axis, space, recipe, facts) for name, axis in space.items()}
     if "optimizer" in given and "momentum" not in given and "momentum" in recipe.settings():
@@ -43,7 +43,7 @@ def _declare_schedule(hp, axis, facts):
     texts = {}
     for family in axis.values:
         parameters = dict(FAMILIES.get(family, ()))
-        if family == "warmup_stable_decay":  # in updates, the same at each rung
+        if family == "warmup_stable_decay":  # a number of updates, the same at all rungs
             most = facts.updates // 4
             parameters["warmup"] = Between(1, most, log=True, whole=True) if most > 1 else most
         with hp.conditional_scope("schedule", [family]):
@@ -85,7 +85,7 @@ def _declare_rate(hp, axis, space, recipe, facts):
 
 
 def _declare_axis(hp, name, axis):
-    """The value of a hyperparameter; None where its condition does not hold. What is no axis stands for itself."""
+    """The value of a hyperparameter; None if its condition does not hold. A number that is no axis is its own value."""
     if isinstance(axis, OneOf):
         return _declare_choice(hp, name, list(axis.values))
     if not isinstance(axis, Between):
@@ -98,6 +98,6 @@ def _declare_axis(hp, name, axis):
 
 
 def _declare_choice(hp, name, values):
-    if not isinstance(values[0], bool):  # of which KerasTuner's `Choice` makes 0 and 1
+    if not isinstance(values[0], bool):  # KerasTuner's `Choice` would turn booleans into 0 and 1
         return hp.Choice(name, values)
     return hp.Boolean(name) if len(values) == 2 else hp.Fixed(name, values[0])

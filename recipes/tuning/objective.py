@@ -3,7 +3,7 @@ from recipes.settings.nearest import unknown
 
 
 def objective_of(recipe, name=None):
-    """What trials of a recipe are compared by.
+    """The metric by which trials of a recipe are compared, and whether it is maximised or minimised.
 
     Args:
         recipe: `recipes.recipe.Recipe`, or its class.

@@ -7,7 +7,7 @@ from recipes.machine import dtypes
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """How a trial is computed: `strategy`, `dtype` and `data_dir` as on the command line."""
+    """How trials are computed: `strategy`, `dtype` and `data_dir`, as on the command line."""
 
     strategy: str = "auto"
     dtype: str | None = None
@@ -19,10 +19,10 @@ class Place:
 
         Args:
             recipe: `recipes.recipe.Recipe`.
-            data: what `recipe.load` gives.
+            data: what `recipe.load` returns.
 
         Yields:
-            A dict of what the config of a run says of them: `backend`, `strategy`, `dtype`.
+            A dict for the config of the run: `backend`, `strategy`, `dtype`.
         """
         asked = training.computing(recipe, self.strategy, self.dtype)
         with training.devices_for(recipe, self.strategy) as devices:

@@ -1,19 +1,19 @@
 import dataclasses
 
-from recipes.tuning.halving import FACTOR, Seen, Step, next_step
+from recipes.tuning.halving import FACTOR, KnownTrial, Step, next_step
 from recipes.tuning.samplers import SAMPLERS
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a search tries: decided from the rows of its trials alone, so that all who see the same decide the same.
+    """Decides which trial comes next, from the rows of all trials alone. So all machines make the same decision.
 
     Args:
         direction: "max" or "min".
         max_trials, sampler, rungs, factor, seed: as `StorageOracle` has them.
 
     Raises:
-        ValueError: one of them cannot be.
+        ValueError: an argument is out of its range.
     """
 
     direction: str
@@ -42,15 +42,15 @@ class Plan:
         return 1 if self.direction == "max" else -1
 
     def next(self, rows, space, frozen):
-        """What to train next.
+        """The step that is trained next, and its hyperparameters.
 
         Args:
-            rows: list of dicts, as `Rows.all` has them.
+            rows: list of dicts, as `Rows.all` returns them.
             space: `keras_tuner.HyperParameters`.
-            frozen: function without arguments, that gives the trials as Optuna has them.
+            frozen: function without arguments that returns the trials as Optuna's `FrozenTrial`s.
 
         Returns:
-            `(Step, values)`, or `("wait" or "stop", None)`.
+            `(Step, values)`, `("wait", None)` or `("stop", None)`.
         """
         step = self._step(rows, self.max_trials)
         values = self._values(step, rows, space, frozen)
@@ -64,14 +64,14 @@ class Plan:
         return f"{step.configuration:04d}" + ("" if self.rungs is None else f"-{step.rung}")
 
     def _step(self, rows, count):
-        seen = []
+        trials = []
         for row in rows:
             score = None if row["score"] is None else self.sign * row["score"]
-            seen.append(Seen(row["step"], row["status"], score))
-        return next_step(seen, count, len(self.rungs or (1,)), self.factor)
+            trials.append(KnownTrial(row["step"], row["status"], score))
+        return next_step(trials, count, len(self.rungs or (1,)), self.factor)
 
     def _values(self, step, rows, space, frozen):
-        """Hyperparameters of a step: those of its configuration, or new ones; None if there are no new ones."""
+        """Hyperparameters of a step: those of its configuration, or new ones; None if the space has no more."""
         if not isinstance(step, Step):
             return None
         below = next((row for row in rows if row["step"] == Step(step.configuration, step.rung - 1)), None)

@@ -5,14 +5,15 @@ from recipes.tuning.statuses import COMPLETED, RUNNING
 
 
 class Progress:
-    """A live line for each trial that runs, and a lasting one for each that has ended.
+    """A progress bar for each trial that runs, and a printed line for each trial that has ended.
 
     Args:
         workers: int, trials at a time.
         objective: `keras_tuner.Objective`.
-        describe: function of `HyperParameters` that gives a dict of what is the trial's own.
-        known: the trials that there are already.
-        keep: function that is given each trial that has ended.
+        describe: function of `HyperParameters` that returns a dict of the trial's settings that differ from the
+            others'.
+        known: trials that ended before.
+        keep: function that is called with each trial that has ended.
     """
 
     def __init__(self, workers, objective, describe, known=(), keep=lambda trial: None):
@@ -22,7 +23,7 @@ class Progress:
             self._note(trial)
 
     def began(self, trial, slot, directory, epochs):
-        """A trial has begun in a slot; its run is in `directory`, of so many epochs."""
+        """Show that a trial has begun in a slot. Its run is in `directory` and has this many epochs."""
         self._directories[slot] = directory
         self._bars[slot] = tqdm(
             desc=trial.trial_id,
@@ -35,7 +36,7 @@ class Progress:
         )
 
     def look(self):
-        """Look how far the trials have come."""
+        """Show how many epochs the trials have trained."""
         for bar, directory in zip(self._bars, self._directories, strict=True):
             if bar is None or bar.disable:
                 continue
@@ -45,7 +46,7 @@ class Progress:
                 bar.update(len(rows) - bar.n)
 
     def ended(self, trial, slot, seconds):
-        """A trial has ended."""
+        """Print what a trial has reached."""
         self._bars[slot].close()
         self._bars[slot] = None
         best = self._note(trial)
@@ -59,12 +60,12 @@ class Progress:
         self.keep(trial)
 
     def _metrics(self, row):
-        """What is shown of the logs of an epoch."""
+        """The metrics of an epoch that are shown."""
         names = dict.fromkeys(["loss", "val_loss", self.objective.name])
         return ", ".join(f"{name} {float(row[name]):.4g}" for name in names if row.get(name))
 
     def _note(self, trial):
-        """The best score of all that were trained for as long; None if this one has none."""
+        """The best score of all trials with as many epochs; None if this trial has no score."""
         if trial.status != COMPLETED:
             return None
         better = max if self.objective.direction == "max" else min

@@ -1,14 +1,14 @@
-"""What a search tries next, as functions of the trials that there are: all who see the same choose the same.
+"""How a search chooses its next configuration: functions of the trials alone, so that all machines choose the same.
 
-Each takes
+Each sampler takes
 
     space       `keras_tuner.HyperParameters`
-    rows        list of dicts, as `Rows.all` has them, of the first trial of each configuration
-    seeds       list of ints, that the values derive from: the search's seed and the configuration's number
+    rows        list of dicts, as `Rows.all` returns them: the first trial of each configuration
+    seeds       list of ints from which random numbers are derived: the seed of the search, the configuration's number
     direction   "max" or "min"
-    frozen      function without arguments, that gives the same trials as Optuna has them
+    frozen      function without arguments that returns the same trials as Optuna's `FrozenTrial`s
 
-and returns the values of a configuration that is not among them, as a dict; None if there is none.
+and returns the values of a new configuration as a dict, or None if the space has no more.
 """
 
 import functools
@@ -22,17 +22,17 @@ import numpy as np
 from recipes.tuning.distributions import distribution
 from recipes.tuning.statuses import COMPLETED
 
-TRIES = 20  # to draw what no configuration has
-INITIAL = 10  # configurations drawn at random before a model of the scores is made, as in Optuna's TPE
-EVENLY = 5  # values of a single number before the best is looked at
-CANDIDATES = 500  # of each kind that a Gaussian process is asked about
+TRIES = 20  # attempts to draw values that no other configuration has
+INITIAL = 10  # configurations that are random, before a model of the scores is made, as in Optuna's TPE
+EVENLY = 5  # evenly spaced values of a single number, before the search goes on near the best one
+CANDIDATES = 500  # points of each kind at which a Gaussian process is evaluated
 DIRECTIONS = {"max": "maximize", "min": "minimize"}  # KerasTuner's and Optuna's
 
 
 def at_random(space, rows, seeds, direction=None, frozen=None):
-    """KerasTuner's own draws; the first of the grid that is left, where they are all there already."""
-    others = [own(row) for row in rows]
-    values = drawn(space, others, seeds, lambda: lambda hp, seed: hp.random_sample(seed))
+    """Random values, as KerasTuner draws them. If all draws are known, the first new combination of the grid."""
+    others = [configuration_values(row) for row in rows]
+    values = draw_new(space, others, seeds, lambda: lambda hp, seed: hp.random_sample(seed))
     if values is not None:
         return values
     return next((each for each in itertools.islice(_grid(space), len(others) + 1) if each not in others), None)
@@ -40,12 +40,12 @@ def at_random(space, rows, seeds, direction=None, frozen=None):
 
 def on_a_grid(space, rows, seeds, direction=None, frozen=None):
     """Every combination, one after the other, in the order of KerasTuner's `GridSearchOracle`."""
-    last = own(max(rows, key=lambda row: row["step"].configuration)) if rows else None
+    last = configuration_values(max(rows, key=lambda row: row["step"].configuration)) if rows else None
     return next(_grid(space, last), None)
 
 
 def on_a_line(space, rows, seeds=None, direction="max", frozen=None):
-    """Of a single number: evenly from end to end, and then in the middle of the wider gap beside the best.
+    """Values of a single number: first evenly from end to end, then in the middle of the wider gap beside the best.
 
     Raises:
         ValueError: the space is not a single number.
@@ -60,7 +60,7 @@ def on_a_line(space, rows, seeds=None, direction="max", frozen=None):
 
 
 def _beside_the_best(known, direction):
-    """The place between the best and its neighbour at the wider gap; between both ends where all failed."""
+    """The middle of the wider gap beside the best value; beside the lowest value if all trials failed."""
     places = [place for place, _ in known]
     done = [i for i, (_, row) in enumerate(known) if row["status"] == COMPLETED]
     sign = 1 if direction == "max" else -1
@@ -71,7 +71,7 @@ def _beside_the_best(known, direction):
 
 
 def _grid(space, after=None):
-    """The combinations of a grid, after one of them or from the first."""
+    """The combinations of a grid: all of them, or those after a given one."""
     oracle = keras_tuner.oracles.GridSearchOracle(hyperparameters=space.copy())
     if after is None:
         after = _values_by(space, lambda hp, place: hp.default)
@@ -81,9 +81,9 @@ def _grid(space, after=None):
 
 
 def by_tpe(space, rows, seeds, direction, frozen):
-    """Where the trials were good, by Optuna's tree-structured Parzen estimator; one that failed counts as the worst.
+    """Values by Optuna's tree-structured Parzen estimator. A trial that failed counts as the worst one.
 
-    They are added to a study in memory, since Optuna's sampler writes into the study that it samples for.
+    The trials are added to a study in memory, since Optuna's sampler writes into its study.
 
     Reference:
         Bergstra et al., Algorithms for Hyper-Parameter Optimization, 2011.
@@ -97,20 +97,21 @@ def by_tpe(space, rows, seeds, direction, frozen):
         )
     study = optuna.create_study(direction=DIRECTIONS[direction], sampler=sampler)
     study.add_trials(_scored(frozen(), min if direction == "max" else max))
-    return drawn(space, [own(row) for row in rows], seeds, lambda: functools.partial(_suggested, study.ask()))
+    others = [configuration_values(row) for row in rows]
+    return draw_new(space, others, seeds, lambda: functools.partial(_suggested, study.ask()))
 
 
 def by_gaussian_process(space, rows, seeds, direction, frozen=None):
-    """Where a Gaussian process expects the largest improvement; what failed or runs counts as the worst so far.
+    """Values at which a Gaussian process expects the largest improvement. Failed and running trials count as the worst.
 
     ```python
-    z = (best - mean) / deviation                              # of a score that is to be low, or its negative
+    z = (best - mean) / deviation                              # the score is minimised, or its negative
     improvement = deviation * (z * norm.cdf(z) + norm.pdf(z))
     ```
 
-    Kernel and noise are those of KerasTuner's `BayesianOptimizationOracle`, which needs seconds for a trial, since it
-    descends from 50 points by numerical gradients. Here the candidates are 500 draws and 500 near the best, and a
-    hyperparameter that is not active in two of them does not tell one from the other.
+    Kernel and noise are those of KerasTuner's `BayesianOptimizationOracle`, which takes seconds for each trial, since
+    it minimises from 50 points by numerical gradients. Here the improvement is computed at 500 random points and at 500
+    points near the best one. Inactive hyperparameters have the same place in all points.
 
     Reference:
         Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, 2012, arXiv:1206.2944.
@@ -123,14 +124,14 @@ def by_gaussian_process(space, rows, seeds, direction, frozen=None):
     known = {row["trial_id"]: sign * row["score"] for row in rows if row["status"] == COMPLETED}
     if len(known) < INITIAL:
         return at_random(space, rows, seeds)
-    x = np.array([_place(space, own(row)) for row in rows])
+    x = np.array([_place(space, configuration_values(row)) for row in rows])
     y = np.array([known.get(row["trial_id"], max(known.values())) for row in rows])
     rng = np.random.default_rng(seeds)
     process = GaussianProcessRegressor(
         Matern(nu=2.5), alpha=1e-4, normalize_y=True, n_restarts_optimizer=2, random_state=_one_seed(seeds)
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a length of the kernel is at the end of its range
+        warnings.simplefilter("ignore")  # it warns if a length of the kernel is at the end of its range
         process.fit(x, y)
     near = x[y.argmin()] + 0.1 * rng.standard_normal((CANDIDATES, x.shape[1]))
     points = np.concatenate([rng.random((CANDIDATES, x.shape[1])), np.clip(near, 0, np.nextafter(1, 0))])
@@ -138,7 +139,7 @@ def by_gaussian_process(space, rows, seeds, direction, frozen=None):
     mean, deviation = process.predict(np.array([_place(space, each) for each in candidates]), return_std=True)
     z = (min(known.values()) - mean) / deviation
     improvement = deviation * (z * norm.cdf(z) + norm.pdf(z))
-    others = [own(row) for row in rows]
+    others = [configuration_values(row) for row in rows]
     ranked = (candidates[index] for index in np.argsort(-improvement, kind="stable"))
     return next((values for values in ranked if values not in others), None)
 
@@ -152,48 +153,48 @@ SAMPLERS = {
 }
 
 
-def own(row):
-    """The values of a trial that are its configuration's, without KerasTuner's notes on its budget."""
+def configuration_values(row):
+    """The hyperparameters of a trial's configuration, without KerasTuner's entries about its budget."""
     return {name: value for name, value in row["values"].items() if not name.startswith("tuner/")}
 
 
-def drawn(space, others, seeds, begin):
-    """Values that no other configuration has.
+def draw_new(space, others, seeds, make_suggest):
+    """Draw values that no other configuration has.
 
     Args:
         space: `keras_tuner.HyperParameters`.
         others: list of dicts, the values of other configurations.
-        seeds: list of ints, that the values derive from.
-        begin: function without arguments, called for each try; it gives a function of a hyperparameter and a seed that
-            chooses its value.
+        seeds: list of ints from which random numbers are derived.
+        make_suggest: function without arguments that is called for each attempt. It returns a function of a
+            hyperparameter and a seed, which chooses the value.
 
     Returns:
-        A dict; None if nothing new was drawn.
+        A dict; None if all draws were known.
     """
     for attempt in range(TRIES):
         sequence = np.random.SeedSequence([*seeds, attempt])
         numbers = sequence.generate_state(len(space.space) + 1).tolist()
-        values = _values_by(space, functools.partial(_with_number, begin(), numbers))
+        values = _values_by(space, functools.partial(_with_number, make_suggest(), numbers))
         if values not in others:
             return values
     return None
 
 
-def _with_number(choose, numbers, hp, place):
-    return choose(hp, numbers[place])
+def _with_number(suggest, numbers, hp, place):
+    return suggest(hp, numbers[place])
 
 
-def _values_by(space, choose):
-    """Values of what is active: `choose` is asked for each, with its place in the space."""
+def _values_by(space, suggest):
+    """Values of the active hyperparameters: `suggest(hp, place)` for each, with its place in the space."""
     hps = keras_tuner.HyperParameters()
     for place, hp in enumerate(space.space):
         if hps.is_active(hp):
-            hps.values[hp.name] = choose(hp, place)
+            hps.values[hp.name] = suggest(hp, place)
     return hps.values
 
 
 def _scored(trials, worst):
-    """Optuna's trials, those that failed with the worst score that there is."""
+    """Optuna's trials, where those that failed have the worst of all scores."""
     from optuna.trial import TrialState, create_trial
 
     scores = [trial.value for trial in trials if trial.state == TrialState.COMPLETE]
@@ -221,14 +222,14 @@ def _suggested(trial, hp, seed):
 
 
 def _on_steps(hp, value):
-    """The nearest that KerasTuner knows, whose steps are factors on a log scale."""
+    """The nearest value that KerasTuner allows; on a logarithmic scale its steps are factors."""
     scale = math.log if hp.sampling == "log" else float
     nearest = min(hp.values, key=lambda each: abs(scale(each) - scale(value)))
     return type(value)(nearest)
 
 
 def _place(space, values):
-    """The values as a point of the unit cube, in which what is not active is at its default."""
+    """The values as a point of the unit cube. Inactive hyperparameters are at their defaults."""
     return [_share(hp, values.get(hp.name, hp.default)) for hp in space.space]
 
 

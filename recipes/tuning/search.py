@@ -8,7 +8,7 @@ TUNERS = ("random", "grid", "bayesian", "hyperband", "tpe")
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What a search is made of.
+    """The options of a search.
 
     Args:
         tuner: str of `TUNERS`; "hyperband" is successive halving.
@@ -16,11 +16,11 @@ class Search:
         space: tuple of str, as `recipes.tuning.space` has them.
         metric: str, one of the recipe's objectives; None for the first.
         storage: URL of a database; None for a file in the run directory.
-        study: str, name of the search in the database; None for that of the recipe.
+        study: str, name of the search in the database; None for the name of the recipe.
         workers: int, trials at a time on this machine.
 
     Raises:
-        CommandError: one of them cannot be.
+        CommandError: an option is out of its range.
     """
 
     tuner: str = "hyperband"
@@ -48,10 +48,10 @@ class Search:
 
     @property
     def sampler(self):
-        """How configurations are chosen, as `StorageOracle` has it."""
+        """The sampler of `StorageOracle` that chooses configurations."""
         return "random" if self.is_halving else self.tuner
 
     def described(self):
-        """What decides the trials of the search, a dict for JSON."""
+        """The options that decide which trials the search makes, a dict for JSON."""
         about = {name: value for name, value in vars(self).items() if name not in ("workers", "storage")}
         return {**about, "space": list(self.space)}

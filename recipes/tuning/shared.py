@@ -3,11 +3,11 @@ import pickle
 
 
 class Shared:
-    """What all trials of a search have in common; what their processes are given first.
+    """What all trials of a search have in common. Functions that a fork calls take it as their first argument.
 
-    It is pickled in the process of the search, and unpickled in the one that trials are forks of. A fork that has
-    loaded data may `leave` them in a file in memory, from which that process can `adopt` them, so that later forks have
-    them too.
+    It is pickled in the process of the search, and unpickled in the server, the process that forks trials. A fork that
+    has loaded the data can call `hand_over`, which writes them to a file in memory. Then the server calls `take_over`,
+    so that all later forks have the data.
 
     Args:
         hypermodel: `keras_tuner.HyperModel`.
@@ -20,20 +20,20 @@ class Shared:
         self.arguments, self.named_arguments = arguments, named_arguments or {}
         self._left = None
 
-    def leave(self, data):
-        """Leave data that a fork has loaded for the process that it is a fork of."""
+    def hand_over(self, data):
+        """Write data for the server. A fork calls this after it has loaded them."""
         with open(os.dup(self._left), "wb") as file:
             file.seek(0)
             pickle.dump(data, file, protocol=5)
 
-    def adopt(self):
-        """Give the hypermodel the data that a fork has left."""
+    def take_over(self):
+        """Give the hypermodel the data that a fork has handed over. The server calls this."""
         with open(os.dup(self._left), "rb") as file:
             file.seek(0)
             self.hypermodel.data = pickle.load(file)
         os.ftruncate(self._left, 0)
 
     def __setstate__(self, state):
-        """Arrive in the process that forks, and open the file in memory, which all of its forks have too."""
+        """Unpickle it in the server, and open the file in memory, which all forks inherit."""
         self.__dict__ |= state
         self._left = os.memfd_create("keras-descent-data")

@@ -1,5 +1,5 @@
-"""KerasTuner's words for what has become of a trial, and for what a tuner is told that asks for one."""
+"""KerasTuner's statuses of trials, and its answers to a tuner that asks for a trial when there is none."""
 
 RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
-INVALID = "INVALID"  # its process died; it may be tried again
-IDLE, STOPPED = "IDLE", "STOPPED"  # there is none yet, there are no more
+INVALID = "INVALID"  # the process died; the trial may be tried again
+IDLE, STOPPED = "IDLE", "STOPPED"  # ask again later; the search is done

@@ -1,4 +1,4 @@
-"""How a search tells its study, in a database that others may search in too, what it searches."""
+"""How a search checks that its study in a database, which other machines may use too, has the same space."""
 
 import contextlib
 
@@ -6,8 +6,8 @@ from recipes.errors import CommandError, one_line
 
 
 @contextlib.contextmanager
-def told_if_of_another_search():
-    """Tell in one line that a study is of another search."""
+def study_errors_in_one_line():
+    """Turn the ValueError for a study of another search into a CommandError of one line."""
     try:
         yield
     except ValueError as error:
@@ -15,17 +15,17 @@ def told_if_of_another_search():
 
 
 def agree_on_space(oracle, hypermodel):
-    """Declare the space of a hypermodel to an oracle.
+    """Declare the space of a hypermodel to an oracle, and compare it with the space of the study.
 
     Args:
         oracle: `StorageOracle`.
         hypermodel: `RecipeHyperModel`.
 
     Raises:
-        CommandError: the oracle's study is of another space.
+        CommandError: the study has another space.
     """
     hp = oracle.get_space()
     hypermodel.declare_hyperparameters(hp)
     oracle.update_space(hp)
-    with told_if_of_another_search():
+    with study_errors_in_one_line():
         oracle.agree()

@@ -1,4 +1,4 @@
-"""Trials as dicts, for tables and pictures, from the database alone: other machines may have trained them."""
+"""Trials as dicts for tables and pictures, read from the database: other machines may have trained them."""
 
 import dataclasses
 import math
@@ -9,14 +9,14 @@ SHOWN = 5  # configurations whose schedules are drawn
 
 
 def ranked(hypermodel, oracle):
-    """All trials that a search has, the best first.
+    """All trials of a search, the best first.
 
     Args:
         hypermodel: `RecipeHyperModel`.
         oracle: `StorageOracle`.
 
     Returns:
-        A list of dicts, as `row_of` gives them: the best of the longest budget first, those that failed last.
+        A list of dicts, as `row_of` returns them: the best of the longest budget first, failed trials last.
     """
     by_end = sorted(oracle.trials.values(), key=lambda trial: trial.ended or math.inf)
     rows = [row_of(hypermodel, order, trial) for order, trial in enumerate(by_end)]
@@ -33,8 +33,8 @@ def row_of(hypermodel, order, trial):
 
     Args:
         hypermodel: `RecipeHyperModel`.
-        order: int, its place among all in the order of their ends.
-        trial: as `StorageOracle.trials` has it.
+        order: int, its place if all trials are sorted by the time of their end.
+        trial: one of `StorageOracle.trials`.
     """
     values, searched = trial.hyperparameters.values, hypermodel.given(trial.hyperparameters)
     epochs = values.get("tuner/epochs", hypermodel.recipe.epochs)
@@ -61,7 +61,7 @@ def best_of_each(rows):
     """The best trial of each of the best configurations, whose schedules are drawn.
 
     Args:
-        rows: list of dicts, as `ranked` gives them.
+        rows: list of dicts, as `ranked` returns them.
     """
     of_each = {}
     for row in rows:

@@ -14,9 +14,9 @@ from recipes.tuning.halving import rungs_of
 from recipes.tuning.objective import objective_of
 from recipes.tuning.space import check, optimizers_of, parse_space, with_optimizer
 from recipes.tuning.statuses import COMPLETED
-from recipes.tuning.study import agree_on_space, told_if_of_another_search
+from recipes.tuning.study import agree_on_space, study_errors_in_one_line
 
-HELD_OUT = 0.1  # of the training part, where the recipe holds out nothing
+HELD_OUT = 0.1  # share of the training part, if the recipe has no validation part
 
 
 def tune(recipe, search, run_dir=None, *, strategy="auto", dtype=None, data_dir=None):
@@ -28,18 +28,18 @@ def tune(recipe, search, run_dir=None, *, strategy="auto", dtype=None, data_dir=
         run_dir, strategy, dtype, data_dir: as for `training.train`.
 
     Returns:
-        `(trials, run)`: a list of dicts, the best first, as `recipes.tuning.ranked` gives them, the first ones with
-        `rates`, learning rates over their updates; the `Run` of the search.
+        `(trials, run)`: a list of dicts, the best first, as `recipes.tuning.ranked` returns them, where the first ones
+        have `rates`, their learning rates over the updates; and the `Run` of the search.
 
     Raises:
-        CommandError, WorldError: as `Run`; nothing can be searched so; or trials fail in a row.
+        CommandError, WorldError: as `Run`; also if the settings cannot be searched, or if several trials in a row fail.
     """
     objective_of(recipe, search.metric)
     space, recipe = parse_space(search.space, recipe), with_validation(recipe)
     check(space, recipe)
     _check_environment()
     extra = {**training.computing(recipe, strategy, dtype), **search.described()}
-    if search.storage is not None:  # one that is not there is told before anything is written
+    if search.storage is not None:  # a wrong URL is an error before any file is written
         storage.Database(search.storage, storage.TABLES).close()
     with runs.Run(recipe, run_dir, extra, kind="search") as run:
         if run.is_raised:
@@ -50,7 +50,7 @@ def tune(recipe, search, run_dir=None, *, strategy="auto", dtype=None, data_dir=
 
 
 def with_validation(recipe):
-    """The same recipe with a part that trials are scored on."""
+    """The same recipe, with a validation part on which trials are scored."""
     if "validation_split" not in recipe.settings() or recipe.validation_split > 0:
         return recipe
     print(f"Trials are scored on {HELD_OUT:.0%} of the training part; --validation-split says how much.")
@@ -58,7 +58,7 @@ def with_validation(recipe):
 
 
 def _check_environment():
-    """Raise a CommandError where variables ask for several machines in ways that are not those of a search."""
+    """Raise a CommandError if environment variables ask for several machines: a search uses --storage for that."""
     if strategies.is_one_of_several():
         raise CommandError("KERAS_DISTRIBUTION_… is for `train`; many machines search with the same --storage")
     if "KERASTUNER_ORACLE_IP" in os.environ:
@@ -68,15 +68,15 @@ def _check_environment():
 
 
 def _searched(recipe, search, run, place):
-    """Search, and give all trials."""
+    """Search. Returns all trials, a list of dicts."""
     hypermodel = tuning.RecipeHyperModel(recipe, search.space, data_dir=place.data_dir)
     oracle = _oracle(hypermodel, search, run)
     shared = tuning.Shared(hypermodel, place)
     with (
-        cleaned_up(oracle.close),  # trials that run are left to others when this ends, also by a signal
+        cleaned_up(oracle.close),  # then other machines can take the running trials over, also after a signal
         workers.Processes(shared, place.strategy, recipe.needs_float64) as processes,
     ):
-        updates = processes.share(tuning.work.look)["updates"]
+        updates = processes.share(tuning.work.load_data)["updates"]
         facts = functools.partial(_facts, hypermodel, search, processes, updates)
         hypermodel.facts = Facts(**oracle.recall("space", facts))
         agree_on_space(oracle, hypermodel)
@@ -86,7 +86,7 @@ def _searched(recipe, search, run, place):
 
 def _oracle(hypermodel, search, run):
     recipe = hypermodel.recipe
-    with told_if_of_another_search():
+    with study_errors_in_one_line():
         return tuning.StorageOracle(
             search.storage or storage.sqlite_url(run.directory / runs.names.DATABASE),
             hypermodel.objective(search.metric),
@@ -100,14 +100,14 @@ def _oracle(hypermodel, search, run):
 
 
 def _facts(hypermodel, search, processes, updates):
-    """What has to be known before the space can be declared: measured once, by the first machine of the search."""
+    """The arguments of `Facts`, which are measured once, by the first machine of the search."""
     epochs = hypermodel.recipe.epochs
     shortest = rungs_of(epochs)[0] if search.is_halving else epochs
     return {"rates": _tested_rates(hypermodel, processes), "updates": max(updates * shortest // epochs, 1)}
 
 
 def _tested_rates(hypermodel, processes):
-    """The lowest and the highest rate of each optimizer that is searched, if nothing says what they are."""
+    """The lowest and the highest rate of each searched optimizer, unless --space gives them: a dict."""
     recipe, rates = hypermodel.recipe, {}
     if "optimizer" not in recipe.settings() or hypermodel.space.get("learning_rate", "given") is not None:
         return rates
@@ -140,7 +140,7 @@ def _tuner(hypermodel, oracle, search, run, place, processes):
 
 
 def _show(hypermodel, run, metric, trial):
-    """Show a trial that has ended on TensorBoard's page of HParams."""
+    """Show a trial that has ended on TensorBoard's page of hyperparameters."""
     if trial.status == COMPLETED:
         row = tuning.row_of(hypermodel, 0, trial)
         values = {**row["searched"], "epochs": row["epochs"]}
@@ -148,7 +148,7 @@ def _show(hypermodel, run, metric, trial):
 
 
 def _with_rates(rows, processes):
-    """The same with `rates`, the learning rates of the best, which a process of its own computes."""
+    """The same rows with `rates`, the learning rates of the best trials, which a fork computes."""
     shown = tuning.best_of_each(rows)
     if not shown or not {"schedule", "learning_rate"} <= shown[0]["settings"].keys():
         return [{**row, "rates": None} for row in rows]

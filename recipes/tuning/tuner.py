@@ -32,18 +32,19 @@ class Tuner(BaseTuner):
     score = the objective after the last epoch  # not finite, or an error: FAILED, and it cannot win
     ```
 
-    Works with any oracle of KerasTuner, and as its chief or one of its workers if its variables are set. A trial of a
-    `RecipeHyperModel` is a run: `DIRECTORY/PROJECT/trials/ID`, which goes on from its last epoch when the search was
-    killed. One of any other hypermodel begins anew. What is pickled with it may be defined in a notebook.
+    It works with any oracle of KerasTuner, and as a chief or a worker of KerasTuner if the environment variables for
+    that are set. A trial of a `RecipeHyperModel` is a run in `DIRECTORY/PROJECT/trials/ID`. If the search was killed,
+    the run goes on from its last epoch; a trial of another hypermodel begins from scratch. Classes and functions may be
+    defined in a notebook.
 
     Args:
         hypermodel: `keras_tuner.HyperModel`, or a function that builds a model from `HyperParameters`.
         oracle: `keras_tuner.Oracle`.
         workers: int >= 1, trials at a time; cores and GPUs are shared out among them.
         place: `recipes.tuning.Place`: strategy, dtype and directory of the data.
-        directory, project_name, overwrite: as KerasTuner's tuners have them.
-        watch: object with methods `began(trial, slot, directory, epochs)`, `ended(trial, slot, seconds)` and `look()`,
-            which is called while trials run.
+        directory, project_name, overwrite: as in KerasTuner's tuners.
+        watch: object with the methods `began(trial, slot, directory, epochs)`, `ended(trial, slot, seconds)` and
+            `look()`, which is called again and again while trials run.
         processes: `recipes.workers.Processes` that are ready for this hypermodel; by default `search` starts its own.
 
     Raises:
@@ -79,15 +80,15 @@ class Tuner(BaseTuner):
             raise ValueError(f"Tuner: `workers` must be an int >= 1. Received: workers={workers!r}")
         self.workers, self.place = workers, place or Place()
         self.watch, self._processes, self._seed = watch, processes, oracle.seed
-        self._max_epochs = getattr(oracle, "max_epochs", None)  # of an oracle that gives several budgets
+        self._max_epochs = getattr(oracle, "max_epochs", None)  # if the oracle has several budgets
         super().__init__(oracle, hypermodel, directory, project_name, overwrite)
         self.oracle.verbose = 0
 
     def search(self, *arguments, **named_arguments):
-        """Search until the oracle says that there is no more.
+        """Search until the oracle says that the search is done.
 
         Args:
-            arguments, named_arguments: for `fit` of a hypermodel that is no `RecipeHyperModel`.
+            arguments, named_arguments: of `fit` of the hypermodel, unless that is a `RecipeHyperModel`.
 
         Raises:
             WorldError: too many trials in a row failed.
@@ -107,7 +108,7 @@ class Tuner(BaseTuner):
             raise WorldError(" ".join(str(error).split())) from error
 
     def save(self):
-        """Keep what KerasTuner reloads a search by, unless the oracle does; a kill cannot tear the file."""
+        """Save the state of the search for KerasTuner, unless the oracle does that. A kill cannot damage the file."""
         if getattr(self.oracle, "keeps_itself", False):
             return
         if not self._is_worker():
@@ -115,16 +116,16 @@ class Tuner(BaseTuner):
         write_whole(self._get_tuner_fname(), lambda part: Stateful.save(self, part))
 
     def run_directory(self, trial):
-        """Where a trial's run lies; the runs of one configuration lie together."""
+        """The directory of a trial's run. Runs of the same configuration have the same parent directory."""
         if "tuner/epochs" not in trial.hyperparameters.values:
             return self._directory(trial)
         return self._directory(trial) / f"epochs-{trial.hyperparameters.values['tuner/epochs']}"
 
     def load_model(self, trial):
-        """The model of a trial after its last epoch; that of a recipe is compiled and can go on.
+        """The model of a trial after its last epoch. The model of a recipe is compiled and can be trained further.
 
         Raises:
-            WorldError: its run is not here, as when another machine trained it.
+            WorldError: its run is not on this machine; another machine may have trained it.
         """
         if self._is_recipe:
             return work.trained(self.hypermodel, trial.hyperparameters, self.run_directory(trial))
@@ -145,7 +146,7 @@ class Tuner(BaseTuner):
         return isinstance(self.hypermodel, RecipeHyperModel)
 
     def _populate_initial_space(self):
-        """Only what is declared without building, in this process; the rest when the search begins."""
+        """Declare the hyperparameters that need no building; the others are declared when the search begins."""
         hp = self.oracle.get_space()
         self.hypermodel.declare_hyperparameters(hp)
         self.oracle.update_space(hp)
@@ -153,28 +154,28 @@ class Tuner(BaseTuner):
     def _begin(self):
         pathlib.Path(self.project_dir, "trials").mkdir(parents=True, exist_ok=True)
         if not distributed.has_chief_oracle():
-            self.oracle.save()  # a search that is killed in its first trial is found again
+            self.oracle.save()  # so that a search that is killed in its first trial can go on
             self.save()
 
     def _get_ready(self, processes):
-        """What all trials share: the recipe's data, or the space that a hypermodel declares when it builds."""
+        """Prepare what all trials share: the recipe's data, or the space that a hypermodel declares when it builds."""
         if not self._is_recipe:
             explore = functools.partial(hypermodel_work.explore, config=self.oracle.get_space().get_config())
             config = processes.call(explore)["space"]
             self.oracle.update_space(keras_tuner.HyperParameters.from_config(config))
             return
-        processes.share(work.look)
+        processes.share(work.load_data)
 
     def _run_all(self, processes):
         running = {}  # by number
         try:
             self._until_stopped(processes, running)
-        except BaseException:  # Ctrl-C in a notebook, which goes on to live
+        except BaseException:  # such as Ctrl-C in a notebook, whose process does not end
             self._give_up(processes, running)
             raise
 
     def _until_stopped(self, processes, running):
-        """Train until every slot has been told to stop, as KerasTuner's chief wants it."""
+        """Train until every slot was answered with STOPPED, which KerasTuner's chief waits for."""
         free, numbers = list(range(self.workers)), itertools.count()
         while free or running:
             for slot in list(free):
@@ -224,7 +225,7 @@ class Tuner(BaseTuner):
         )
 
     def _wait(self, processes, running):
-        """Wait for a moment, and tell the oracle of the trials that have ended; the slots that are free since."""
+        """Wait for a moment, and tell the oracle which trials have ended. Returns their slots, which are free again."""
         if self.watch is not None:
             self.watch.look()
         for number, each in running.items():
@@ -247,16 +248,16 @@ class Tuner(BaseTuner):
         return hasattr(self.oracle, "is_lost") and self.oracle.is_lost(trial)
 
     def _give_up(self, processes, running):
-        """End all trials, and leave them to whoever goes on with the search."""
+        """Kill all trials, and release them, so that another process can go on with them."""
         for number in running:
-            with contextlib.suppress(WorldError):  # of processes that are not there any more
+            with contextlib.suppress(WorldError):  # the server may have ended
                 processes.kill(number)
         for each in running.values():
             if hasattr(self.oracle, "release"):
                 self.oracle.release(each.trial)
 
     def _tell_oracle(self, trial, ended):
-        """Tell the oracle what a trial has come to. Errors are final; a process that died may be tried again."""
+        """Tell the oracle how a trial ended. Errors are final; a trial whose process died may be tried again."""
         objective = self.oracle.objective.name
         if ended.answer is None:
             trial.status, trial.message = INVALID if ended.cause == DEATH else FAILED, ended.error

@@ -1,6 +1,6 @@
-"""Processes that are used once: each is a fork of one that has imported Keras and touched no device.
+"""Processes for trials: each is forked by a server, which has imported Keras and has not touched a device.
 
-That process imports from here before Keras is there, so names are looked up when they are asked for.
+Modules are imported when a name in them is used, since the server imports this before Keras.
 """
 
 import lazy_loader

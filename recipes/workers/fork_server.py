@@ -1,15 +1,16 @@
-"""A process that has imported Keras and touched no device, of which each trial is a fork.
+"""The server: a process that has imported Keras and has not touched a device. It forks a process for each trial.
 
-Importing Keras takes seconds, a fork milliseconds; a trial that is a process of its own gives all of its memory back
-and crashes alone. `recipes.workers.processes.Processes` starts this and speaks with it as `recipes.workers.requests`
-has it: it sends a `Setup`, is answered with `Ready` or `Refused`, sends `Start`, `Kill` and `Adopt` as it needs them,
-and is told of each trial that has `Ended`. Trials end with this process, and it ends with the one that started it.
+Importing Keras takes seconds, a fork milliseconds. A trial in a separate process frees all of its memory at its end,
+and its crash ends nothing else. `recipes.workers.processes.Processes` starts the server and sends it the messages of
+`recipes.workers.requests`: first a `Setup`, which is answered by `Ready` or `Refused`, then `Start`, `Kill` and
+`TakeOver`. The server sends an `Ended` for each trial that has ended. If the server ends, so do all trials; if the
+process that started it ends, so does the server.
 
-What a fork answers, and what it leaves for all, is kept in memory, so that no disk has to have room for it.
+Answers and data of forks are kept in files in memory, so they need no room on a disk.
 
-The forkserver of `multiprocessing` was tried and does not hold: it is one for the whole process, so that the second
-search in a notebook is given the data of the first; a script without `if __name__ == "__main__"` cannot search; and
-trials go on when the search is killed.
+The forkserver of `multiprocessing` cannot be used. There is one for the whole process, so the second search in a
+notebook would get the data of the first; a script without `if __name__ == "__main__"` could not search; and trials
+would go on when the search is killed.
 """
 
 import contextlib
@@ -28,13 +29,13 @@ import warnings
 from recipes import training
 from recipes.errors import CommandError, WorldError, one_line
 from recipes.machine.backend import start_keras
-from recipes.workers.requests import BUG, DEATH, SETTINGS, WORLD, Adopt, Ended, Ready, Refused, Start
+from recipes.workers.requests import BUG, DEATH, SETTINGS, WORLD, Ended, Ready, Refused, Start, TakeOver
 
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
 class Fork(typing.NamedTuple):
-    """A trial that runs: its number, and the file in memory that its answer goes to."""
+    """A trial that runs: its number, and the descriptor of the file in memory to which its answer is written."""
 
     number: int
     answer: int
@@ -44,7 +45,7 @@ def main(descriptor):
     """Serve the search at the other end of a connection.
 
     Args:
-        descriptor: int, of the file.
+        descriptor: int, file descriptor of the connection.
     """
     search = multiprocessing.connection.Connection(descriptor)
     with contextlib.suppress(EOFError, ConnectionError):  # the search has ended, and its trials with this process
@@ -55,11 +56,11 @@ def main(descriptor):
             return
         search.send(Ready())
         _serve(search, shared)
-    os._exit(0)  # at once, and the trials with it: the exit of Python takes a second in which they would go on
+    os._exit(0)  # at once: during Python's usual exit, which takes a second, trials would go on
 
 
 def _prepare(setup):
-    """Import what trials need, and give what they share."""
+    """Import what trials need. Returns the object that they share."""
     sys.path[:], sys.argv = setup.path, setup.arguments
     start_keras(setup.strategy, setup.float64, touch=False)
     _import_what_trials_need()
@@ -70,28 +71,29 @@ def _prepare(setup):
 
 
 def _import_what_trials_need():
-    """Import it here, once, so that no fork has to: a lazy package imports a module when a name of it is asked for."""
+    """Import modules once, before the forks: a lazy package imports a module only when a name in it is used."""
     return training.fit, training.find_rates, training.train
 
 
 def _serve(search, shared):
-    """Fork for each request, and tell of each fork that has ended."""
-    woken, wake = os.pipe2(os.O_NONBLOCK)
+    """Answer the requests of the search, and report each fork that has ended."""
+    wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    forks = {}  # by process
+    signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+    forks = {}  # by process id
     while True:
-        ready = multiprocessing.connection.wait([search, woken])
-        if woken in ready:
-            os.read(woken, 4096)
+        ready = multiprocessing.connection.wait([search, wake_reader])
+        if wake_reader in ready:
+            os.read(wake_reader, 4096)
             _reap(forks, search)
         if search in ready:
             request = search.recv()
             if isinstance(request, Start):
                 answer = os.memfd_create("keras-descent-answer")
-                forks[_fork(request, shared, answer, (search.fileno(), woken, wake))] = Fork(request.number, answer)
-            elif isinstance(request, Adopt):
-                shared.adopt()
+                process = _fork(request, shared, answer, (search.fileno(), wake_reader, wake_writer))
+                forks[process] = Fork(request.number, answer)
+            elif isinstance(request, TakeOver):
+                shared.take_over()
             else:
                 _kill(forks, request.number)
 
@@ -111,36 +113,36 @@ def _reap(forks, search):
 
 
 def _ended(fork, status):
-    with open(fork.answer, "rb") as file:  # which it closes
+    with open(fork.answer, "rb") as file:  # the file is closed at the end of the block
         file.seek(0)
         try:
             return Ended(fork.number, **json.loads(file.read()))
-        except ValueError:  # nothing, or half of it
+        except ValueError:  # the answer is not complete
             how = f"signal {-status}" if status < 0 else f"status {status}"
             return Ended(fork.number, None, f"its process ended with {how}", DEATH)
 
 
 def _fork(start, shared, answer, others):
-    """The pid of a fork that does what a trial does, in which the files `others` are closed."""
+    """Fork a process for a trial, in which the files `others` are closed. Returns its process id."""
     server = os.getpid()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of JAX, whose threads have not begun
+        warnings.simplefilter("ignore", RuntimeWarning)  # JAX warns of its threads, which have not begun
         process = os.fork()
     if process:
         return process
     try:
-        _become(server, others)
+        _detach(server, others)
         with open(answer, "w") as file:
             file.write(_answer(start, shared))
         os._exit(0)
-    finally:  # whatever happens, a fork does not go on as a server
+    finally:  # so that a fork never goes on as a server
         os._exit(1)
 
 
-def _become(server, others):
-    """Make a fork a process of its own that ends with the server."""
+def _detach(server, others):
+    """Separate a fork from the server's signals and files, and let it end when the server ends."""
     ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != server:  # which ended before that
+    if os.getppid() != server:  # the server ended before the call of prctl
         os._exit(1)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -149,11 +151,11 @@ def _become(server, others):
 
 
 def _answer(start, shared):
-    """What a trial comes to: the fields of `Ended` but for its number, as JSON."""
+    """Do the work of a trial. Returns the fields of `Ended`, without the number, as JSON."""
     try:
-        _use(start)
+        _limit_devices(start)
         answer = pickle.loads(start.work)(shared)
-        sys.stdout.flush()  # a disk that is full says so here at the latest
+        sys.stdout.flush()  # a full disk raises its error here at the latest
         return json.dumps({"answer": answer})
     except CommandError as error:
         return _error(str(error), SETTINGS)
@@ -165,7 +167,7 @@ def _answer(start, shared):
         return _error(f"{type(error).__name__}: {one_line(error)}", BUG)
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # of a disk that is full
+            with contextlib.suppress(OSError):  # a full disk
                 stream.flush()
 
 
@@ -173,8 +175,8 @@ def _error(text, cause):
     return json.dumps({"answer": None, "error": text, "cause": cause})
 
 
-def _use(start):
-    """Send output to the log of the trial, and use no more cores and GPUs than it may."""
+def _limit_devices(start):
+    """Send output to the log of the trial, and use only its cores and GPUs."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     if start.log is not None:
         log = os.open(start.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -182,7 +184,7 @@ def _use(start):
         os.dup2(log, 2)
     if start.gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(start.gpus)
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several trials may share one
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several trials may share a GPU
     os.sched_setaffinity(0, start.cores)
     _use_threads(len(start.cores))
 

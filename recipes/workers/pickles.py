@@ -8,27 +8,27 @@ from recipes.recipe import Recipe
 
 
 def dumps(thing):
-    """A pickle, with what is defined in a notebook or script in it.
+    """Pickle an object. Classes and functions of a notebook or a script become part of the pickle.
 
     Raises:
-        WorldError: something cannot be pickled.
+        WorldError: a part of the object cannot be pickled.
     """
     with io.BytesIO() as file:
         try:
             _Pickler(file).dump(thing)
         except Exception as error:
             raise WorldError(
-                f"trials are processes of their own, and {thing!r} cannot be sent to one: {error}; make what cannot be "
-                "sent in `build` or `fit`"
+                f"trials are separate processes, and {thing!r} cannot be sent to one: {error}; create the objects that "
+                "cannot be sent in `build` or `fit`"
             ) from error
         return file.getvalue()
 
 
 class _Pickler(cloudpickle.Pickler):
-    """cloudpickle's, for classes of recipes too.
+    """cloudpickle's pickler, which can pickle classes of recipes too.
 
-    cloudpickle first makes an empty class, and then gives it what it has. The class of a recipe is checked when it is
-    made, so that one is made as a class that is not whole.
+    When cloudpickle loads a class, it first makes an empty class, and then sets its attributes. But the class of a
+    recipe is checked when it is made. So it is made as a base class, which is not checked.
     """
 
     def reducer_override(self, obj):

@@ -6,23 +6,23 @@ import sys
 
 from recipes.errors import CommandError, WorldError
 from recipes.workers.pickles import dumps
-from recipes.workers.requests import SETTINGS, Adopt, Kill, Refused, Setup, Start
+from recipes.workers.requests import SETTINGS, Kill, Refused, Setup, Start, TakeOver
 
-CALL = -1  # number of what is no trial
-GONE = "the process that trials are started from has ended; the same command goes on"
+CALL_NUMBER = -1  # the number of a function call; trials have numbers from 0
+GONE = "the process that starts trials has ended; the same command goes on"
 
 
 class Processes:
-    """Processes used once: each is a fork of one that has imported Keras and touched no device.
+    """Starts processes for trials. A server, which has imported Keras and has not touched a device, forks them.
 
     Args:
-        shared: what all trials are given first, pickled once by cloudpickle: it may be made of classes and functions
-            of a notebook.
-        strategy: as `--strategy` has it.
-        float64: bool, whether the recipe computes in that.
+        shared: the first argument of all functions that trials call. It is pickled once by cloudpickle, so its classes
+            and functions may be defined in a notebook.
+        strategy: str, as for `--strategy`.
+        float64: bool, whether the recipe computes in float64.
 
     Raises:
-        WorldError: Keras cannot be started, or something cannot be pickled.
+        WorldError: Keras cannot be started, or `shared` cannot be pickled.
     """
 
     def __init__(self, shared=None, strategy="auto", float64=False):
@@ -35,13 +35,13 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[other.fileno()],
-                start_new_session=True,  # Ctrl-C is for the search, which ends it
+                start_new_session=True,  # Ctrl-C reaches only the search, which then ends the server
             )
         self._send(setup)
-        said = self._hear()
-        if isinstance(said, Refused):
+        answer = self._receive()
+        if isinstance(answer, Refused):
             self.close()
-            raise WorldError(said.error)
+            raise WorldError(answer.error)
 
     def __enter__(self):
         return self
@@ -53,11 +53,12 @@ class Processes:
         """Start a trial.
 
         Args:
-            number: int, its own.
-            work: function of what is shared; it returns a dict for JSON.
-            log: path of the file that its output is added to; None for errors alone, to where those of the search go.
-            cores: ints, of the processor, which it may use.
-            gpus: strs, as CUDA_VISIBLE_DEVICES has them; None for whatever there is.
+            number: int >= 0, by which `ended` and `kill` name the trial.
+            work: function that takes `shared` and returns a dict that can be written as JSON.
+            log: path of the file to which its output is appended. None: errors go to the standard error of the search,
+                and other output is dropped.
+            cores: ints, the cores that it may use.
+            gpus: strs, as in CUDA_VISIBLE_DEVICES; None for all GPUs.
         """
         if log is not None:
             log = os.path.abspath(log)
@@ -65,53 +66,53 @@ class Processes:
         self._send(Start(number, dumps(work), log, tuple(cores), gpus))
 
     def call(self, function, cores=None):
-        """What a function of what is shared returns, called in a process of its own while no trial runs.
+        """Call a function in a separate process, while no trial runs, and return its result.
 
         Args:
-            function: of what is shared.
-            cores: as for `start`; None: all.
+            function: takes `shared` and returns a dict that can be written as JSON.
+            cores: as for `start`; None for all cores.
 
         Raises:
-            CommandError: it raised that.
-            WorldError: it failed otherwise.
+            CommandError: the function raised a CommandError.
+            WorldError: the function failed for another reason.
         """
-        self.start(CALL, function, None, sorted(os.sched_getaffinity(0)) if cores is None else cores)
+        self.start(CALL_NUMBER, function, None, sorted(os.sched_getaffinity(0)) if cores is None else cores)
         while not (ended := self.ended(timeout=60)):
             pass
         if ended[0].error is not None:
             raise (CommandError if ended[0].cause == SETTINGS else WorldError)(ended[0].error)
         return ended[0].answer
 
-    def share(self, look):
-        """Let all trials from here on share data that are loaded once.
+    def share(self, load):
+        """Load data once for all later trials.
 
         Args:
-            look: function as `recipes.tuning.work.look`, which leaves data for all.
+            load: function as `recipes.tuning.work.load_data`, which hands the data over to the server.
 
         Returns:
-            What it returns.
+            What the function returns.
         """
-        found = self.call(look)
-        self._send(Adopt())
+        found = self.call(load)
+        self._send(TakeOver())
         return found
 
     def kill(self, number):
-        """End a trial now; it is among the ended ones then."""
+        """Kill a trial. `ended` will report it."""
         self._send(Kill(number))
 
     def ended(self, timeout):
-        """Wait for at most `timeout` seconds, and give the trials that have ended since, as `Ended` of `requests`.
+        """Wait for at most `timeout` seconds. Returns the trials that have ended, a list of `Ended` of `requests`.
 
         Raises:
-            WorldError: the process that all are forks of has ended.
+            WorldError: the server has ended.
         """
         found = []
         while self._connection.poll(0 if found else timeout):
-            found.append(self._hear())
+            found.append(self._receive())
         return found
 
     def close(self):
-        """End all that is running."""
+        """Kill the server and all trials."""
         self._server.kill()
         self._server.wait()
         self._connection.close()
@@ -122,7 +123,7 @@ class Processes:
         except ConnectionError as error:
             raise WorldError(GONE) from error
 
-    def _hear(self):
+    def _receive(self):
         try:
             return self._connection.recv()
         except (EOFError, ConnectionError) as error:

@@ -1,15 +1,16 @@
-"""What a search and the process that its trials are forks of say to each other."""
+"""The messages between a search and the server that forks its trials."""
 
 import typing
 
-SETTINGS, WORLD, BUG, DEATH = "settings", "world", "bug", "death"  # causes for which a trial ends without an answer
+SETTINGS, WORLD, BUG, DEATH = "settings", "world", "bug", "death"  # why a trial ended without an answer
 
 
 class Setup(typing.NamedTuple):
-    """What all trials have in common; the first thing that the search says.
+    """The first message of the search: what all trials have in common.
 
-    `path` and `arguments` are `sys.path` and the command line of the search, `strategy` is as `--strategy` takes it,
-    `float64` says whether the recipe computes in that, and `shared` is a pickle of what every trial is given.
+    `path` and `arguments` are `sys.path` and the command line of the search. `strategy` is as for `--strategy`,
+    `float64` says whether the recipe computes in float64, and `shared` is a pickle of the first argument of all trials'
+    functions.
     """
 
     path: list
@@ -20,11 +21,11 @@ class Setup(typing.NamedTuple):
 
 
 class Start(typing.NamedTuple):
-    """Asks for a trial to be started.
+    """Asks the server to start a trial.
 
-    `number` is its own, `work` a pickle of the function that it calls, `log` the path of the file that its output is
-    added to, `cores` and `gpus` what it may use. Without a log, errors go where those of the search go, and the rest
-    goes nowhere.
+    `number` names the trial, `work` is a pickle of the function that it calls, `log` the path of the file to which its
+    output is appended, `cores` and `gpus` are those that it may use. Without a log, errors go to the standard error of
+    the search, and other output is dropped.
     """
 
     number: int
@@ -35,21 +36,21 @@ class Start(typing.NamedTuple):
 
 
 class Kill(typing.NamedTuple):
-    """Asks for the trial of a number to be ended."""
+    """Asks the server to kill the trial with this number."""
 
     number: int
 
 
-class Adopt(typing.NamedTuple):
-    """Asks the process to take over the data that a fork has left for all trials, so that later forks have them."""
+class TakeOver(typing.NamedTuple):
+    """Asks the server to take over the data that a fork has handed over, so that later forks have them."""
 
 
 class Ready(typing.NamedTuple):
-    """Says that the process can fork."""
+    """Says that the server can fork trials."""
 
 
 class Refused(typing.NamedTuple):
-    """Says that the process cannot begin, and why."""
+    """Says that the server cannot begin, and why."""
 
     error: str
 
@@ -57,15 +58,15 @@ class Refused(typing.NamedTuple):
 class Ended(typing.NamedTuple):
     """Says that a trial has ended.
 
-    `number` is that of the trial, and `answer` what its work returned. A trial that has no answer has an `error`, in
-    one line, and its cause:
+    `number` names the trial, and `answer` is what its function returned. A trial without an answer has an `error` of
+    one line and a `cause`:
 
     | cause | |
     |---|---|
     | "settings" | the settings do not fit together, or training diverged |
-    | "world" | any other trial would end like that too: the disk is full, or the images are not there |
+    | "world" | every other trial would fail too: the disk is full, or the images are not there |
     | "bug" | another exception |
-    | "death" | its process ended without an answer: a crash, a kill, no memory |
+    | "death" | the process ended without an answer: a crash, a kill, too little memory |
     """
 
     number: int

@@ -435,7 +435,7 @@ class Here:
 
     def __init__(self, shared, *given):
         self.shared, self.waiting = shared, []
-        self.shared.leave = lambda data: None
+        self.shared.hand_over = lambda data: None
 
     def __enter__(self):
         return self

@@ -5,7 +5,7 @@ import typing
 from recipes import comparison
 from recipes import run as runs
 from recipes.report import comparison as pictures
-from recipes.report.page import Section, Table, drawn
+from recipes.report.page import Section, Table, picture_of_figure
 from recipes.report.sections.command import section_of_command
 from recipes.report.sections.file_picture import file_picture
 
@@ -62,7 +62,7 @@ def _pictures(directory, compared):
         return _picture_of_the_command(directory / runs.names.COMPARISON_PICTURE, ends)
     begin = f"{metric}, the median of the seeds, against"
     return [
-        drawn(figure, f"{begin} {name}, {ends}", f"{begin} {name}")
+        picture_of_figure(figure, f"{begin} {name}, {ends}", f"{begin} {name}")
         for name, figure in pictures.each_against(trainings, metric).items()
     ]
 

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from recipes import run as runs
-from recipes.report.page import Section, drawn, pixels
+from recipes.report.page import Section, picture_of_figure, picture_of_image
 from recipes.report.pictures.plain_text import plain_text
 
 LARGEST = 128  # pixels of a mistake's longer side
@@ -62,7 +62,7 @@ def _matrix(counts, classes):
         _write_counts(axes, counts, shares)
     right = "; ".join(f"{name} {share:.0%}" for name, share in zip(classes, shares.diagonal(), strict=True))
     about = "Confusion matrix: numbers of test images, the darker the larger a share of their class."
-    return drawn(figure, f"{about} Recall: {right}", about)
+    return picture_of_figure(figure, f"{about} Recall: {right}", about)
 
 
 def _write_counts(axes, counts, shares):
@@ -77,4 +77,4 @@ def _mistakes(found, images, classes):
     for picture, label, guess, confidence in zip(images, *parts, strict=True):
         picture.thumbnail((LARGEST, LARGEST))
         words = f"{classes[label]} taken for {classes[guess]}, {confidence:.0%}"
-        yield pixels(picture, words, words, shape="small")
+        yield picture_of_image(picture, words, words, shape="small")

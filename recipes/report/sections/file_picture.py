@@ -1,5 +1,5 @@
 from recipes import run as runs
-from recipes.report.page import pixels
+from recipes.report.page import picture_of_image
 
 
 def file_picture(path, words, caption, shape=""):
@@ -12,4 +12,4 @@ def file_picture(path, words, caption, shape=""):
     Raises:
         WorldError: the file is damaged.
     """
-    return pixels(runs.read_picture(path), words, caption, shape)
+    return picture_of_image(runs.read_picture(path), words, caption, shape)

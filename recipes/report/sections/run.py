@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from recipes import run as runs
 from recipes.report import words
-from recipes.report.page import Section, Table, drawn
+from recipes.report.page import Section, Table, picture_of_figure
 from recipes.report.pictures.curves import MORE_PANELS, PANELS, draw, lines_of, panels
 from recipes.report.sections.confusion import sections_of_confusion
 from recipes.report.sections.environment import environment
@@ -50,7 +50,7 @@ def _curves(rows):
         figure = Figure(figsize=(4.6, 3.2), layout="constrained")
         draw(figure.subplots(), panel, rows)
         text = _words_of(panel, rows)
-        pictures.append(drawn(figure, text, text))
+        pictures.append(picture_of_figure(figure, text, text))
     if pictures:
         yield Section("Curves", pictures=pictures)
 

@@ -35,7 +35,7 @@ def space_in(session, study):
     """
     model = models.StudyModel.find_or_raise_by_id(study, session)
     found = models.StudyUserAttributeModel.find_by_study_and_key(model, KEY, session)
-    each = None if found is None else _said(found).get("hyperparameters")
+    each = None if found is None else _content(found).get("hyperparameters")
     if each is None:
         return None
     items = [{"class_name": item.pop("kind"), "config": item} for item in each.values()]
@@ -55,7 +55,7 @@ def agree(session, study, mine):
     """
     mine = json.loads(json.dumps(mine))
     found = _attribute(session, study)
-    theirs = _said(found)
+    theirs = _content(found)
     found.value_json = json.dumps({**mine, **theirs})
     return _difference(
         {name: theirs[name] for name in mine if name in theirs}, {n: mine[n] for n in mine if n in theirs}
@@ -74,13 +74,13 @@ def first_found(session, study, name, mine=None):
         What was found; None if nothing was.
     """
     found = _attribute(session, study)
-    said = _said(found)
-    facts = said.setdefault(FACTS, {})
+    content = _content(found)
+    facts = content.setdefault(FACTS, {})
     if not isinstance(facts, dict):
         raise WorldError(DAMAGED)
     if name not in facts and mine is not None:
         facts[name] = mine
-        found.value_json = json.dumps(said)
+        found.value_json = json.dumps(content)
     return facts.get(name)
 
 
@@ -93,14 +93,14 @@ def _attribute(session, study):
     return found
 
 
-def _said(attribute):
+def _content(attribute):
     try:
-        said = json.loads(attribute.value_json)
+        content = json.loads(attribute.value_json)
     except (TypeError, ValueError) as error:
         raise WorldError(DAMAGED) from error
-    if not isinstance(said, dict):
+    if not isinstance(content, dict):
         raise WorldError(DAMAGED)
-    return said
+    return content
 
 
 def _difference(theirs, mine, path=()):

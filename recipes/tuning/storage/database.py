@@ -92,7 +92,7 @@ class Database:
         Raises:
             WorldError: the database answers that it cannot, or the study is not there any more.
         """
-        told = False
+        was_reported = False
         while True:
             try:
                 with self.session() as session:
@@ -101,9 +101,9 @@ class Database:
             except sqlalchemy.exc.DBAPIError as error:
                 if not self._may_pass(error):
                     raise WorldError(f"the database of the search: {one_line(error.orig)}") from error
-            if not told:
+            if not was_reported:
                 print("The database does not answer; trying again.", file=sys.stderr, flush=True)
-                told = True
+                was_reported = True
             time.sleep(PAUSE)
 
     @contextlib.contextmanager
@@ -163,7 +163,7 @@ def _parsed(url):
 
 
 def _arguments(url):
-    """What the driver is told beside the URL, unless the URL says it."""
+    """What the driver is was_reported beside the URL, unless the URL says it."""
     if url.get_backend_name() == "sqlite":
         return {"timeout": 60}
     if url.get_driver_name() not in ("psycopg", "psycopg2"):

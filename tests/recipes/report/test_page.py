@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from recipes.report.page import Section, Table, drawn, page, pixels
+from recipes.report.page import Section, Table, page, picture_of_figure, picture_of_image
 
 HOSTILE = "<script>alert('1')</script> & \"quoted\""
 
@@ -60,8 +60,11 @@ def line():
 
 @pytest.fixture(scope="module")
 def text():
-    pictures = [drawn(line(), f"A line from 3 to 2 {HOSTILE}"), drawn(line(), "The same line once more", "Again")]
-    pictures.append(pixels(Image.new("L", (8, 8), 128), f"A grey square {HOSTILE}", HOSTILE))
+    pictures = [
+        picture_of_figure(line(), f"A line from 3 to 2 {HOSTILE}"),
+        picture_of_figure(line(), "The same line once more", "Again"),
+    ]
+    pictures.append(picture_of_image(Image.new("L", (8, 8), 128), f"A grey square {HOSTILE}", HOSTILE))
     table = Table(["name", HOSTILE], [["value", HOSTILE]])
     return page(HOSTILE, [Section("One", [HOSTILE], [HOSTILE]), Section("Two", pictures=pictures, tables=[table])])
 
@@ -84,4 +87,4 @@ def test_words_in_pictures_stay_text(text):
 
 
 def test_the_same_figure_gives_the_same_page():
-    assert drawn(line(), "The same line") == drawn(line(), "The same line")
+    assert picture_of_figure(line(), "The same line") == picture_of_figure(line(), "The same line")

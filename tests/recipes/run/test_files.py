@@ -11,15 +11,15 @@ from recipes.run.timing import write_seconds
 
 @pytest.mark.parametrize("value", [0, 1.5, -1e299, 2**53])
 def test_figures_are_numbers(value):
-    assert runs.figure({"a": value}, "a") == value
+    assert runs.finite_number({"a": value}, "a") == value
 
 
 @pytest.mark.parametrize("value", [None, True, "1.5", [1], math.nan, math.inf, 10**301])
 def test_what_is_no_figure(value):
     with pytest.raises(ValueError, match="loss is "):
-        runs.figure({"loss": value}, "loss")
+        runs.finite_number({"loss": value}, "loss")
     with pytest.raises(KeyError):
-        runs.figure({}, "loss")
+        runs.finite_number({}, "loss")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from recipes.tuning.halving import STOP, WAIT, Seen, Step, next_step, rungs_of
+from recipes.tuning.halving import STOP, WAIT, KnownTrial, Step, next_step, rungs_of
 from recipes.tuning.statuses import COMPLETED, FAILED, RUNNING
 
 RUNGS = {
@@ -28,10 +28,10 @@ def test_each_rung_has_so_many_times_the_epochs_up_to_the_last(given):
 
 def test_trains_the_best_quarter_of_each_rung_on():
     """16 configurations whose score is their number, one worker: 16 + 4 + 1 trials, and the best gets to the top."""
-    seen = []
-    while (step := next_step(seen, count=16, rungs=3, factor=4)) != STOP:
-        seen.append(Seen(step, COMPLETED, float(step.configuration)))
-    of_rung = [sorted(each.step.configuration for each in seen if each.step.rung == rung) for rung in range(3)]
+    trials = []
+    while (step := next_step(trials, count=16, rungs=3, factor=4)) != STOP:
+        trials.append(KnownTrial(step, COMPLETED, float(step.configuration)))
+    of_rung = [sorted(each.step.configuration for each in trials if each.step.rung == rung) for rung in range(3)]
     assert of_rung[0] == list(range(16))
     assert 15 in of_rung[2]
     assert len(of_rung[1]) >= 4
@@ -39,39 +39,39 @@ def test_trains_the_best_quarter_of_each_rung_on():
 
 
 def test_promotes_as_soon_as_a_quarter_is_known():
-    seen = [Seen(Step(i), COMPLETED, score) for i, score in enumerate([0.1, 0.4, 0.3])]
-    assert next_step(seen, count=16, rungs=3, factor=4) == Step(3)
-    seen.append(Seen(Step(3), COMPLETED, 0.2))
-    assert next_step(seen, count=16, rungs=3, factor=4) == Step(1, 1)
-    seen.append(Seen(Step(1, 1), RUNNING))
-    assert next_step(seen, count=16, rungs=3, factor=4) == Step(4)
+    trials = [KnownTrial(Step(i), COMPLETED, score) for i, score in enumerate([0.1, 0.4, 0.3])]
+    assert next_step(trials, count=16, rungs=3, factor=4) == Step(3)
+    trials.append(KnownTrial(Step(3), COMPLETED, 0.2))
+    assert next_step(trials, count=16, rungs=3, factor=4) == Step(1, 1)
+    trials.append(KnownTrial(Step(1, 1), RUNNING))
+    assert next_step(trials, count=16, rungs=3, factor=4) == Step(4)
 
 
 def test_nothing_that_failed_is_promoted_but_it_counts_in_its_rung():
-    seen = [Seen(Step(i), FAILED) for i in range(3)] + [Seen(Step(3), COMPLETED, 0.0)]
-    assert next_step(seen, count=4, rungs=2, factor=4) == Step(3, 1)
-    assert next_step([Seen(Step(0), FAILED)], count=1, rungs=2) == STOP
+    trials = [KnownTrial(Step(i), FAILED) for i in range(3)] + [KnownTrial(Step(3), COMPLETED, 0.0)]
+    assert next_step(trials, count=4, rungs=2, factor=4) == Step(3, 1)
+    assert next_step([KnownTrial(Step(0), FAILED)], count=1, rungs=2) == STOP
 
 
 def test_at_the_end_the_best_reaches_the_top_even_of_few():
-    seen = [Seen(Step(0), COMPLETED, 0.5), Seen(Step(1), COMPLETED, 0.9)]
-    assert next_step(seen, count=2, rungs=3) == Step(1, 1)
-    seen.append(Seen(Step(1, 1), COMPLETED, 0.9))
-    assert next_step(seen, count=2, rungs=3) == Step(1, 2)
-    seen.append(Seen(Step(1, 2), COMPLETED, 0.9))
-    assert next_step(seen, count=2, rungs=3) == STOP
+    trials = [KnownTrial(Step(0), COMPLETED, 0.5), KnownTrial(Step(1), COMPLETED, 0.9)]
+    assert next_step(trials, count=2, rungs=3) == Step(1, 1)
+    trials.append(KnownTrial(Step(1, 1), COMPLETED, 0.9))
+    assert next_step(trials, count=2, rungs=3) == Step(1, 2)
+    trials.append(KnownTrial(Step(1, 2), COMPLETED, 0.9))
+    assert next_step(trials, count=2, rungs=3) == STOP
 
 
 def test_what_fails_at_the_top_leaves_the_place_to_the_next():
-    seen = [Seen(Step(0), COMPLETED, 0.5), Seen(Step(1), COMPLETED, 0.9), Seen(Step(1, 1), FAILED)]
-    assert next_step(seen, count=2, rungs=2) == Step(0, 1)
-    seen.append(Seen(Step(0, 1), FAILED))
-    assert next_step(seen, count=2, rungs=2) == STOP
+    trials = [KnownTrial(Step(0), COMPLETED, 0.5), KnownTrial(Step(1), COMPLETED, 0.9), KnownTrial(Step(1, 1), FAILED)]
+    assert next_step(trials, count=2, rungs=2) == Step(0, 1)
+    trials.append(KnownTrial(Step(0, 1), FAILED))
+    assert next_step(trials, count=2, rungs=2) == STOP
 
 
 def test_waits_for_what_runs():
-    assert next_step([Seen(Step(0), RUNNING)], count=1, rungs=2) == WAIT
-    assert next_step([Seen(Step(0), COMPLETED, 1.0)], count=1, rungs=1) == STOP
+    assert next_step([KnownTrial(Step(0), RUNNING)], count=1, rungs=2) == WAIT
+    assert next_step([KnownTrial(Step(0), COMPLETED, 1.0)], count=1, rungs=1) == STOP
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -79,14 +79,14 @@ def test_workers_that_end_in_any_order_train_nothing_twice_and_all_of_it(seed):
     """Eight at a time, ending at random: each step once, every configuration, and the search ends."""
     generator, ended, running = random.Random(seed), [], []
     for _ in range(1000):
-        step = next_step([*ended, *(Seen(each, RUNNING) for each in running)], count=20, rungs=3, factor=4)
+        step = next_step([*ended, *(KnownTrial(each, RUNNING) for each in running)], count=20, rungs=3, factor=4)
         if isinstance(step, Step) and len(running) < 8:
             running.append(step)
             continue
         if not running:
             break
         done = running.pop(generator.randrange(len(running)))
-        ended.append(Seen(done, COMPLETED, generator.random()))
+        ended.append(KnownTrial(done, COMPLETED, generator.random()))
     steps = [each.step for each in ended]
     assert len(set(steps)) == len(steps)
     assert {each.configuration for each in steps if each.rung == 0} == set(range(20))

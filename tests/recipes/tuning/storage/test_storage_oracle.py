@@ -10,7 +10,7 @@ import pytest
 from keras_tuner.src.engine.base_tuner import BaseTuner
 
 from recipes.tuning import StorageOracle
-from recipes.tuning.halving import STOP, Seen, next_step
+from recipes.tuning.halving import STOP, KnownTrial, next_step
 from recipes.tuning.samplers import INITIAL, SAMPLERS
 from recipes.tuning.statuses import COMPLETED
 from tests.recipes.tuning.searches import OPEN, SCORE, finish, oracle_of, quality, searched
@@ -105,7 +105,7 @@ def test_halving_promotes_as_its_rule_says(storage):
             assert values["tuner/trial_id"] == below
             assert {n: v for n, v in values.items() if "/" not in n} == {n: v for n, v in same.items() if "/" not in n}
         finish(oracle, trial)
-        seen.append(Seen(step, COMPLETED, quality(values)))
+        seen.append(KnownTrial(step, COMPLETED, quality(values)))
     assert next_step(seen, 16, 3) == STOP
     assert oracle.get_best_trials()[0].hyperparameters.values["tuner/epochs"] == 32
 
