@@ -64,7 +64,9 @@ class Case:
             rules keep 1e-5; rules with a sign, a restart or a percentile run away from each other once rounding puts
             an entry on the other side, and those that make small gradients large do so with their rounding.
         wrong: arguments that are refused, each a dict of one.
-        wraps: makes the optimizer that is wrapped.
+        other: dict, values that are no defaults, of arguments that no case of the class gives another one: for what
+            saves them.
+        wraps: makes the optimizer that is wrapped, of its learning rate and other arguments.
     """
 
     cls: type
@@ -73,6 +75,7 @@ class Case:
     reference: Callable
     tolerance: float = 1e-5
     wrong: tuple = ()
+    other: dict = dataclasses.field(default_factory=dict)
     wraps: Callable | None = None
     name: str = ""
 
@@ -83,8 +86,9 @@ class Case:
     def optimizer(self, rate=RATE, **options):
         if self.is_clipper:
             return BatchGD(rate, momentum=0.9, clipping=self.cls(**self.arguments), **options)
-        if self.wraps is not None:
-            return self.cls(self.wraps(rate), **self.arguments, **options)
+        if self.wraps is not None:  # what is wrapped has the decay
+            inner = {name: options.pop(name) for name in ("weight_decay",) if name in options}
+            return self.cls(self.wraps(rate, **inner), **self.arguments, **options)
         if self.cls is AcceleratedGD:  # every batch is the full batch, unless the test says otherwise
             options = {"gradient_accumulation_steps": None, **options}
         return self.cls(rate, **self.arguments, **options)
@@ -121,6 +125,7 @@ OPTIMIZERS = [
         {"momentum": 0.9, "nu": 0.7},
         -0.1 * (0.3 + 0.7 * 0.1) * FIRST,
         of.qhm(0.9, 0.7),
+        other={"nu": 0.5},
         wrong=({"momentum": 1.0}, {"momentum": -0.1}, {"nu": 1.1}, {"nu": "0.5"}),
     ),
     Case(
@@ -128,6 +133,7 @@ OPTIMIZERS = [
         {"momenta": [0.0, 0.9, 0.99]},
         -0.1 * FIRST,
         of.aggmo([0.0, 0.9, 0.99]),
+        other={"momenta": [0.5]},
         wrong=({"momenta": []}, {"momenta": 0.9}, {"momenta": [0.9, 1.0]}),
     ),
     Case(
@@ -143,6 +149,7 @@ OPTIMIZERS = [
         {"momentum": 0.9},
         -0.1 / 17**0.5 * FIRST,
         of.normalized(0.9),
+        other={"eps": 1e-3},
         wrong=({"momentum": 1.0}, {"per": "layer"}, {"eps": 0}),
     ),
     Case(
@@ -157,6 +164,7 @@ OPTIMIZERS = [
         {"momentum": 0.9},
         -0.1 * np.array([[1, 0], [-1, 1], [0, 1]]),
         of.signum(0.9),
+        other={"momentum": 0.5},
         tolerance=0.05,
         wrong=({"momentum": 1.0},),
     ),
@@ -165,6 +173,7 @@ OPTIMIZERS = [
         {"momentum": -0.3},
         -0.1 * FIRST,
         of.optimistic(-0.3),
+        other={"optimism": 0.5},
         wrong=({"momentum": -1.0}, {"momentum": 1}, {"optimism": -0.1}),
     ),
     Case(
@@ -173,6 +182,10 @@ OPTIMIZERS = [
         None,  # an iteration of matrices is not calculated by hand
         of.orthogonal_momentum(0.95),
         tolerance=2e-3,  # products of matrices in float32, five times over
+        other={
+            **{"momentum": 0.9, "nesterov": False, "ns_steps": 3, "size": "none", "others": "momentum"},
+            **{"exclude": ["head"], "beta_1": 0.8, "beta_2": 0.99, "eps": 1e-6, "ns_dtype": "bfloat16"},
+        },
         wrong=(
             {"momentum": 1.0},
             {"nesterov": 1},
@@ -198,7 +211,8 @@ OPTIMIZERS = [
         {"sync_period": 2, "slow_step_size": 0.5},
         -0.1 * FIRST,
         of.lookahead(of.heavy_ball(0.9), 2, 0.5),
-        wraps=lambda rate: BatchGD(rate, momentum=0.9),
+        other={"slow_step_size": 0.25},
+        wraps=lambda rate, **options: BatchGD(rate, momentum=0.9, **options),
         wrong=({"sync_period": 0}, {"sync_period": 2.0}, {"slow_step_size": 0}, {"slow_step_size": 1.5}),
     ),
 ]
@@ -218,6 +232,7 @@ CLIPPERS = [
         {"limit": 0.2},
         -0.1 * FIRST * np.array([0.2 * 10.25**0.5, 0.2 * 20.01**0.5 / 4]),
         ball(of.agc(0.2)),
+        other={"eps": 0.01, "exclude": ["head"]},
         wrong=({"limit": 0}, {"eps": 0}, {"exclude": "head"}, {"exclude": ["("]}),
     ),
     Case(
@@ -225,6 +240,7 @@ CLIPPERS = [
         {"percentile": 30},
         -0.1 * FIRST,
         ball(of.auto_clip(30)),
+        other={"window": 5},
         tolerance=1e-4,
         wrong=({"percentile": 101}, {"percentile": -1}, {"window": 0}, {"window": 2.5}),
     ),
@@ -233,6 +249,7 @@ CLIPPERS = [
         {"threshold": 1.0, "decay": 0.9, "warmup": 3},
         -0.1 * FIRST,
         ball(of.z_clip(1.0, 0.9, 3)),
+        other={"eps": 0.01},
         tolerance=1e-4,
         wrong=({"threshold": 0}, {"decay": 1.0}, {"warmup": 0}, {"eps": -1e-6}),
     ),
@@ -241,6 +258,7 @@ CLIPPERS = [
         {"warmup": 2},
         -0.1 / 17**0.5 * FIRST,
         ball(of.ada_gc(1.0, 1.05, 0.98, 2)),
+        other={"absolute": 2.0, "relative": 1.5, "decay": 0.5},
         wrong=({"absolute": 0}, {"relative": -1}, {"decay": 1}, {"warmup": 1.5}),
     ),
     Case(
@@ -248,6 +266,7 @@ CLIPPERS = [
         {},
         -0.1 / 17**0.5 * FIRST,
         ball(of.normalize),
+        other={"eps": 0.01},
         tolerance=1e-3,
         wrong=({"per": "layer"}, {"eps": 0}),
     ),

@@ -142,6 +142,26 @@ def orthogonal_momentum(momentum, steps_of_newton=5):
     return steps
 
 
+def decayed(steps, decay, is_coupled):
+    """A rule with weight decay: of the rule that descends, where it is behind a clipper or within `lookahead`."""
+    if hasattr(steps, "with_rule"):
+        return steps.with_rule(lambda rule: decayed(rule, decay, is_coupled))
+
+    def around(rate):
+        rule, shrunk, change = steps(rate), 0.0, None
+        next(rule)
+        while True:
+            g, w = yield change
+            if is_coupled:
+                change = rule.send((g + decay * w, w))
+                continue
+            change = rule.send((g, w - shrunk))  # the rule knows nothing of what decay takes
+            shrunk = shrunk - rate * decay * w
+            change = change - rate * decay * w
+
+    return around
+
+
 def lookahead(steps, period, part):
     """Around another rule."""
 
@@ -157,6 +177,7 @@ def lookahead(steps, period, part):
                 fast = slow
             change = fast - w
 
+    around.with_rule = lambda make: lookahead(make(steps), period, part)
     return around
 
 
@@ -170,6 +191,7 @@ def clipped(clip, steps):
             g, w = yield change
             change = rule.send((clip(g, w, history), w))
 
+    around.with_rule = lambda make: clipped(clip, make(steps))
     return around
 
 

@@ -1,5 +1,7 @@
 """Every optimizer and clipper of `tests.family`, on every backend."""
 
+import dataclasses
+import inspect
 import json
 import pathlib
 
@@ -12,6 +14,7 @@ import custom_optimizers
 import custom_optimizers.clipping
 from callbacks import FullBatch
 from custom_optimizers import AcceleratedGD
+from tests import references
 from tests.family import (
     CLIPPERS,
     FAMILY,
@@ -54,14 +57,62 @@ def test_golden_table_is_that_of_the_formulas(case):
     np.testing.assert_allclose(golden()[str(case)], GOLDEN[str(case)], rtol=1e-9)
 
 
+DECAY = 0.5  # a twentieth of the weights an update, at RATE
+
+
+@pytest.mark.parametrize("mode", ["decoupled", "coupled"])
+@each
+def test_weight_decay_is_that_of_the_formula(case, mode):
+    """Of whole batches, and of two micro-batches to an update: it is taken once an update."""
+    rule = references.decayed(case.reference, DECAY, is_coupled=mode == "coupled")
+    expected = np.array(references.descend(rule)(START, GRADIENTS, RATE)) - START
+    options = {"weight_decay": DECAY, "weight_decay_mode": mode}
+    whole = path_of(case.optimizer(**options), GRADIENTS) - START
+    assert relative(whole, expected) < max(1e-5, case.tolerance / 10)
+    assert relative(path_of(case.optimizer(), GRADIENTS) - START, expected) > 0.05
+    if case.cls is not AcceleratedGD:
+        parts = [gradient * part for gradient in GRADIENTS for part in (0.5, 1.5)]
+        summed = path_of(case.optimizer(gradient_accumulation_steps=2, **options), parts)[1::2] - START
+        assert relative(summed, expected) < max(1e-5, case.tolerance / 10)
+
+
+@pytest.mark.parametrize("cls", sorted({case.cls for case in FAMILY}, key=lambda cls: cls.__name__))
+def test_each_argument_has_a_case_with_another_value_than_its_default(cls):
+    given = [{**case.arguments, **case.other} for case in FAMILY if case.cls is cls]
+    parameters = inspect.signature(cls).parameters
+    for name in cls.arguments:
+        assert any(name in each and each[name] != parameters[name].default for each in given), name
+
+
+OPTIONS = {  # of `Descent`, none of them the default
+    "name": "mine",
+    "diagnostics": True,
+    "weight_decay": 0.01,
+    "weight_decay_mode": "coupled",
+    "exclude_from_weight_decay": ["bias"],
+    "learning_rate_multipliers": {"head": 10.0},
+    "use_ema": True,
+    "ema_momentum": 0.9,
+    "ema_overwrite_frequency": 7,
+    "loss_scale_factor": 2.0,
+}
+
+
 @each
 def test_config_round_trip(case):
-    optimizer = case.optimizer(name="mine")
+    given = {**case.arguments, **case.other}
+    options = {**OPTIONS, "gradient_accumulation_steps": "epoch" if case.cls is AcceleratedGD else 3}
+    optimizer = dataclasses.replace(case, arguments=given).optimizer(**options)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(optimizer)))
     again = keras.saving.deserialize_keras_object(config)
     assert type(again) is type(optimizer)
+    thing, inner = again.clipping if case.is_clipper else again, again.inner if case.wraps else again
+    assert type(thing) is case.cls
+    assert {name: getattr(thing, name) for name in given} == given
+    assert {name: thing.get_config()[name] for name in given} == given
+    assert {name: {**inner.get_config(), **again.get_config()}[name] for name in options} == options
+    assert (float(inner.learning_rate), again.clipping) == (pytest.approx(RATE), optimizer.clipping)
     assert again.get_config() == optimizer.get_config()
-    assert again.clipping == optimizer.clipping
 
 
 @each
