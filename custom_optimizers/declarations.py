@@ -78,8 +78,8 @@ def _check_arguments(cls, base, own):
     missing = [name for name in own if name not in cls.arguments]
     if missing and not has_own_config:
         raise TypeError(
-            f"{cls.__name__}: `__init__` takes {', '.join(missing)}, which `arguments` lacks: a saved model would forget "
-            f"it; write arguments = {(*cls.arguments, *missing)!r}."
+            f"{cls.__name__}: `__init__` takes {', '.join(missing)}, which `arguments` lacks: a saved model would "
+            f"forget it; write arguments = {(*cls.arguments, *missing)!r}."
         )
 
 
