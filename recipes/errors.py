@@ -1,5 +1,12 @@
 import re
 
+# lines of Keras and TensorFlow around the one that says what was wrong
+_AROUND = re.compile(
+    r"Exception encountered when calling |Could not automatically infer the output shape|Arguments received by |• \w+="
+    r"|Graph execution error:|Detected at node |File \"|<stack traces unavailable>|\[\[\]\]"
+)
+_MARKS = re.compile(r"\{\{[^}]*\}\}|\x1b\[[0-9;]*m")  # TensorFlow's names of nodes, Keras's bold type
+
 
 class CommandError(Exception):
     """The command line asks for something that cannot be, or that this program does not have. Exit status 2."""
@@ -14,6 +21,7 @@ class Diverged(Exception):
 
 
 def one_line(error):
-    """What an exception says, in one line: the first that is not empty, without TensorFlow's names of nodes."""
-    said = re.sub(r"\{\{[^}]*\}\}", "", str(error))
-    return next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)[:300]
+    """What an exception says, in one line: the first that tells what was wrong."""
+    lines = [line.strip() for line in _MARKS.sub("", str(error)).splitlines() if line.strip()]
+    telling = (line for line in lines if not _AROUND.match(line))
+    return next(telling, lines[0] if lines else type(error).__name__)[:300]

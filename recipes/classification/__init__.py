@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "augmented": ["Augmented"],
         "blockwise": ["Blockwise"],
+        "checked_network": ["checked_network"],
         "classification": ["Classification"],
         "confusion": ["confusion"],
         "losses": ["probabilities", "targets", "with_loss"],

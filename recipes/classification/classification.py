@@ -89,6 +89,14 @@ class Classification(Recipe, is_base=True):
     drops_remainder = False  # whether mini-batches leave out a smaller last one, as batch normalisation asks for
     jit_compile = "auto"  # as `compile` of Keras takes it
 
+    def __init_subclass__(cls, is_base=False, **options):
+        if not isinstance(cls.shape, property) and not _is_shape(cls.shape):
+            raise TypeError(
+                f"{cls.__name__}: `shape` must be a tuple of whole numbers >= 1, the height, width and channels of "
+                f"images, such as (28, 28, 1); it is {cls.shape!r:.80}"
+            )
+        super().__init_subclass__(is_base=is_base, **options)
+
     @abc.abstractmethod
     def network(self, data):
         """A `keras.Model` from uint8 images of `shape` to logits; `data` is `recipes.data.Images`."""
@@ -141,7 +149,8 @@ class Classification(Recipe, is_base=True):
 
         keras.utils.set_random_seed(self.seed)
         self._check_updates(data)
-        model, loss = classification.with_loss(self.network(data), self.loss, self.label_smoothing)
+        network = classification.checked_network(self, data)
+        model, loss = classification.with_loss(network, self.loss, self.label_smoothing)
         model.compile(self._optimizer(data), loss, weighted_metrics=["accuracy"], jit_compile=self.jit_compile)
         if self.exclude_from_weight_decay or self.learning_rate_multipliers:
             optimization.build_optimizer(model)
@@ -266,3 +275,7 @@ class Classification(Recipe, is_base=True):
             f"Test accuracy {result['test_accuracy']:.1%}{views} on {result['test_images']} images of {self.data} "
             f"after {result['updates']} updates."
         )
+
+
+def _is_shape(value):
+    return isinstance(value, tuple) and len(value) == 3 and all(type(size) is int and size >= 1 for size in value)

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from recipes import training
 from recipes.classification.views import views
 from recipes.data import load
-from recipes.errors import CommandError
+from recipes.errors import CommandError, WorldError
 from tests.recipes.scans_mlp import ScansMLP
 
 TINY = {"width": 8, "depth": 1, "train_images": 60, "epochs": 2}
@@ -76,6 +76,91 @@ def test_images_are_of_the_shape_of_the_recipe(shape):
     assert {x.shape[1:] for x, _ in (images.train, images.validation, images.test)} == {shape}
     assert recipe.network(images).input.shape[1:] == shape
     assert images.digest == load("digits").digest  # it is of the scans, whatever they are enlarged to
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1, 1), [28, 28, 1], (0, 28, 1), (28.0, 28, 1), 28, None])
+def test_a_shape_that_is_none_is_refused_when_the_class_is_made(shape):
+    with pytest.raises(TypeError, match=r"^Wrong: `shape` must be a tuple of whole numbers >= 1, .*; it is "):
+        type("Wrong", (ScansMLP,), {"__doc__": "Other images.", "shape": shape})
+
+
+def layered(*layers):
+    return keras.Sequential([*layers])
+
+
+class Subclassed(keras.Model):
+    """A model whose inputs are not known before it is called."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.first, self.last = keras.layers.Flatten(), keras.layers.Dense(units)
+
+    def call(self, x):
+        return self.last(self.first(x))
+
+
+def of_images_and_more():
+    images, more = keras.Input((28, 28, 1)), keras.Input((2,))
+    joined = keras.layers.Concatenate()([keras.layers.Flatten()(images), more])
+    return keras.Model([images, more], keras.layers.Dense(10)(joined))
+
+
+def with_network(make):
+    class Own(ScansMLP):
+        """A network of its own."""
+
+        def network(self, data):
+            return make()
+
+    return Own(**TINY)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: None, r"gives nothing \(is there a `return`\?\), not a keras\.Model"),
+        (lambda: keras.layers.Dense(10), r"gives a Dense, not a keras\.Model"),
+        (
+            lambda: layered(keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(1)),
+            r"gives a model that ends in \(None, 1\); a logit for each class is \(None, 10\)",
+        ),
+        (
+            lambda: layered(keras.Input((28, 28, 1)), keras.layers.Dense(10)),
+            r"gives a model that ends in \(None, 28, 28, 10\); a logit for each class",
+        ),
+        (lambda: layered(keras.layers.Flatten(), keras.layers.Dense(9)), r"ends in \(None, 9\);"),
+        (lambda: Subclassed(11), r"ends in \(None, 11\);"),
+        (
+            lambda: layered(keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(10)),
+            r"gives a model that takes \(None, 32, 32, 3\); images of its `shape` are \(None, 28, 28, 1\)",
+        ),
+        (
+            of_images_and_more,
+            r"takes \(None, 28, 28, 1\) and \(None, 2\);",
+        ),
+    ],
+)
+def test_a_network_that_is_none_is_one_line(make, said):
+    recipe = with_network(make)
+    with pytest.raises(WorldError, match=f"^`network` of Own .*{said}"):
+        recipe.model(recipe.load())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layered(keras.layers.Flatten(), keras.layers.Dense(10)),
+        lambda: Subclassed(10),
+        lambda: layered(
+            keras.Input((None, None, 1)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)
+        ),  # images of any size
+    ],
+)
+def test_a_network_may_have_no_shape_before_it_is_called(make):
+    recipe = with_network(make)
+    model = recipe.model(recipe.load())
+    assert model.built
+    assert model.count_params() > 0
 
 
 class Quiet:
