@@ -18,11 +18,13 @@ def training_command(found, recipe=None):
 
 
 def last_command(found):
-    """The command that was given last, for a shell.
+    """The command that was given last, for a shell; None if this version does not carry it out.
 
     Args:
         found: `recipes.run.Directory`.
     """
+    if found.is_of_before:
+        return None
     words = _words(found)
     return _on_backend(found, shlex.join(words)) if words else "(the command was not recorded)"
 

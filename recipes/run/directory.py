@@ -2,12 +2,12 @@ import pathlib
 import typing
 
 from recipes.errors import WorldError
-from recipes.recipe import find
+from recipes.recipe import TAKEN, find
 from recipes.run.contents import config_of, result_of
 from recipes.run.files import may_be_damaged, read_json
 from recipes.run.names import CONFIG, ENVIRONMENT
 from recipes.run.version_before import translated
-from recipes.settings.presets import recorded
+from recipes.settings.presets import OtherSettings, recorded
 
 KINDS = ("run", "trial", "seeds", "search", "comparison")
 GROWS = ("epochs", "seeds", "trials")  # what may be raised on a directory that exists: it goes on
@@ -18,7 +18,7 @@ class Directory(typing.NamedTuple):
 
     `kind` is one of `KINDS`; `recipe` has the settings that are its own, or that its trainings begin from; `config` is
     its config.json; `result` its result.json, None if there is none; `starts` is a list of dicts, the environment of
-    each start.
+    each start; `is_of_before` whether version 0.1 wrote it: it is read, and nothing goes on with it.
     """
 
     directory: pathlib.Path
@@ -27,6 +27,7 @@ class Directory(typing.NamedTuple):
     config: dict
     result: dict | None
     starts: list
+    is_of_before: bool = False
 
     @property
     def is_done(self):
@@ -48,20 +49,22 @@ def read_directory(directory):
         CommandError: it is of a recipe that is not there.
     """
     directory = pathlib.Path(directory)
-    config = config_of(directory)
-    if config is None:
+    written = config_of(directory)
+    if written is None:
         raise WorldError(f"{directory} holds no run, search or comparison (no {CONFIG})")
-    config = translated(config)
+    config = translated(written)
     try:
         kind, cls = config["kind"], find(config["recipe"])
         if kind not in KINDS:
             raise ValueError(f"its kind is {kind!r:.80}")
-        recipe = recorded(cls, {name: config[name] for name in cls.settings()})
+        recipe = recorded(cls, {name: value for name, value in config.items() if name not in TAKEN})
+    except OtherSettings as error:
+        raise WorldError(f"{directory} was written {error}, so this version of the recipe cannot read it") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WorldError(f"{directory / CONFIG} is damaged, or of another version: {error}") from error
     with may_be_damaged(directory / ENVIRONMENT):
         starts = starts_of(directory)
-    return Directory(directory, kind, recipe, config, result_of(directory), starts)
+    return Directory(directory, kind, recipe, config, result_of(directory), starts, is_of_before=config is not written)
 
 
 def starts_of(directory):

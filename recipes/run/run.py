@@ -17,9 +17,9 @@ from recipes.run.pictures import name_of_picture
 from recipes.run.saved_model import load_model
 from recipes.run.state import history_of
 from recipes.run.tables import table
-from recipes.settings.fields import option_of
+from recipes.settings.fields import option_of, written
 
-OPEN = {"strategy": ("auto",), "dtype": ("auto", "probe")}  # what stands for anything until `settle`
+OPEN = {"strategy": ("auto",), "dtype": ("auto", "probe")}  # values that `settle` replaces by actual ones
 WORDS = {"run": "a run", "trial": "a trial of a search", "search": "a search", "comparison": "a comparison"}
 WORDS["seeds"] = "the runs of several seeds"
 ELSEWHERE = "give another --run-dir"
@@ -29,30 +29,31 @@ class Run:
     """The directory of one execution of a recipe, or of a search, a comparison or several seeds.
 
     ```text
-    config.json        its kind, every setting, resolved; the classes and the hash of the images
-    environment.json   hardware and versions, of every start
-    metrics.csv        a row an epoch, the same in every repetition        timing.csv  its wall-clock time
+    config.json        kind, recipe and all settings; classes and hash of the images
+    environment.json   hardware and versions, for every start
+    metrics.csv        a row for each epoch, the same in every repetition of the run
+    timing.csv         the wall-clock time of each epoch
     state.npz          everything that training needs to go on after the last epoch that was saved
-    tensorboard/       the same for TensorBoard
-    model.keras  result.json                    when it is done
-    confusion.npz                               of classifiers: what test images are taken for, the surest mistakes
-    curves.png  report.html  model_card.md      for readers, by commands
+    tensorboard/       the metrics for TensorBoard
+    model.keras, result.json                    written when the run is done
+    confusion.npz                               of classifiers: the confusion matrix, the most confident mistakes
+    curves.png, report.html, model_card.md      written by commands
     ```
 
-    Every file is written whole or not at all. The same settings on the same directory go on where the last process
-    ended, however it ended; on a run that is done they give its result.
+    Every file is written in one step, so that a kill leaves the old or the new one. A run with the same settings and
+    the same directory goes on where the last process ended, however it ended. If it is done, its result is returned.
 
     Args:
         recipe: `recipes.recipe.Recipe`.
-        directory: by default the newest under runs/RECIPE that has the same settings and is not done, or else
-            runs/RECIPE/DATE-TIME.
-        extra: dict of what else decides the result, kept in config.json.
-        patience: float, seconds to wait for another process that is at work in the directory, such as one that ends.
+        directory: path; by default the newest directory under runs/RECIPE with the same settings that is not done, or
+            else runs/RECIPE/DATE-TIME.
+        extra: dict of other values that decide the result, for config.json.
+        patience: float, seconds to wait for another process that uses the directory, such as one that is about to end.
         kind: "run", "trial", "seeds", "search" or "comparison".
 
     Raises:
         CommandError: the directory has a run with other settings.
-        WorldError: it has something else, or cannot be read.
+        WorldError: the directory holds other files, or cannot be read.
     """
 
     def __init__(self, recipe, directory=None, extra=None, patience=0.0, kind="run"):
@@ -68,7 +69,7 @@ class Run:
 
     @property
     def result(self):
-        """The result of the run, or None while it is not done."""
+        """The result of the run, a dict; None while the run is not done."""
         recorded = result_of(self.directory)
         if recorded is None or recorded.get("of") != size_of(self.config):
             return None
@@ -76,7 +77,7 @@ class Run:
 
     @property
     def is_raised(self):
-        """Whether the run was begun with fewer epochs."""
+        """Whether the run was begun with fewer epochs than it has now."""
         before = (config_of(self.directory) or self.config)["epochs"]
         return before < self.config["epochs"]
 
@@ -89,19 +90,19 @@ class Run:
         self._lock.release()
 
     def recorded(self, name):
-        """What the run was begun with, None if it was not begun."""
+        """The value of a setting with which the run was begun; None if it was not begun."""
         return (config_of(self.directory) or {}).get(name)
 
     def settle(self, **found):
-        """Set what `auto` and `probe` stand for on this machine, and check that the run was begun with it."""
+        """Replace `auto` and `probe` by actual values, and check that the run was begun with these."""
         self.config |= found
         self._check(self._recorded())
 
     def begin(self, data):
-        """Make the directory, and write down what the run is made of. Nothing is written before.
+        """Make the directory, and write config.json and environment.json. Nothing is written before.
 
         Args:
-            data: dict about the data; what is in `data["digest"]` has to stay what it was.
+            data: dict about the data. `data["digest"]` has to be the same at every start.
         """
         recorded = self._claim()
         before = (recorded or {}).get("trained_on", data)
@@ -111,7 +112,7 @@ class Run:
         self._record_start(environment())
 
     def begin_group(self):
-        """The same for the directory of several runs, which has no data of its own."""
+        """Do the same for a directory of several runs, which has no data."""
         self._claim()
         self.write_json(CONFIG, self.config)
         self._record_start({"machine": machine(), "versions": versions()})  # devices are left to the runs
@@ -129,29 +130,29 @@ class Run:
 
         Args:
             name: str, of the file.
-            modules: whose classes it names.
+            modules: names of modules whose classes the model has.
         """
         return load_model(self.directory / name, modules)
 
     def once(self, name, make):
-        """What `make()` gives, which is called the first time only, by this process."""
+        """The result of `make()`, which this process calls only the first time that a name is given."""
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]
 
     def finish(self, result):
-        """Write the result, last of all; from then on the run is done."""
+        """Write the result, after all other files. Then the run is done."""
         self.write_json(RESULT, {**result, "of": size_of(self.config)})
 
     def write(self, name, write):
-        """Write a file of the run whole or not at all.
+        """Write a file of the run in one step.
 
         Args:
             name: str, of the file, or a path in the run's directory.
-            write: function that writes a file at a path.
+            write: function that writes a file, given a path.
 
         Raises:
-            WorldError: it cannot be written.
+            WorldError: the file cannot be written.
         """
         write_file(self.directory / name, write)
 
@@ -210,8 +211,8 @@ class Run:
             raise WorldError(f"no run directory at {self.directory}: {error.strerror}") from error
         self._lock.take()
         recorded = self._recorded()
-        self._check(recorded)  # another process may have been here since
-        for part in filter(_is_part, self.directory.iterdir()):  # of a process that was killed while it wrote
+        self._check(recorded)  # another process may have written it meanwhile
+        for part in filter(_is_part, self.directory.iterdir()):  # left by a process that was killed while it wrote
             part.unlink()
         return recorded
 
@@ -227,7 +228,7 @@ class Run:
         return recorded
 
     def _version(self):
-        """The version that has written the directory, in words."""
+        """The version of this package that has written the directory, in words."""
         with contextlib.suppress(ValueError, LookupError, AttributeError, TypeError, WorldError):
             return f"keras-descent {starts_of(self.directory)[-1]['versions']['keras-descent'] or '0.1.0'}"
         return "an older version"
@@ -241,7 +242,7 @@ class Run:
             raise WorldError(f"no run directory at {self.directory}: {error.strerror}") from error
 
     def _check(self, recorded):
-        """Refuse settings that are not those the run was begun with."""
+        """Raise a CommandError if the run was begun with other settings."""
         if recorded is None:
             return
         if recorded.get("kind") != self.config["kind"]:
@@ -252,13 +253,13 @@ class Run:
         for name in dict.fromkeys([*self.config, *recorded]):
             value, before = self.config.get(name), recorded.get(name)
             if name != "trained_on" and not _agrees(name, value, before):
-                raise CommandError(
-                    f"{_option(name)}: {self.directory} was begun with {before}, not {value}; "
-                    "take that, or another --run-dir"
-                )
+                begun = f"with {written(before)}, not {written(value)}; take that, or another --run-dir"
+                if name not in recorded:  # of a recipe that has more settings since
+                    begun = f"before there was this setting; {ELSEWHERE}"
+                raise CommandError(f"{_option(name)}: {self.directory} was begun {begun}")
 
     def _default_place(self):
-        """The newest default directory that the same command has left behind, unless it is being worked on."""
+        """The newest default directory with the same settings that is neither done nor in use, or a new one."""
         group = pathlib.Path("runs", self.config["recipe"].replace(":", "."))
         for config in sorted(group.glob(f"*/{CONFIG}"), reverse=True):
             self._use(config.parent)
@@ -275,7 +276,7 @@ class Run:
                 value == recorded[name] or value in OPEN.get(name, ()) for name, value in self.config.items()
             )
             return same and self.result is None
-        except WorldError:  # a damaged file of some other run
+        except WorldError:  # the file of another run is damaged
             return False
 
     def _record_start(self, about):
@@ -297,7 +298,7 @@ class Run:
 
 
 def _is_part(path):
-    """Whether a file is what `callbacks.write_whole` had not finished."""
+    """Whether `callbacks.write_whole` was killed while it wrote this file."""
     return path.name.startswith(PART) and path.is_file()
 
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 
 from recipes.errors import CommandError
-from recipes.settings.fields import check_moved, option_of
+from recipes.settings.fields import check_moved, option_of, written
 from recipes.settings.nearest import unknown
 
 
@@ -88,6 +88,10 @@ def _optimizer_if_another(cls, variant, preset, wanted):
     return {"optimizer": wanted["optimizer"]}
 
 
+class OtherSettings(ValueError):
+    """What a config.json holds are the settings of a recipe as it was, and not as it is."""
+
+
 def recorded(cls, values):
     """A recipe with the settings that a config.json holds.
 
@@ -96,19 +100,27 @@ def recorded(cls, values):
         values: dict of all its settings.
 
     Raises:
-        ValueError: one is missing, strange, of another type, or cannot be.
+        OtherSettings: one is missing, or there is one that the recipe has not.
+        ValueError: there are none, or one is of another type, or cannot be.
     """
     settings = cls.settings()
-    different = sorted(settings.keys() ^ values.keys())
-    if different:
-        raise ValueError(f"{different[0]} is {'missing' if different[0] in settings else 'no setting'}")
+    if settings.keys().isdisjoint(values):
+        raise ValueError(f"it has no settings of {cls.name()}")
+    if missing := [name for name in settings if name not in values]:
+        raise OtherSettings(f"before {cls.name()} had the setting {option_of(missing[0])}")
+    if strange := [name for name in values if name not in settings]:
+        raise OtherSettings(f"when {cls.name()} had the setting {option_of(strange[0])}, which it has no longer")
     for name, setting in settings.items():
         if not _is_of(values[name], setting):
-            raise ValueError(f"{option_of(name)} is {values[name]!r:.80}")
+            raise ValueError(f"{option_of(name)} is {_shown(values[name])}")
     try:
         return cls(**values)
     except CommandError as error:
         raise ValueError(str(error)) from error
+
+
+def _shown(value):
+    return f"{value!r:.80}" if isinstance(value, str | list | dict) else written(value)
 
 
 def _is_of(value, setting):

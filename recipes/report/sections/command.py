@@ -3,6 +3,7 @@
 from recipes.report.page import Section
 
 NOT_DONE = "Not done. The command that goes on with it:"
+BEFORE = "Version 0.1 wrote this {kind}; this version shows it, and does not go on with it."
 
 
 def section_of_command(title, kind, command, is_done):
@@ -11,9 +12,11 @@ def section_of_command(title, kind, command, is_done):
     Args:
         title: str.
         kind: str, "search" or "comparison".
-        command: str, that was given last.
+        command: str, that was given last; None for one that this version does not carry out.
         is_done: bool.
     """
+    if command is None:
+        return Section(title, [BEFORE.format(kind=kind)] if is_done else ["Not done.", BEFORE.format(kind=kind)])
     return Section(title, [_again(kind, command) if is_done else NOT_DONE], [command])
 
 

@@ -4,8 +4,12 @@ import json
 
 import pytest
 
+from recipes import training
+from recipes.comparison import Budget, Comparison, Contender
 from recipes.errors import CommandError, WorldError
+from recipes.recipe import find, names
 from recipes.run import Run, SavedRun, read_directory
+from recipes.tuning import Search
 from tests.recipes.idle import Idle
 
 DATA = {"name": "digits", "classes": ["0", "1"], "digest": "abc", "origin": {"data_dir": "/data"}}
@@ -42,9 +46,9 @@ def test_a_directory_is_read(tmp_path, kind):
         ({"kind": None}, "its kind is None"),
         ({"kind": []}, "its kind is"),
         ({"recipe": 3}, "config.json is damaged"),
-        ({"epochs": None}, "--epochs is None"),
+        ({"epochs": None}, "--epochs is none"),
         ({"epochs": "3"}, "--epochs is '3'"),
-        ({"learning_rate": True}, "--learning-rate is True"),
+        ({"learning_rate": True}, "--learning-rate is yes"),
         ({"optimizer": "adm"}, "did you mean adam"),
     ],
 )
@@ -59,13 +63,40 @@ def test_a_config_of_something_else_is_one_line(tmp_path, changed, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_setting_that_is_not_there_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("has", "has_not", "said"),
+    [
+        ({}, ["early_stopping"], "before tests.recipes.idle:Idle had the setting --early-stopping"),
+        ({}, ["variant", "seed"], "before tests.recipes.idle:Idle had the setting --seed"),
+        ({"deep": 3}, [], "when tests.recipes.idle:Idle had the setting --deep, which it has no longer"),
+        ({"stops": 3}, ["early_stopping"], "before tests.recipes.idle:Idle had the setting --early-stopping"),
+    ],
+)
+def test_a_recipe_that_had_other_settings_is_told_in_plain_words(tmp_path, has, has_not, said):
     begun(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    del config["epochs"]
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(WorldError, match="another version: 'epochs'"):
+    config = json.loads((tmp_path / "config.json").read_text()) | has
+    left = {name: value for name, value in config.items() if name not in has_not}
+    (tmp_path / "config.json").write_text(json.dumps(left))
+    with pytest.raises(WorldError) as caught:
         read_directory(tmp_path)
+    assert str(caught.value) == f"{tmp_path} was written {said}, so this version of the recipe cannot read it"
+
+
+@pytest.mark.parametrize("recipe", names())
+def test_every_kind_of_config_has_settings_and_what_no_setting_is_called(tmp_path, recipe):
+    """By which a setting that a recipe has no longer is told from what else is written down."""
+    recipe = find(recipe)()
+    contenders = (Contender("sgd", {"optimizer": "sgd"}),)
+    kinds = {
+        "run": {},
+        "seeds": {"seeds": 3},
+        "trial": {},
+        "search": Search(space=("batch_size=1|2",)).described(),
+        "comparison": Comparison(contenders, Budget("epochs", 3)).described(),
+    }
+    for kind, extra in kinds.items():
+        begun(tmp_path / kind, kind, recipe=recipe, **training.computing(recipe, "auto", None), **extra)
+        assert read_directory(tmp_path / kind).recipe == recipe
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_a_finished_run_has_its_result_until_more_epochs_are_asked_for(tmp_path)
     [
         (Idle(learning_rate=0.2), "--learning-rate: .* was begun with 0.1, not 0.2"),
         (Idle(epochs=2), "--epochs: .* was begun with 3, not 2"),
-        (Idle(early_stopping=4), "--early-stopping: .* was begun with None, not 4"),
+        (Idle(early_stopping=4), "--early-stopping: .* was begun with none, not 4; take"),
     ],
 )
 def test_a_changed_setting_is_named(tmp_path, recipe, said):
@@ -87,6 +87,17 @@ def test_a_changed_setting_is_named(tmp_path, recipe, said):
     with pytest.raises(CommandError, match=said):
         Run(recipe, tmp_path)
     assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_a_setting_that_the_recipe_had_not_yet_is_named(tmp_path):
+    begun(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "learning_rate"}))
+    with pytest.raises(CommandError) as caught:
+        Run(Idle(), tmp_path)
+    assert str(caught.value) == (
+        f"--learning-rate: {tmp_path} was begun before there was this setting; give another --run-dir"
+    )
 
 
 def test_another_recipe_or_other_data(tmp_path):

@@ -156,7 +156,7 @@ def test_settings_with_an_effect_are_kept_and_the_printed_command_has_them(tmp_p
     [
         ({"epochs": "3"}, "--epochs is '3'"),
         ({"variant": "huge"}, "no variant 'huge'"),
-        ({"learning_rate": None}, "--learning-rate is None"),
+        ({"learning_rate": None}, "--learning-rate is none"),
     ],
 )
 def test_a_damaged_one_is_one_line(tmp_path, changed, said):

@@ -9,7 +9,7 @@ from recipes.cifar10_cnn import Cifar10CNN
 from recipes.cifar10_fast import Cifar10Fast
 from recipes.errors import CommandError
 from recipes.recipe import find, names
-from recipes.settings.presets import recorded, resolve, ways_to
+from recipes.settings.presets import OtherSettings, recorded, resolve, ways_to
 from tests.recipes.idle import Idle
 
 
@@ -122,16 +122,16 @@ def test_a_config_gives_the_recipe_again(name):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"epochs": None}, "--epochs is None"),
+        ({"epochs": None}, "--epochs is none"),
         ({"epochs": "3"}, "--epochs is '3'"),
         ({"epochs": 3.0}, "--epochs is 3.0"),
-        ({"epochs": True}, "--epochs is True"),
+        ({"epochs": True}, "--epochs is yes"),
         ({"epochs": 0}, "--epochs must be a whole number >= 1; it is 0"),
         ({"learning_rate": "0.1"}, "--learning-rate is '0.1'"),
         ({"learning_rate": float("nan")}, "--learning-rate must be a number > 0; it is nan"),
         ({"optimizer": "adm"}, "did you mean adam"),
         ({"variant": ["plain"]}, r"--variant is \['plain'\]"),
-        ({"strange": 1}, "strange is no setting"),
+        ({"strange": 1}, "^when tests.recipes.idle:Idle had the setting --strange, which it has no longer$"),
     ],
 )
 def test_a_config_that_holds_something_else(changed, said):
@@ -139,8 +139,15 @@ def test_a_config_that_holds_something_else(changed, said):
         recorded(Idle, dataclasses.asdict(Idle()) | changed)
 
 
-def test_a_config_may_have_a_whole_number_where_a_float_is_and_lack_nothing():
+def test_a_config_may_have_a_whole_number_where_a_float_is():
+    assert recorded(Idle, dataclasses.asdict(Idle()) | {"learning_rate": 1}).learning_rate == 1.0
+
+
+def test_a_config_of_a_recipe_that_had_other_settings_is_told_apart_from_a_damaged_one():
     values = dataclasses.asdict(Idle())
-    assert recorded(Idle, values | {"learning_rate": 1}).learning_rate == 1.0
-    with pytest.raises(ValueError, match="epochs is missing"):
-        recorded(Idle, {name: value for name, value in values.items() if name != "epochs"})
+    del values["early_stopping"]
+    with pytest.raises(OtherSettings, match=r"^before tests\.recipes\.idle:Idle had the setting --early-stopping$"):
+        recorded(Idle, values)
+    with pytest.raises(ValueError, match=r"^it has no settings of tests\.recipes\.idle:Idle$") as caught:
+        recorded(Idle, {"strange": 1})
+    assert not isinstance(caught.value, OtherSettings)

@@ -43,6 +43,14 @@ def test_what_its_command_does_is_said(tmp_path, command, words):
     assert section.texts == ["Not done. The command that goes on with it:"]
 
 
+def test_a_command_that_is_not_carried_out_any_more_is_not_offered(tmp_path):
+    said = "Version 0.1 wrote this search; this version shows it, and does not go on with it."
+    section = sections_of_search(tmp_path, "loss", Best(0.1, "train", {}), None)[0]
+    assert (section.texts, section.commands) == ([said], ())
+    (section,) = sections_of_search(tmp_path, "loss", None, None)
+    assert (section.texts, section.commands) == (["Not done.", said], ())
+
+
 def test_a_column_without_values_is_left_out(tmp_path):
     (tmp_path / "trials.csv").write_text("trial,order,message,score,rate\n0002,2,,0.123456789,0.1\n0010,10,,0.2,\n")
     (section,) = sections_of_search(tmp_path, "loss", Best(0.1, "train", {}), "again")[3:]
