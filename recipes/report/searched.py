@@ -5,6 +5,7 @@ import dataclasses
 from recipes.errors import WorldError
 from recipes.report.pictures import search as pictures
 from recipes.run import names
+from recipes.settings.fields import written
 from recipes.tuning.objective import objective_of
 from recipes.tuning.statuses import COMPLETED
 
@@ -66,7 +67,7 @@ def _print_table(rows, metric):
 
 
 def _short(value):
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else written(value)
 
 
 def _command(recipe, best, places):

@@ -1,5 +1,6 @@
 """What a report puts into words: values, times, what a directory holds, and what came of a run."""
 
+from recipes.settings.fields import written
 from recipes.training.outcomes import DIVERGED
 
 
@@ -11,7 +12,7 @@ def value(content):
         return ", ".join(f"{name} {value(each)}" for name, each in content.items() if each is not None)
     if isinstance(content, list):
         return " ".join(map(value, content)) if all(isinstance(each, str) for each in content) else str(content)
-    return f"{content:.6g}" if isinstance(content, float) else str(content)
+    return f"{content:.6g}" if isinstance(content, float) else written(content)
 
 
 def minute(date):

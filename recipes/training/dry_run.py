@@ -6,19 +6,20 @@ from recipes.machine import dtypes, strategies
 from recipes.machine.backend import start_keras
 from recipes.machine.environment import machine
 from recipes.machine.memory import peak_mib
+from recipes.settings.fields import written
 from recipes.training import contract
 from recipes.training.computing import computing, devices_for, settled_dtype
 from recipes.training.probe import BATCHES, measured_epochs
 
 
 def dry_run(recipe, seeds=None, *, strategy="auto", dtype=None, data_dir=None, download=False):
-    """Print what a run would be: its settings, its parameters, and the time and memory it takes, measured on a part.
+    """Print the settings of a run, its parameters, and the time and memory it would take.
 
-    A few batches are trained on and thrown away. Nothing is left behind.
+    Time and memory are measured by training on a few batches. No files are left behind.
 
     Args:
         recipe, strategy, dtype, data_dir, download: as for `train`.
-        seeds: int, how many such runs; one by default.
+        seeds: int, how many runs there would be; by default one.
     """
     begun = time.perf_counter()
     extra = computing(recipe, strategy, dtype)
@@ -33,7 +34,7 @@ def dry_run(recipe, seeds=None, *, strategy="auto", dtype=None, data_dir=None, d
             epochs, share = measured_epochs(recipe, data, extra)
     once = time.perf_counter() - begun - sum(epochs[1:])  # imports, loading, compiling, judging, saving
     for name, value in {**dataclasses.asdict(recipe), **extra}.items():
-        print(f"{name:28} {value}")
+        print(f"{name:28} {written(value)}")
     print(f"\n{data.sizes()}; {parameters:,} parameters")
     epoch = min(epochs[1:]) / share
     runs = f" of each of {seeds} seeds" if seeds else ""

@@ -1,6 +1,7 @@
 from tqdm import tqdm
 
 from recipes import run as runs
+from recipes.settings.fields import written
 from recipes.tuning.statuses import COMPLETED, RUNNING
 
 
@@ -75,4 +76,4 @@ class Progress:
 
 
 def _short(value):
-    return f"{value:.4g}" if isinstance(value, float) else value
+    return f"{value:.4g}" if isinstance(value, float) else written(value)

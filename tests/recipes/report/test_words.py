@@ -12,7 +12,7 @@ def test_what_is_not_set_is_a_dash():
         "–",
         "–",
         "0",
-        "False",
+        "no",
         "0.25",
         "a b",
     ]
