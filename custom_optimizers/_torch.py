@@ -256,10 +256,22 @@ def _write_kind(optimizer, pairs, factor, rate, decay, shared):
     indices = [optimizer._get_variable_index(variable) for variable in variables]
     slots = [_Foreach([slot[i].value for i in indices]) for slot in optimizer.slots]
     scalars = [scalar.to(dtype) for scalar in (rate, *shared)]
-    change, after = optimizer.rule(gradients, tuple([slot.to(dtype) for slot in slots]), *scalars)
+    change, after = _by_rule(optimizer, gradients, tuple([slot.to(dtype) for slot in slots]), *scalars)
     for slot, value in zip(slots, after, strict=True):
         slot.set(value)
     weights.set(values + change)
+
+
+def _by_rule(optimizer, *arguments):
+    """What the rule makes of lists of tensors; a TypeError of one line where it does what lists cannot."""
+    try:
+        return optimizer.rule(*arguments)
+    except (AttributeError, TypeError, ValueError) as error:
+        (reason, *_) = str(error).splitlines() or [""]
+        raise TypeError(
+            f"{type(optimizer).__name__}: on torch its `rule` is computed for many variables at once, and fails: "
+            f"{reason}. If it is not made of `+`, `-`, `*` and `/` alone, entry by entry, write `arithmetic = False`."
+        ) from error
 
 
 class _Foreach:
@@ -284,13 +296,23 @@ class _Foreach:
         return _Foreach(torch._foreach_add(self.tensors, _operand(other)))
 
     def __sub__(self, other):
-        return _Foreach(torch._foreach_sub(self.tensors, _operand(other)))
+        if isinstance(other, _Foreach):
+            return _Foreach(torch._foreach_sub(self.tensors, other.tensors))
+        return self + -other  # to subtract a scalar tensor, torch would fetch it from the device
+
+    def __rsub__(self, other):
+        return -self + other
 
     def __mul__(self, other):
         return _Foreach(torch._foreach_mul(self.tensors, _operand(other)))
 
     def __truediv__(self, other):
         return _Foreach(torch._foreach_div(self.tensors, _operand(other)))
+
+    def __rtruediv__(self, other):
+        return _Foreach(torch._foreach_reciprocal(self.tensors)) * other
+
+    __radd__, __rmul__ = __add__, __mul__
 
     def __neg__(self):
         return _Foreach(torch._foreach_neg(self.tensors))

@@ -11,7 +11,7 @@ from keras import ops
 
 from benchmarks.exactness import free_port
 from callbacks import FullBatch, GradientMonitor, StopOnConvergence
-from custom_optimizers import BatchGD
+from custom_optimizers import BatchGD, Descent
 from custom_optimizers.clipping import ByGlobalNorm
 from tests.small import change, compiled, flat, relative, samples
 
@@ -251,3 +251,46 @@ def test_arrays_whose_last_micro_batch_is_smaller_with_a_moving_average(passes):
             for variable in theirs.optimizer.variables:
                 variable.assign(np.array(variable.value))
     assert relative(change(ours), change(theirs)) < 1e-5
+
+
+class Written(Descent):
+    """A rule that is given as a function of gradient, slot and learning rate."""
+
+    slot_names = ("kept",)
+    formula = staticmethod(lambda gradient, kept, rate: -rate * gradient)
+
+    def rule(self, gradient, slots, learning_rate):
+        return self.formula(gradient, slots[0], learning_rate), (gradient,)
+
+
+FORMULAS = [  # as anybody writes them, with numbers and scalars on either side
+    lambda gradient, kept, rate: -rate * (0.9 * kept + gradient),
+    lambda gradient, kept, rate: -(gradient + kept * 0.9) * rate,
+    lambda gradient, kept, rate: (rate - gradient) * 2 + (3 - kept),
+    lambda gradient, kept, rate: gradient - rate - 1 + (kept - 0.5),
+    lambda gradient, kept, rate: rate / (2 + gradient * gradient) + 1 / (3 + kept / 2),
+    lambda gradient, kept, rate: (rate + gradient) / (rate + 1) - kept / 4,
+]
+
+
+@pytest.mark.parametrize("formula", FORMULAS, ids=range(len(FORMULAS)))
+def test_a_rule_may_be_written_in_any_order(formula):
+    own = type("Own", (Written,), {"formula": staticmethod(formula)})(0.25)
+    variables = [keras.Variable([1.0, -2.0]), keras.Variable([[3.0]])]
+    expected, kept = [np.array([1.0, -2.0]), np.array([[3.0]])], [0.0, 0.0]
+    for step in (1.0, -0.5):
+        gradients = [np.array([0.5, step]), np.array([[step - 2]])]
+        own.apply([ops.array(gradient, "float32") for gradient in gradients], variables)
+        expected = [w + formula(g, k, 0.25) for w, g, k in zip(expected, gradients, kept, strict=True)]
+        kept = gradients
+    for variable, value in zip(variables, expected, strict=True):
+        np.testing.assert_allclose(numbers(variable), value, rtol=1e-6)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the others compute with one variable at a time")
+def test_a_rule_that_is_no_arithmetic_is_told_so():
+    rules = [lambda gradient, *_: ops.sign(gradient), lambda g, *_: g.abs(), lambda g, *_: g**0.5, lambda g, *_: g > 0]
+    for rule in rules:
+        own = type("Own", (Written,), {"formula": staticmethod(rule)})(0.25)
+        with pytest.raises(TypeError, match=r"^Own: on torch its `rule` .* write `arithmetic = False`\.$"):
+            own.apply([ops.array([1.0])], [keras.Variable([1.0])])
