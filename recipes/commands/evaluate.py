@@ -9,12 +9,14 @@ from recipes.training import contract
 
 def add(commands, name):
     """Add the parser of `evaluate`."""
-    parser = add_command(commands, name, _evaluate, "judge a finished run once more on its test part")
+    parser = add_command(commands, name, _evaluate, "evaluate a finished run again on its test part")
     add_saved_run(parser)
     add_json(parser)
-    parser.add_argument("--inception", metavar="FILE", help="of a GAN: FID and KID too, by classify_image_graph_def.pb")
     parser.add_argument(
-        "--generated", metavar="N", type=int, default=10_000, help="generated images for FID and KID (10000)"
+        "--inception", metavar="FILE", help="for a GAN: FID and KID too, by classify_image_graph_def.pb"
+    )
+    parser.add_argument(
+        "--generated", metavar="N", type=int, default=10_000, help="how many images to generate for FID and KID (10000)"
     )
     add_data_dir(parser)
 
@@ -33,20 +35,21 @@ def _evaluate(asked):
 
 
 def evaluate(run, data_dir=None, inception=None, generated=10_000):
-    """Judge a finished run once more on its test part.
+    """Evaluate a finished run again on its test part.
 
     Args:
         run: `recipes.run.SavedRun`.
-        data_dir: where its images are, if they have moved.
-        inception: path of the weights that FID and KID of a GAN are taken with; None: they are not.
-        generated: int >= 2, images that are generated for them.
+        data_dir: directory of prepared image sets; None for the directory at the time of the training.
+        inception: path of the weights of Inception, for FID and KID of a GAN; None for no FID and KID.
+        generated: int >= 2, how many images are generated for FID and KID.
 
     Returns:
-        A dict, as the recipe's `judge` gives it.
+        A dict, as the recipe's `judge` returns it.
 
     Raises:
-        CommandError: FID and KID are asked for, and the run generates nothing.
-        WorldError: the images are not there, or are others than the run was trained on; there is no file `inception`.
+        CommandError: `inception` is given, and the run is not one of a GAN.
+        WorldError: the images are missing, or are not those that the run was trained on; or there is no file
+            `inception`.
     """
     if inception is not None and "generate" not in run.recipe.commands:
         raise CommandError(f"--inception is for GANs; {run.directory} has none")

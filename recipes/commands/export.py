@@ -11,7 +11,7 @@ from recipes.machine.backend import start_keras
 from recipes.run.names import EXPORTS
 
 NEEDS = {"saved_model": ("tensorflow",), "onnx": ("tensorflow", "tf2onnx", "onnxruntime")}
-TOLERANCE = 1e-4  # largest difference of an output, relative to the largest output
+TOLERANCE = 1e-4  # largest allowed difference of an output, relative to the largest output
 
 
 def add(commands, name):
@@ -28,9 +28,9 @@ def _export(asked):
 
 
 def export(run, formats):
-    """Write the model of a finished run as SavedModel and ONNX, in float32, and compare what they compute with Keras.
+    """Write the model of a finished run as SavedModel and ONNX, in float32, and compare their outputs with Keras.
 
-    A model that was trained in bfloat16 or float16 has float32 weights; few runtimes compute its layers in less.
+    A model that was trained in bfloat16 or float16 has float32 weights. Few runtimes compute in bfloat16 or float16.
 
     Args:
         run: `recipes.run.SavedRun`.
@@ -38,7 +38,7 @@ def export(run, formats):
 
     Raises:
         CommandError: an exported model is there already, or a package is missing.
-        WorldError: an exported model computes something else.
+        WorldError: the outputs of an exported model differ.
     """
     model_hash = run.model_hash()
     for name in formats:
@@ -50,7 +50,7 @@ def export(run, formats):
 
     model = _in_float32(run.model())
     samples = np.random.default_rng(0).integers(0, 256, (8, *model.input_shape[1:])).astype(model.inputs[0].dtype)
-    expected = np.asarray(model(samples))  # also what Keras needs before it exports
+    expected = np.asarray(model(samples))  # Keras needs this call before it exports, too
     for name in formats:
         with runs.new_export(run.directory, name, model_hash) as path:
             outputs = _written(name, model, path, samples)
@@ -62,7 +62,7 @@ def export(run, formats):
 
 
 def _in_float32(model):
-    """The same model with layers that compute in float32."""
+    """The same model, whose layers compute in float32."""
     import keras
 
     if all(layer.compute_dtype in ("float32", "float64") for layer in model.layers):

@@ -7,17 +7,17 @@ from recipes.errors import CommandError
 from recipes.machine.backend import start_keras
 from recipes.settings.nearest import unknown
 
-MOST = 100_000  # images
+MOST = 100_000  # images of a picture
 
 
 def add(commands, name):
     """Add the parser of `generate`."""
-    parser = add_command(commands, name, _generate, "a grid of images that a finished GAN makes")
+    parser = add_command(commands, name, _generate, "write a picture with images that a finished GAN generates")
     add_saved_run(parser)
-    parser.add_argument("--n", metavar="N", type=int, default=64, help="images (64)")
-    parser.add_argument("--out", metavar="FILE", required=True, help="picture to write, such as grid.png")
-    parser.add_argument("--label", metavar="NAME", help="class of all images; by default each in turn")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the noise (0)")
+    parser.add_argument("--n", metavar="N", type=int, default=64, help="how many images (64)")
+    parser.add_argument("--out", metavar="FILE", required=True, help="the picture file to write, such as grid.png")
+    parser.add_argument("--label", metavar="NAME", help="class of all images; by default each class in turn")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the noise (0)")
 
 
 def _generate(asked):
@@ -27,17 +27,17 @@ def _generate(asked):
 
 
 def generate(run, count, out, label=None, seed=0):
-    """Write a grid of images that a finished run's generator makes, by its average.
+    """Write a picture with a grid of images from the averaged generator of a finished run.
 
     Args:
         run: `recipes.run.SavedRun` of a GAN.
-        count: int in 1 to 100,000, images.
-        out: path of the picture; its ending says the format, such as .png. It must not exist.
-        label: str, name of the class that all of them are to be of; None: each class in turn.
+        count: int in 1 to 100,000, how many images.
+        out: path of the picture, which must not exist. Its ending, such as .png, decides the format.
+        label: str, name of the class of all images; None for each class in turn.
         seed: int >= 0, of the noise.
 
     Raises:
-        CommandError: there is no such class, or a file already.
+        CommandError: there is no such class, or the file exists already.
         WorldError: the picture cannot be written.
     """
     out = pathlib.Path(out)
@@ -56,7 +56,7 @@ def generate(run, count, out, label=None, seed=0):
 
 def _number(run, label):
     if not run.recipe.classes:
-        raise CommandError(f"--label: {run.recipe.variant} is not told classes; cgan_pd is")
+        raise CommandError(f"--label: {run.recipe.variant} generates without classes; train the variant cgan_pd")
     classes = run.data["classes"]
     if label not in classes:
         raise CommandError(f"--label: {unknown('class', label, classes)}")
@@ -66,5 +66,5 @@ def _number(run, label):
 def _check_format(out):
     from PIL import Image
 
-    if Image.registered_extensions().get(out.suffix.lower()) not in Image.SAVE:  # some are only read
+    if Image.registered_extensions().get(out.suffix.lower()) not in Image.SAVE:  # Pillow can only read some formats
         raise CommandError(f"--out {out}: there is no picture format '{out.suffix}'; take .png")

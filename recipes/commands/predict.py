@@ -5,12 +5,12 @@ from recipes.commands.parser import add_command, add_saved_run
 from recipes.errors import CommandError
 from recipes.machine.backend import start_keras
 
-SHOWN = 3  # classes
+SHOWN = 3  # classes that are printed for an image
 
 
 def add(commands, name):
     """Add the parser of `predict`."""
-    parser = add_command(commands, name, _predict, "what a finished run makes of image files")
+    parser = add_command(commands, name, _predict, "classify image files by a finished run")
     add_saved_run(parser)
     parser.add_argument("images", metavar="IMAGE", nargs="+")
 
@@ -20,14 +20,14 @@ def _predict(asked):
 
 
 def predict(run, paths):
-    """Print what a finished run makes of image files: the most probable classes of each.
+    """Classify image files by a finished run, and print the most probable classes of each.
 
     Args:
         run: `recipes.run.SavedRun` of an image classifier.
-        paths: of image files of any size.
+        paths: paths of image files of any size.
 
     Raises:
-        CommandError: the recipe is none of an image classifier.
+        CommandError: the run is not one of an image classifier.
         WorldError: a file is not an image, or is damaged.
     """
     if not isinstance(run.recipe, classification.Classification):

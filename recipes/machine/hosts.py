@@ -1,4 +1,4 @@
-"""Several processes that train together: the first keeps the run, the others work for it in temporary directories."""
+"""Several processes that train together. The first one writes the run, the others write to temporary directories."""
 
 import contextlib
 import json
@@ -15,9 +15,9 @@ from recipes.machine.leaving import cleaned_up
 
 @contextlib.contextmanager
 def run_directory(run_dir):
-    """The directory that this process writes its run to: the run's own, or one that is thrown away.
+    """Yield the directory to which this process writes: that of the run, or a temporary one if it is not the first.
 
-    Every process has to save its model, since reading a variable takes all processes: it is a collective operation.
+    Every process has to save its model: reading a variable is a collective operation, which needs all processes.
     """
     if not strategies.is_one_of_several() or _is_first():
         yield run_dir
@@ -28,7 +28,7 @@ def run_directory(run_dir):
 
 
 def together(make):
-    """What `make()` returns. If it fails in one process with a CommandError or a WorldError, it fails in all."""
+    """Call `make()` in all processes. If one raises a CommandError or a WorldError, all raise it."""
     if not strategies.is_one_of_several():
         return make()
     made = error = None
@@ -45,7 +45,7 @@ def together(make):
 
 
 def check_same(config):
-    """Raise a CommandError if this process was given other settings than the first one."""
+    """Raise a CommandError if the settings of this process are not those of the first one."""
     if not strategies.is_one_of_several():
         return
     first = json.loads(_from_all(json.dumps(config))[0])
@@ -62,7 +62,7 @@ def _compare(config, first):
 
 
 def result_of(run):
-    """The result of the run that the first process keeps, None while it is not done."""
+    """The result of the run in the first process; None if the run is not done."""
     if not strategies.is_one_of_several():
         return run.result
     return json.loads(_from_all(json.dumps(run.result))[0])
@@ -87,7 +87,7 @@ def _is_first():
 
 
 def _from_all(text):
-    """The texts of all processes, a list of str."""
+    """The texts of all processes, a list of str in the order of the processes."""
     from jax.experimental import multihost_utils
 
     mine = np.frombuffer(text.encode(), np.uint8)

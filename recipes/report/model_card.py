@@ -1,4 +1,4 @@
-"""The model card of a run: a Markdown file with a head that hubs of models read."""
+"""The model card of a run: a Markdown file that begins with metadata for model hubs."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ OF_SAMPLES = {"part": "samples", "others": "other samples"}
 
 
 def write_model_card(directory):
-    """Write the model card of a run that is done, whatever came of it.
+    """Write the model card of a run that is done, also if training diverged.
 
     Args:
         directory: path of the run.
@@ -28,9 +28,9 @@ def write_model_card(directory):
         The path of the card.
 
     Raises:
-        WorldError: there is no such run, or a file of it is damaged, or the card cannot be written.
+        WorldError: there is no such run, one of its files is damaged, or the card cannot be written.
     """
-    start_keras(touch=False)  # writing a file whole imports Keras
+    start_keras(touch=False)  # `write_file` imports Keras
     found = runs.read_directory(directory)
     if found.kind != "run" or not found.is_done:
         raise WorldError(f"{found.directory} holds no run that is done")
@@ -49,7 +49,7 @@ def model_card(found):
     """
     start, data = found.starts[-1] if found.starts else {}, found.config["trained_on"]
     return _template().render(
-        head={name: json.dumps(value) for name, value in _head(found).items()},  # JSON is YAML
+        head={name: json.dumps(value) for name, value in _head(found).items()},  # JSON is valid YAML
         title=words.title_of(found),
         outcome=words.outcome_of(found),
         has_model=found.result["outcome"] != training.DIVERGED,
@@ -69,7 +69,7 @@ def _template():
 
 
 def _head(found):
-    """What hubs read."""
+    """The metadata for model hubs, a dict."""
     variant = [found.recipe.variant] if found.recipe.variants else []
     tags = ["keras-descent", found.recipe.name(), *variant]
     return {"library_name": "keras", "tags": tags, "datasets": [found.config["trained_on"]["name"]]}

@@ -1,4 +1,4 @@
-"""An HTML page that needs nothing from elsewhere: sections of text, commands, pictures with words for them, tables."""
+"""An HTML page in a single file: sections of text, commands, pictures with alternative text, and tables."""
 
 import base64
 import dataclasses
@@ -18,14 +18,14 @@ TEMPLATE = pathlib.Path(__file__).parent / "page.html"
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture, and the words that stand for it where it cannot be seen.
+    """A picture with its alternative text.
 
     Args:
-        words: str, what it shows, figures too.
-        svg: str, drawn lines; or
-        source: str, a data URI of pixels.
-        caption: str, beneath it.
-        shape: str, "wide" in a row of its own, "small" with many in a row, "grid" of large pixels.
+        words: str, the alternative text: what the picture shows, with numbers.
+        svg: str, SVG code; or
+        source: str, a data URI of a PNG file.
+        caption: str, text below the picture.
+        shape: str: "wide" for a whole row, "small" for many in a row, "grid" for large pixels.
     """
 
     words: str
@@ -37,7 +37,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Names of columns, and rows of as many cells each."""
+    """A table: a list of column names, and a list of rows with a cell for each column."""
 
     columns: list
     rows: list
@@ -45,9 +45,9 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """What stands under one heading: texts, commands, pictures, tables, each a list, in this order.
+    """A heading, and lists of texts, commands, pictures and tables that stand below it in this order.
 
-    A section with none of them is the heading of those that follow it.
+    A section without content is the heading of the sections that follow it.
     """
 
     title: str

@@ -14,22 +14,23 @@ from recipes.report.sections.search import Best, sections_of_search
 
 
 def write_report(directories, out=None):
-    """Write one HTML page of runs, searches and comparisons that needs nothing from elsewhere.
+    """Write an HTML page about runs, searches and comparisons, in a single file.
 
     Args:
-        directories: paths, one at least; that of several seeds stands for the runs in it.
-        out: path of the page, which must not exist; None: report.html in the first directory, anew.
+        directories: at least one path. The directory of several seeds means the runs in it.
+        out: path of the page, which must not exist; None for report.html in the first directory, which is replaced.
 
     Returns:
         The path of the page.
 
     Raises:
-        CommandError: there is a file already.
-        WorldError: a directory holds nothing to report, a file in it is damaged, or the page cannot be written.
+        CommandError: the file `out` exists.
+        WorldError: a directory holds no run, search or comparison, a file in it is damaged, or the page cannot be
+            written.
     """
     if out is not None and pathlib.Path(out).exists():
         raise CommandError(f"--out {out} is there already; name another file")
-    start_keras(touch=False)  # writing a file whole imports Keras
+    start_keras(touch=False)  # `write_file` imports Keras
     found = [_reported(each) for directory in directories for each in _runs_in(runs.read_directory(directory))]
     text = page(", ".join(title for title, _ in found), list(_under_titles(found)))
     out = pathlib.Path(directories[0], runs.names.REPORT) if out is None else pathlib.Path(out)
@@ -38,7 +39,7 @@ def write_report(directories, out=None):
 
 
 def _runs_in(found):
-    """What a directory stands for, a list of `recipes.run.Directory`: the runs of several seeds, in their order."""
+    """A list of `recipes.run.Directory`: the runs of several seeds in their order, or the directory itself."""
     if found.kind != "seeds":
         return [found]
     directories = runs.directories_of_seeds(found.directory)
@@ -48,7 +49,7 @@ def _runs_in(found):
 
 
 def _under_titles(found):
-    """Yield all sections, those of each of several directories under its title."""
+    """Yield all sections. If there are several directories, the title of each stands above its sections."""
     for title, sections in found:
         if len(found) > 1:
             yield Section(title)
@@ -56,7 +57,7 @@ def _under_titles(found):
 
 
 def _reported(found):
-    """`(title, sections)` of a directory."""
+    """The title and the sections of a directory."""
     with runs.may_be_damaged(found.directory):
         title = f"{words.title_of(found)}: {found.kind} in {found.directory.name}"
         return title, SECTIONS[found.kind](found)
@@ -74,7 +75,7 @@ def _of_search(found):
 
 
 def _best(found):
-    """The best trial of a search, None if there is none yet."""
+    """The best trial of a search; None if the search is not done."""
     if found.result is None:
         return None
     best = found.result["best"]
@@ -92,7 +93,7 @@ def _of_comparison(found):
 
 
 def _compared(found):
-    """What came of a comparison, None if it is not done."""
+    """The result of a comparison, `Compared`; None if it is not done."""
     if found.result is None:
         return None
     means, target = found.result["means"], found.config["target"]

@@ -1,4 +1,4 @@
-"""One directory of a run, a search or a comparison: the only place that reads and writes its files."""
+"""The directory of a run, a search or a comparison. Only these modules read and write its files."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What a run leaves for TensorBoard, on every backend: `keras.callbacks.TensorBoard` needs TensorFlow."""
+"""Event files for TensorBoard on every backend, since `keras.callbacks.TensorBoard` needs TensorFlow."""
 
 import io
 import os
@@ -16,10 +16,10 @@ from recipes.run.names import PART
 
 
 class EventFiles(keras.callbacks.Callback):
-    """Writes the logs of each epoch.
+    """A callback that writes the logs of each epoch.
 
-    As `keras.callbacks.TensorBoard` does: directories `train` and `validation`, tags `epoch_loss` and so on, a step an
-    epoch.
+    Directories and tags are those of `keras.callbacks.TensorBoard`: `train` and `validation`, `epoch_loss` and so on.
+    The step is the number of the epoch.
 
     Args:
         directory: `pathlib.Path`.
@@ -66,7 +66,7 @@ def write_picture(directory, tag, picture, step):
 
 
 def write_hparams(directory, name, values, scores, step):
-    """Write a trial for the HParams page, a directory of its own that is whole or not there.
+    """Write a trial for TensorBoard's page of hyperparameters, in one step: a kill leaves all of it or nothing.
 
     Args:
         directory: `pathlib.Path` of all trials.

@@ -1,4 +1,4 @@
-"""Reading and writing the files of a run, each whole or not at all, and telling in one line what is wrong with them."""
+"""Read and write the files of a run. Each is written in one step, and errors are one line."""
 
 import contextlib
 import json
@@ -9,10 +9,10 @@ from recipes.run.json_text import text_of
 
 
 def read_json(path):
-    """The contents of a JSON file as a dict, or None if there is none.
+    """The contents of a JSON file as a dict; None if there is no such file.
 
     Raises:
-        WorldError: it cannot be read, or is not JSON.
+        WorldError: the file cannot be read, is not JSON, or holds something else than a dict.
     """
     try:
         with open_regular(path) as file:
@@ -29,14 +29,14 @@ def read_json(path):
 
 
 def write_file(path, write):
-    """Write a file whole or not at all, as `callbacks.write_whole` does; a directory for it is made.
+    """Write a file in one step, as `callbacks.write_whole` does. Its directory is made if it does not exist.
 
     Args:
         path: `pathlib.Path`.
-        write: function that writes a file at a path.
+        write: function that writes a file, given a path.
 
     Raises:
-        WorldError: it cannot be written; what was there before still is.
+        WorldError: the file cannot be written. An earlier file is still there.
     """
     from callbacks.write_whole import write_whole
 
@@ -58,13 +58,13 @@ def write_json(path, content):
 
 @contextlib.contextmanager
 def may_be_damaged(path):
-    """Tell in one line that files hold something else than what was once written there.
+    """Turn errors of a block that uses the contents of files into a WorldError of one line.
 
     Args:
-        path: of the file, or of the directory of all that is read in the block.
+        path: of the file, or of the directory if the block uses several files.
 
     Raises:
-        WorldError: what was read is of another structure.
+        WorldError: the contents have another structure than expected.
     """
     try:
         yield
@@ -75,11 +75,15 @@ def may_be_damaged(path):
 
 
 def finite_number(values, name):
-    """A number of a result.
+    """A number in a dict that was read from a file.
+
+    Args:
+        values: dict.
+        name: str, key of the number.
 
     Raises:
-        ValueError: it is none, or not finite.
-        KeyError: it is not there.
+        ValueError: the value is not a number, or not finite.
+        KeyError: the dict has no such key.
     """
     value = values[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1e300 < value < 1e300:

@@ -8,21 +8,21 @@ APPENDED = (".lock", ".txt", ".db", ".db-journal", ".db-wal", ".db-shm")  # endi
 
 
 class Lock:
-    """The operating system's lock on a directory, which ends with the process, however that ends.
+    """The operating system's lock on a directory. It is released when the process ends, also if it is killed.
 
     Args:
         directory: `pathlib.Path`.
-        patience: float, seconds to wait for another process that is at work in the directory, such as one that ends.
+        patience: float, seconds to wait for another process that has the lock, such as one that is about to end.
     """
 
     def __init__(self, directory, patience=0.0):
         self.directory, self.patience, self._lock = directory, patience, None
 
     def take(self):
-        """Take it, unless this process has it.
+        """Take the lock, unless this process has it.
 
         Raises:
-            WorldError: another process has it, or the directory leads elsewhere or cannot be written to.
+            WorldError: another process has it, the directory holds links to other places, or it cannot be written to.
         """
         import filelock
 
@@ -39,13 +39,13 @@ class Lock:
         self._lock = lock
 
     def release(self):
-        """Give it back, if this process has it."""
+        """Release the lock, if this process has it."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def is_taken(self):
-        """Whether another process has it."""
+        """Whether another process has the lock."""
         try:
             self.take()
         except WorldError:
@@ -55,7 +55,7 @@ class Lock:
 
 
 def refuse_links(directory):
-    """Raise a WorldError if what is written to a run would end up elsewhere."""
+    """Raise a WorldError if a link in a run's directory would make files end up elsewhere."""
     for where, folders, files in os.walk(directory):
         paths = [os.path.join(where, name) for name in [*folders, *files]]
         for path in filter(_leads_elsewhere, paths):
@@ -66,10 +66,10 @@ def refuse_links(directory):
 
 
 def _leads_elsewhere(path):
-    """Whether what is written there would not stay there; a link in the place of a file that is replaced does."""
+    """Whether writing to this path would change a file elsewhere. Replacing a link to a file does not."""
     try:
         mode = os.lstat(path).st_mode
-    except OSError:  # it has gone since
+    except OSError:  # the file was removed meanwhile
         return False
     if path.endswith(APPENDED):
         return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

@@ -8,7 +8,7 @@ from recipes.run.timing import write_seconds
 
 
 class Recorder(ExactResume):
-    """The callback that keeps a run: its state, from which it can go on, and the tables that people read.
+    """The callback that writes a run's state, from which training can go on, and its tables of metrics and times.
 
     Args:
         directory: `pathlib.Path` of the run.
@@ -30,13 +30,13 @@ class Recorder(ExactResume):
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
-        self.write_tables()  # which a kill may have kept from being written
+        self.write_tables()  # also if all epochs were done before: a kill may have prevented this
 
     def save(self):
         super().save()
         self.write_tables()
 
     def write_tables(self):
-        """metrics.csv, the same in every repetition, and timing.csv, which never is."""
+        """Write metrics.csv, which is the same in every repetition of a run, and timing.csv, which is not."""
         write_whole(self.directory / METRICS, lambda part: part.write_text(table(self.history)))
         write_seconds(self.directory, [row["epoch"] for row in self.history], self.seconds)

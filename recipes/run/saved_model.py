@@ -3,18 +3,18 @@ import importlib
 from recipes.errors import WorldError, one_line
 from recipes.machine.regular_file import open_regular
 
-MODULES = ("custom_optimizers", "recipes.layers")  # whose classes any recipe's file may name
+MODULES = ("custom_optimizers", "recipes.layers")  # modules whose classes the model of any recipe may have
 
 
 def load_model(path, modules=()):
-    """The model of a `.keras` file, loaded in safe mode.
+    """Load the model of a `.keras` file, in safe mode.
 
     Args:
         path: of the file.
-        modules: names of modules whose classes it names, besides those of all recipes.
+        modules: names of more modules whose classes the model has; they are imported first.
 
     Raises:
-        WorldError: it cannot be loaded.
+        WorldError: the model cannot be loaded.
     """
     import keras
 
@@ -26,5 +26,5 @@ def load_model(path, modules=()):
         importlib.import_module(module)
     try:
         return keras.saving.load_model(path)
-    except Exception as error:  # Keras raises whatever a damaged file leads it to
+    except Exception as error:  # Keras raises many kinds for a damaged file
         raise WorldError(f"{path} cannot be loaded: {one_line(error)}") from error

@@ -6,7 +6,7 @@ from recipes.run.names import CONFIG, MODEL
 from recipes.run.saved_model import load_model
 from recipes.run.seed_directories import first_of_seeds
 
-INSTEAD = {  # of a run
+INSTEAD = {  # by kind of a directory: why it has no model, and what to do
     "search": "a search; train its best by the command that it ended with",
     "trial": "a trial of a search, which has no model; train it by `train`",
     "comparison": "a comparison; give one of its runs, such as {first}",
@@ -15,14 +15,14 @@ INSTEAD = {  # of a run
 
 
 class SavedRun:
-    """A run that is done, for those who use its model; nothing is written to its directory.
+    """A run that is done, for commands that use its model. They write nothing to its directory, except exports.
 
     Args:
-        directory: its directory.
-        command: str, what the run is taken for.
+        directory: path of the run.
+        command: str, name of the command that uses it.
 
     Raises:
-        CommandError: what is there is nothing for that command: a search, for instance.
+        CommandError: the directory cannot be used by that command, such as that of a search.
         WorldError: there is no run, it is not done, or its files are damaged.
     """
 
@@ -44,11 +44,11 @@ class SavedRun:
 
     @property
     def data_dir(self):
-        """Where the images were when the run was trained."""
+        """The directory of prepared image sets when the run was trained; None if the images come from elsewhere."""
         return (self.data.get("origin") or {}).get("data_dir")
 
     def model(self, name=MODEL, modules=None):
-        """A model of the run, loaded in safe mode; it names classes of `modules`, by default those of the recipe."""
+        """Load a model of the run in safe mode. `modules` have its classes; by default they are those of the recipe."""
         return load_model(self.directory / name, self.recipe.modules if modules is None else modules)
 
     def model_hash(self):
@@ -57,7 +57,7 @@ class SavedRun:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def once(self, name, make):
-        """What `make()` gives, which is called the first time only."""
+        """The result of `make()`, which is called only the first time that a name is given."""
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]
@@ -70,7 +70,7 @@ class SavedRun:
 
 
 def _checked_images(directory, data):
-    """What a run has written down of its images, a dict; a WorldError unless `Images.about` could have given it."""
+    """The dict that a run recorded about its images. Raises a WorldError unless it is as from `Images.about`."""
     wrong = None
     if not isinstance(data, dict):
         wrong = "it does not say what was trained on"

@@ -6,20 +6,20 @@ from recipes.machine.regular_file import open_regular
 
 
 def table(rows):
-    """Dicts as the text of a CSV file; its columns are all their keys, in the order of their first appearance."""
+    """The text of a CSV file with a row for each dict. Columns are all keys, in the order of first appearance."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue().encode(errors="backslashreplace").decode()  # bytes of paths that are no text
+    return text.getvalue().encode(errors="backslashreplace").decode()  # bytes of paths that are not UTF-8
 
 
 def rows_of(path):
-    """The rows of a CSV file, dicts; none if it is not there.
+    """The rows of a CSV file, a list of dicts of strings. It is empty if there is no such file.
 
     Raises:
-        WorldError: it cannot be read.
+        WorldError: the file cannot be read, or is damaged.
     """
     try:
         with io.TextIOWrapper(open_regular(path), "utf-8", newline="") as file:

@@ -10,13 +10,13 @@ def write_seconds(directory, epochs, seconds):
 
     Args:
         directory: `pathlib.Path`.
-        epochs, seconds: lists of the same length, numbers of the epochs and what they took.
+        epochs, seconds: lists of the same length: numbers of the epochs, and their times.
     """
     rows = [{"epoch": epoch, "seconds": f"{each:.4f}"} for epoch, each in zip(epochs, seconds, strict=True)]
     write_file(directory / TIMING, lambda part: part.write_text(table(rows)))
 
 
 def seconds_of(directory):
-    """What the file says, a list of floats; an empty one if it is not there."""
+    """The seconds of each epoch, a list of floats. It is empty if there is no such file."""
     with may_be_damaged(directory / TIMING):
         return [float(row["seconds"]) for row in rows_of(directory / TIMING)]

@@ -4,19 +4,19 @@ from callbacks import LearningRateFinder
 from recipes.training import contract
 from recipes.training.fit import data_for_fit, gradient_callbacks
 
-LOWEST_RATE, UPDATES = 1e-5, 100  # of a range test
-TESTED = 512  # training samples, at most, of a range test in full batches
+LOWEST_RATE, UPDATES = 1e-5, 100  # where a range test begins, and how many updates it makes
+TESTED = 512  # training samples of a range test in full batches, at most
 
 
 def find_rates(recipe, data):
-    """Between which learning rates a search makes sense, by a range test.
+    """Find the range of learning rates that is worth searching, by a range test.
 
     Args:
-        recipe: `recipes.recipe.Recipe`; its rate is the same at each update.
-        data: what `recipe.load` gives.
+        recipe: `recipes.recipe.Recipe` with a constant learning rate.
+        data: what `recipe.load` returns.
 
     Returns:
-        `(low, high)`; None if the test finds none.
+        `(low, high)`; None if the test finds no rates.
     """
     is_full = recipe.steps == "epoch"
     if is_full:
@@ -26,7 +26,7 @@ def find_rates(recipe, data):
     training_data, steps, _ = data_for_fit(batches, is_full, 0)
     epochs = UPDATES if is_full else -(-UPDATES // batches.num_batches)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a test that finds nothing
+        warnings.simplefilter("ignore", UserWarning)  # the test warns if it finds no rates
         model.fit(
             training_data,
             steps_per_epoch=steps,

@@ -1,5 +1,4 @@
 import keras
-import numpy as np
 
 from callbacks import FullBatch, GradientMonitor
 from callbacks.exact_resume import StateError, is_carried
@@ -8,32 +7,35 @@ from recipes.errors import Diverged, WorldError
 from recipes.run.recorder import Recorder
 from recipes.training import contract
 from recipes.training.outcomes import DIVERGED, FINISHED, STOPPED_EARLY
+from recipes.training.stop_at_nan import StopAtNaN, check_finite
 
 
 def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None):
-    """Train a recipe's model, with everything that a run records.
+    """Train a recipe's model, and keep the state, the logs and the times of the run.
 
     Args:
-        recipe: `recipes.recipe.Recipe`; its `epochs` are passes over the data in all, those before a restart too.
+        recipe: `recipes.recipe.Recipe`; its `epochs` include those before a restart.
         run: `recipes.run.Run`.
-        data: what `recipe.load` gives.
-        model: what `recipe.model` gives; by default it is built.
-        until: int, number of epochs to make now, of all; None for all. A later call goes on.
-        callbacks: more of them.
-        verbose: as in `fit` of Keras; None: a line an epoch if an epoch is worth one.
+        data: what `recipe.load` returns.
+        model: what `recipe.model` returns; by default it is built here.
+        until: int, the epoch after which to stop; None for the last one. A later call goes on.
+        callbacks: callbacks beside those of the recipe.
+        verbose: as in `fit` of Keras; None for `recipe.verbose`.
 
     Returns:
-        `(model, trained)`, the second a dict: `outcome` ("finished", "stopped early" or "diverged"), `epochs`,
-        `updates`, `training_seconds`, and where it ended before its time for a number that is not finite, `reason`.
+        `(model, trained)`, the second a dict: `outcome` ("finished", "stopped early" by a callback, or "diverged"),
+        `epochs` (without the one in which training diverged), `updates`, `training_seconds`, and `reason` if training
+        diverged.
 
     Raises:
-        WorldError: what was saved cannot be gone on from.
+        WorldError: training cannot go on from the saved state.
     """
     model = contract.model(recipe, data) if model is None else model
     batches, own_callbacks = contract.batches(recipe, data), contract.callbacks(recipe, data, run)
     training_data, steps, follows = data_for_fit(batches, recipe.steps == "epoch", run.epochs_done())
     carried = [callback for callback in own_callbacks if is_carried(callback)]
     recorder = Recorder(run.directory, recipe.seed, carried, follows)
+    verbose = recipe.verbose if verbose is None else verbose
     reason = None
     try:
         model.fit(
@@ -42,27 +44,31 @@ def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None
             shuffle=False,
             epochs=recipe.epochs if until is None else until,
             **_validation(recipe.validation(data)),
-            verbose=recipe.verbose if verbose is None else verbose,
+            verbose=verbose,
             callbacks=[
                 *gradient_callbacks(model, recipe.steps == "epoch"),
+                StopAtNaN(),
                 *own_callbacks,
                 *callbacks,
                 run.event_files(),
                 recorder,
             ],
         )
+        check_finite(model, recorder.history[-1], recorder.history[-1]["epoch"])  # callbacks may change it at the end
     except StateError as error:
         raise WorldError(str(error)) from error
     except Diverged as error:
         reason = str(error)
-        recorder.write_tables()  # of the epochs before, which are saved once a second
+        if verbose:
+            print(flush=True)  # behind the line of the epoch, which Keras has not ended
+        recorder.write_tables()  # with the last epochs, since the state is saved once a second
     return model, _trained(model, recorder, own_callbacks, until or recipe.epochs, reason)
 
 
 def data_for_fit(batches, is_full, done):
-    """Batches as `fit` takes them: `(data, steps_per_epoch, data sets that have to be told their epoch)`.
+    """The arguments of `fit` for batches: `(data, steps_per_epoch, data sets whose epoch has to be set)`.
 
-    On TensorFlow, mini-batches are one data set for all epochs.
+    On TensorFlow, mini-batches are one data set for all epochs, from epoch `done` on.
     """
     if is_full or not hasattr(batches, "dataset"):
         return batches, None, []
@@ -72,7 +78,7 @@ def data_for_fit(batches, is_full, done):
 
 
 def gradient_callbacks(model, is_full):
-    """Callbacks that make full batches, and that end a training whose gradients are skipped."""
+    """The callbacks that make full batches, and that log gradients and end a training that has diverged."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if is_full:
         return [FullBatch(), GradientMonitor()]
@@ -80,10 +86,10 @@ def gradient_callbacks(model, is_full):
 
 
 def _trained(model, recorder, own_callbacks, epochs, reason):
-    early = any(getattr(callback, "stopped_epoch", 0) > 0 for callback in own_callbacks)
-    whole = reason is None and len(recorder.history) >= epochs and _is_finite(model, recorder.history[-1])
+    stopped = any(getattr(callback, "stopped_epoch", 0) > 0 for callback in own_callbacks)
+    early = stopped or len(recorder.history) < epochs
     trained = {
-        "outcome": STOPPED_EARLY if early else FINISHED if whole else DIVERGED,
+        "outcome": DIVERGED if reason is not None else STOPPED_EARLY if early else FINISHED,
         "epochs": len(recorder.history),
         "updates": number(model.optimizer.iterations),
         "training_seconds": round(sum(recorder.seconds), 3),
@@ -92,15 +98,9 @@ def _trained(model, recorder, own_callbacks, epochs, reason):
 
 
 def _validation(part):
-    """A part as the arguments of `fit`."""
+    """The arguments of `fit` for the validation part."""
     if part is None:
         return {}
     if "y" not in part:
         return {"validation_data": part["x"]}
     return {"validation_data": (part["x"], part["y"]), "validation_batch_size": part["batch_size"]}
-
-
-def _is_finite(model, logs):
-    """Whether the last losses and all weights are finite."""
-    losses = [value for name, value in logs.items() if name.endswith("loss")]
-    return all(np.isfinite(value).all() for value in [*losses, *model.get_weights()])

@@ -1,3 +1,3 @@
-"""How a training ends."""
+"""The possible ends of a training."""
 
 FINISHED, STOPPED_EARLY, DIVERGED = "finished", "stopped early", "diverged"

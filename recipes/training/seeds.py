@@ -20,11 +20,11 @@ from recipes.training.train import train
 
 
 def train_seeds(recipe, seeds, run_dir=None, results="results", *, strategy="auto", dtype=None, ended=None, **places):
-    """Train a recipe with several seeds, one run each, and keep mean, deviation and interval of what they reach.
+    """Train a recipe with several seeds, one run each, and record the mean of their scores and how they scatter.
 
-    The runs lie in RUN_DIR/seed-K, K from `recipe.seed` up, and go on like any other. RUN_DIR/seeds.csv has a row for
-    each; a row with the mean, the standard deviation, the 95 % interval of the mean (Student's t), hardware and
-    versions is added to RESULTS/RECIPE.csv.
+    The runs are in RUN_DIR/seed-K, K from `recipe.seed` up, and can go on like any other run. RUN_DIR/seeds.csv has a
+    row for each run. A row with the mean, the standard deviation, the 95 % interval of the mean (Student's t), hardware
+    and versions is added to RESULTS/RECIPE.csv.
 
     Args:
         recipe: as for `train`.
@@ -32,7 +32,7 @@ def train_seeds(recipe, seeds, run_dir=None, results="results", *, strategy="aut
         run_dir: by default as for `train`.
         results: directory of the tables that rows are added to.
         strategy, dtype: as for `train`.
-        ended: function that is called with the directory of each run that is done.
+        ended: function that is called after each run, with its directory.
         places: `data_dir` and `download`, as for `train`.
 
     Returns:
@@ -51,12 +51,12 @@ def train_seeds(recipe, seeds, run_dir=None, results="results", *, strategy="aut
             run.begin_group()
             row = _row(recipe, run, _trained(recipe, run, seeds, ended, strategy=strategy, dtype=dtype, **places))
             run.finish({"row": row})
-        add_row(table_of(recipe, results), row)  # a kill may have kept it from being added
+        add_row(table_of(recipe, results), row)  # also if the run was done before: a kill may have prevented this
         return row, run.directory
 
 
 def _row_of_done(run):
-    """The averages of seeds that are all trained; None if they are not."""
+    """The row of averages if all seeds are trained, otherwise None."""
     if run.result is None:
         return None
     print(f"{run.directory} is done already; this is its result.")
@@ -65,10 +65,10 @@ def _row_of_done(run):
 
 
 def _trained(recipe, run, seeds, ended, **options):
-    """Train with each seed: a list of dicts.
+    """Train with each seed. Returns the results, a list of dicts.
 
     Raises:
-        WorldError: one diverged.
+        WorldError: training diverged with a seed.
     """
     rows = []
     for seed in range(recipe.seed, recipe.seed + seeds):
@@ -88,7 +88,7 @@ def _trained(recipe, run, seeds, ended, **options):
 
 
 def _row(recipe, run, rows):
-    """The averages, a dict, which seeds.csv is written beside."""
+    """Write seeds.csv. Returns the row of averages, a dict."""
     run.write_table(SEEDS, rows)
     first = config_of(directory_of_seed(run.directory, recipe.seed))
     computed = {name: first[name] for name in ("backend", "strategy", "dtype")}
@@ -101,7 +101,7 @@ def _row(recipe, run, rows):
 
 
 def _of_seed(recipe, result):
-    """What a seed has reached; a ValueError or a KeyError if it is no result."""
+    """The result of a seed. Raises a ValueError or a KeyError if it is damaged."""
     if result["outcome"] != DIVERGED:
         for name in (recipe.score, "updates", "training_seconds"):
             finite_number(result, name)
@@ -109,19 +109,19 @@ def _of_seed(recipe, result):
 
 
 def _checked(row):
-    """A row of averages; a ValueError or a KeyError if it is none."""
+    """A row of averages. Raises a ValueError or a KeyError if it is damaged."""
     for name in ("n", "mean", "standard_deviation", "low", "high"):
         finite_number(row, name)
     return row
 
 
 def table_of(recipe, results):
-    """The table that the recipe's averages are added to."""
+    """The path of the table to which a recipe's averages are added."""
     return pathlib.Path(results, f"{recipe.name().replace(':', '.')}.csv")
 
 
 def add_row(path, row):
-    """Add a row to a CSV file unless it is there; the file is written whole, with any column that is new."""
+    """Add a row to a CSV file unless the file has it. New columns are added to all rows."""
     rows = rows_of(path)
     if rows and not row.keys() & rows[0].keys():
         raise WorldError(f"{path} is no table of averages, so nothing was added to it; give another --results")
@@ -153,7 +153,7 @@ def _circumstances(rows):
 
 
 def _forget_model():
-    """Names and graphs of one run must not reach the next."""
+    """Clear Keras's names and graphs, which otherwise would be those of the next run too."""
     import keras
 
     keras.utils.clear_session()

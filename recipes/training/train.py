@@ -10,16 +10,16 @@ from recipes.training.outcomes import DIVERGED
 
 
 def train(recipe, run_dir=None, *, strategy="auto", dtype=None, data_dir=None, download=False):
-    """Train a recipe, go on with a run that was interrupted, or give the result of one that is done.
+    """Train a recipe, go on with a run that was interrupted, or return the result of a run that is done.
 
     Args:
         recipe: `recipes.recipe.Recipe`.
         run_dir, data_dir, download: as on the command line.
-        strategy: as `recipes.machine.strategies.parse_strategy` takes it.
-        dtype: one of `recipes.machine.dtypes.DTYPES`; None for the recipe's own.
+        strategy: str, as `recipes.machine.strategies.parse_strategy` takes it.
+        dtype: one of `recipes.machine.dtypes.DTYPES`; None for the default of the recipe.
 
     Returns:
-        `(result, directory)`.
+        `(result, directory)`: a dict, and the path of the run's directory.
 
     Raises:
         CommandError, WorldError: as `recipes.run.Run` and the recipe's methods do.
@@ -71,15 +71,15 @@ def _share_state(run):
 
 
 def train_and_judge(recipe, run, data):
-    """Train a recipe, save its model, and judge it once on the test part, unless training diverged.
+    """Train a recipe, save its model, and judge it once on the test part. If training diverges, do neither.
 
     Args:
         recipe: `recipes.recipe.Recipe`.
         run: `recipes.run.Run` that was begun.
-        data: what `recipe.load` gives.
+        data: what `recipe.load` returns.
 
     Returns:
-        A dict: what `recipe.judge` gives, and what `fit` gives.
+        A dict: the figures of `recipe.judge` and of `fit`.
     """
     model, trained = training.fit(recipe, run, data)
     if trained["outcome"] == DIVERGED:

@@ -1,4 +1,4 @@
-"""The pictures of a comparison: what each contender has reached after so many updates, epochs and seconds."""
+"""The pictures of a comparison: the score of each contender against updates, epochs and seconds."""
 
 import statistics
 
@@ -14,17 +14,17 @@ AGAINST = ("updates", "epochs", "seconds of training")
 
 @plain_text()
 def against(rows, metric):
-    """Draw a metric of the validation part against updates, epochs and seconds, the median of the seeds.
+    """Draw the median of a validation metric over the seeds, against updates, epochs and seconds.
 
     Args:
-        rows: list of dicts, one for each training, as `recipes.comparison.compare` gives them.
+        rows: list of dicts, one for each run, as `recipes.comparison.compare` returns them.
         metric: str, a column of metrics.csv.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        KeyError: it is not logged.
+        KeyError: the metric was not logged.
     """
     figure = Figure(figsize=(13, 4.2), dpi=120, layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
@@ -38,7 +38,7 @@ def against(rows, metric):
 
 @plain_text()
 def each_against(rows, metric):
-    """Draw the same as three figures, which a phone can show one below the other.
+    """Draw the same as three figures, which a phone can show below each other.
 
     Args:
         rows, metric: as for `against`.
@@ -59,13 +59,13 @@ def each_against(rows, metric):
 
 
 def _lines(rows, metric):
-    """The line of each contender: a dict from labels to `(values, places)`, as `_line` gives them."""
+    """The line of each contender: a dict from labels to `(values, places)`, as `_line` returns them."""
     labels = dict.fromkeys(row["contender"] for row in rows)
     return {label: _line([row for row in rows if row["contender"] == label], metric) for label in labels}
 
 
 def _line(rows, metric):
-    """Medians of a metric over the seeds, one for each epoch, and for each of `AGAINST` where these values stand."""
+    """Medians of a metric over the seeds, one for each epoch, and a dict from each of `AGAINST` to their x values."""
     epochs = min(len(row["curve"]) for row in rows)
     middle = [statistics.median(float(row["curve"][e][metric]) for row in rows) for e in range(epochs)]
     seconds = [statistics.median(row["curve"][e]["seconds"] for row in rows) for e in range(epochs)]

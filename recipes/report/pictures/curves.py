@@ -5,12 +5,13 @@ import pathlib
 from matplotlib.figure import Figure
 
 from recipes import run as runs
+from recipes.errors import WorldError
 from recipes.report.pictures.plain_text import plain_text
 from recipes.report.pictures.scales import plain_powers
 
 OF_LABELS = ("label_accuracy", "label accuracy")
 OF_OUTPUTS = (("real_output", "real images"), ("fake_output", "generated images"))
-PANELS = (  # label, whether a logarithmic scale may suit, columns and names of lines
+PANELS = (  # label, whether the scale may be logarithmic, columns and names of the lines
     ("losses", False, (("discriminator_loss", "discriminator"), ("generator_loss", "generator"))),
     ("Fréchet classifier distance", True, (("distance", "average of the generator"),)),
     ("share", False, (("class_entropy", "entropy of classes"), ("confidence", "confidence"), OF_LABELS)),
@@ -18,7 +19,7 @@ PANELS = (  # label, whether a logarithmic scale may suit, columns and names of 
     ("accuracy", False, (("accuracy", "training"), ("val_accuracy", "validation"))),
     ("gradient norm", True, (("gradient_norm", "before clipping"), ("clipped_norm", "after clipping"))),
 )
-MORE_PANELS = (  # of pages, which have more room
+MORE_PANELS = (  # for pages only, which have more room
     ("output of the discriminator", False, OF_OUTPUTS),
     ("learning rate", False, (("learning_rate", "learning rate"),)),
     ("share of clipped updates", False, (("clipped_share", "of all so far"),)),
@@ -30,15 +31,16 @@ def curves(metrics, title):
     """Draw the learning curves of a run.
 
     Args:
-        metrics: path of its metrics.csv, with a column `epoch` and any of loss, accuracy, gradient_norm and the same of
-            the validation part (`val_`) or after clipping (`clipped_norm`).
-        title: str, what was trained and on what.
+        metrics: path of its metrics.csv, with a column `epoch`; those of the columns in `PANELS` that exist are drawn.
+        title: str, the recipe and its data.
 
     Returns:
-        A `matplotlib.figure.Figure`: a panel each for loss, accuracy, and the gradient's norm if it was recorded.
+        A `matplotlib.figure.Figure` with a panel for each of `PANELS` that has values.
     """
     rows = runs.rows_of(metrics)
     found = panels(rows, PANELS)
+    if not found:
+        raise WorldError(f"{metrics} has no {'loss to draw' if rows else 'epoch, since none came to its end'}")
     figure = Figure(figsize=(4 * len(found), 3.4), dpi=120, layout="constrained")
     figure.suptitle(title)
     for axes, panel in zip(figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
@@ -57,7 +59,7 @@ def write_curves(directory, title):
         The path of the picture.
 
     Raises:
-        WorldError: it cannot be written, or metrics.csv is not there or damaged.
+        WorldError: the picture cannot be written, or metrics.csv is missing or damaged.
     """
     directory = pathlib.Path(directory)
     with runs.may_be_damaged(directory / runs.names.METRICS):
@@ -68,17 +70,17 @@ def write_curves(directory, title):
 
 
 def panels(rows, of):
-    """Those of some panels that there are values for in rows of metrics.csv.
+    """Choose the panels for which rows of metrics.csv have values.
 
     Args:
         rows: list of dicts.
-        of: `PANELS`, or others like them.
+        of: `PANELS`, or other panels.
     """
     return [panel for panel in of if any(lines_of(panel, rows).values())]
 
 
 def lines_of(panel, rows):
-    """The lines of a panel: a dict from names to lists of `(pass, value)`; not all epochs need have a value."""
+    """The lines of a panel: a dict from names to lists of `(pass, value)`, without epochs that have no value."""
     _, _, columns = panel
     return {
         name: [(int(row["epoch"]) + 1, float(row[column])) for row in rows if row.get(column)]
@@ -92,7 +94,7 @@ def draw(axes, panel, rows):
 
     Args:
         axes: `matplotlib.axes.Axes`.
-        panel: of `panels`.
+        panel: one of those that `panels` returns.
         rows: list of dicts, of metrics.csv.
     """
     label, may_be_log, _ = panel

@@ -5,6 +5,6 @@ import matplotlib
 
 @contextlib.contextmanager
 def plain_text():
-    """Show words in pictures as they are written; Matplotlib would take what is between two dollars for a formula."""
+    """Show text in pictures as it is written. Otherwise Matplotlib reads text between two dollars as a formula."""
     with matplotlib.rc_context({"text.parse_math": False}):
         yield

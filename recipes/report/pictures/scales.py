@@ -2,7 +2,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 
 def plain_powers(axis):
-    """Write the ticks of a logarithmic axis as 0.02 and 0.5, three to a power of ten where there are few powers.
+    """Write the ticks of a logarithmic axis as 0.02 and 0.5; a short axis has three ticks for each power of ten.
 
     Args:
         axis: `matplotlib.axis.Axis` whose limits are final.

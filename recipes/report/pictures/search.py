@@ -1,4 +1,4 @@
-"""The pictures of a search. Each takes its trials, a list of dicts as `recipes.tuning.tune` gives them."""
+"""The pictures of a search. Each function takes its trials, a list of dicts as `recipes.tuning.tune` returns them."""
 
 import textwrap
 
@@ -8,17 +8,17 @@ from recipes.report.pictures.colours import COLOURS
 from recipes.report.pictures.plain_text import plain_text
 from recipes.report.pictures.scales import plain_powers
 
-MARKS = "osD^vP*X"  # of families and budgets, which are so told apart without colours too
-WIDTH = 46  # characters of a line of their legend
+MARKS = "osD^vP*X"  # markers of schedules and budgets, so that they differ without colours too
+WIDTH = 46  # characters of a line of the legend
 
 
 @plain_text()
 def rates(trials, metric, direction):
-    """Draw the score of each trial against its learning rate, by family of schedule; larger marks trained longer.
+    """Draw the score of each trial against its learning rate, with a marker for its schedule. Larger: trained longer.
 
     Args:
         trials: list of dicts.
-        metric: str, what the score is.
+        metric: str, name of the score.
         direction: "max" or "min".
 
     Returns:
@@ -57,7 +57,7 @@ def rates(trials, metric, direction):
 def progress(trials, metric, direction):
     """Draw the score of each trial by its budget, and the best so far, against the epochs trained until then.
 
-    The best so far is what the search would return: the best of the longest budget that has been trained.
+    The best so far is the trial that the search would return: the best of the longest budget trained until then.
 
     Args, returns: as `rates`.
     """
@@ -83,7 +83,7 @@ def progress(trials, metric, direction):
 
 @plain_text()
 def schedules(trials, metric):
-    """Draw the learning rate of the best trials over their updates: those that have `rates`, evenly over them.
+    """Draw the learning rates of the best trials over their updates: of the trials that have `rates`.
 
     Args, returns: as `rates`.
     """
@@ -114,7 +114,7 @@ def _completed(trials):
 
 def _family(row):
     """The name of a trial's schedule, without its parameters."""
-    return row["settings"].get("schedule", "trials").partition(":")[0]  # a recipe need not have schedules
+    return row["settings"].get("schedule", "trials").partition(":")[0]  # a recipe may have no schedules
 
 
 def _figure():
@@ -125,7 +125,7 @@ def _figure():
 
 
 def _scale(axes, scores, direction):
-    """Give losses that span more than a power of ten a logarithmic axis."""
+    """Use a logarithmic axis for losses whose range is wide."""
     positive = [score for score in scores if score > 0]
     if direction == "min" and len(positive) == len(scores) > 0 and max(positive) >= 30 * min(positive):
         axes.set(yscale="log")

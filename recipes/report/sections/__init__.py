@@ -1,1 +1,1 @@
-"""The sections of a page: what it says of a run, of a search, of a comparison, and of the machines they ran on."""
+"""The sections of a page: about a run, a search, a comparison, and the machines on which they ran."""

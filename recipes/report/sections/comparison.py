@@ -1,4 +1,4 @@
-"""What a page says of a comparison."""
+"""The sections of a page about a comparison."""
 
 import typing
 
@@ -10,17 +10,17 @@ from recipes.report.sections.command import section_of_command
 from recipes.report.sections.file_picture import file_picture
 
 COLUMNS = """\
-Scores and losses are means of the seeds with 95 % intervals, all else medians. MiB is the peak of memory, clipped the
-share of updates that were clipped, skipped the number of those that were left out."""
+Scores and losses are means over the seeds with 95 % intervals; all other columns are medians. MiB: the largest memory.
+clipped: the share of updates whose gradient was clipped. skipped: the number of updates that were left out."""
 
 
 class Compared(typing.NamedTuple):
-    """What came of a comparison.
+    """The result of a comparison.
 
     Args:
-        score: str, the figure that contenders are judged by.
-        cells: list of lists of str, names of columns first.
-        verdicts: list of str, which differences are within noise.
+        score: str, name of the score by which contenders are ranked.
+        cells: list of lists of str; the first list has the names of the columns.
+        verdicts: list of str, lines that say which differences are within noise.
     """
 
     score: str
@@ -51,12 +51,12 @@ def sections_of_comparison(directory, compared, repeat):
 
 
 def _pictures(directory, compared):
-    """Three pictures drawn for a page; the one of the command line where trainings are no longer there."""
+    """Three pictures for a page; if the runs were deleted, the picture that the command `compare` has written."""
     columns, *rows = compared.cells
     best = ", ".join(f"{name} {cell}" for name, cell in zip(columns[:3], rows[0][:3], strict=True))
     ends = f"of {', '.join(row[0] for row in rows)}; the best: {best}"
     trainings = [_with_curve(directory, row) for row in runs.rows_of(directory / runs.names.SEEDS)]
-    trainings = [row for row in trainings if row["curve"] or row["diverged"] != "True"]  # which may leave no epoch
+    trainings = [row for row in trainings if row["curve"] or row["diverged"] != "True"]  # diverged: maybe no epoch
     metric = _logged(compared.score, trainings)
     if metric is None:
         return _picture_of_the_command(directory / runs.names.COMPARISON_PICTURE, ends)
@@ -73,13 +73,13 @@ def _picture_of_the_command(path, ends):
 
 
 def _logged(score, rows):
-    """The score of the validation part, as all curves name it: `val_accuracy` for `test_accuracy`; None for none."""
+    """The column of all curves with the score on the validation part, such as `val_accuracy`; None if it is missing."""
     names = ("val_" + score.removeprefix("test_"), score)
     return next((n for n in names if rows and all(row["curve"] and n in row["curve"][0] for row in rows)), None)
 
 
 def _with_curve(directory, row):
-    """A row of seeds.csv with the learning curve of its training, and the seconds until each epoch's end."""
+    """A row of seeds.csv with the learning curve of its run, in which each epoch has the seconds until its end."""
     contender = comparison.Contender(row["contender"], {})
     run = runs.directory_of_seed(directory / contender.directory, row["seed"])
     curve, times = runs.metrics_of(run), runs.seconds_of(run)

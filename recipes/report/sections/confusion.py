@@ -1,4 +1,4 @@
-"""What a page says of a classifier's mistakes."""
+"""The sections of a page about a classifier's mistakes."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,7 +8,7 @@ from recipes import run as runs
 from recipes.report.page import Section, picture_of_figure, picture_of_image
 from recipes.report.pictures.plain_text import plain_text
 
-LARGEST = 128  # pixels of a mistake's longer side
+LARGEST = 128  # pixels of the longer side of an image that is shown
 OF_MISTAKES = ("labels", "guesses", "confidences")  # arrays with a number for each mistake
 
 
@@ -61,12 +61,12 @@ def _matrix(counts, classes):
     if len(classes) <= 20:
         _write_counts(axes, counts, shares)
     right = "; ".join(f"{name} {share:.0%}" for name, share in zip(classes, shares.diagonal(), strict=True))
-    about = "Confusion matrix: numbers of test images, the darker the larger a share of their class."
+    about = "Confusion matrix: numbers of test images; a darker field is a larger share of its true class."
     return picture_of_figure(figure, f"{about} Recall: {right}", about)
 
 
 def _write_counts(axes, counts, shares):
-    """Write the number of images into each field of the matrix that has any."""
+    """Write the number of images into each field of the matrix that is not empty."""
     for i, j in np.argwhere(counts):
         ink = "white" if shares[i, j] > 0.5 else "black"
         axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=8, color=ink)

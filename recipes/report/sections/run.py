@@ -1,4 +1,4 @@
-"""What a page says of a run: what was done, curves, mistakes or samples, result, settings, data, machine."""
+"""The sections of a page about a run: outcome, curves, mistakes or samples, result, settings, data, machine."""
 
 from matplotlib.figure import Figure
 
@@ -10,7 +10,7 @@ from recipes.report.sections.confusion import sections_of_confusion
 from recipes.report.sections.environment import environment
 from recipes.report.sections.file_picture import file_picture
 
-SAMPLES = 4  # grids of a GAN's samples, at most
+SAMPLES = 4  # pictures of a GAN's samples, at most
 
 
 def sections_of_run(found, repeat):
@@ -38,7 +38,7 @@ def sections_of_run(found, repeat):
 
 
 def _what(found, made, repeat):
-    """What was done: the first section."""
+    """The first section: the outcome, the date, and the command."""
     outcome = words.outcome_of(found) or f"Not done: {made} of {found.recipe.epochs} epochs."
     date = found.starts[0].get("date", "") if found.starts else ""
     return Section("What was run", [outcome, *([f"Begun {words.minute(date)}."] if date else [])], [repeat])
@@ -56,7 +56,7 @@ def _curves(rows):
 
 
 def _words_of(panel, rows):
-    """A panel in words."""
+    """The alternative text of a panel."""
     lines = [(name, line) for name, line in lines_of(panel, rows).items() if line]
     each = [f"{name} from {line[0][1]:.4g} to {line[-1][1]:.4g}" for name, line in lines]
     passes = lines[0][1][-1][0]
@@ -64,7 +64,7 @@ def _words_of(panel, rows):
 
 
 def _samples(directory):
-    """Yield a section of some of the pictures that a GAN has made of the same noise, evenly over the training."""
+    """Yield a section with pictures that a GAN has made from the same noise, evenly spaced over the training."""
     paths = runs.pictures_of(directory, "samples")
     if not paths:
         return

@@ -1,4 +1,4 @@
-"""What a page says of a search."""
+"""The sections of a page about a search."""
 
 import typing
 
@@ -9,7 +9,7 @@ from recipes.report.sections.file_picture import file_picture
 from recipes.run import names
 
 SHOWN = 30  # trials
-# columns of trials.csv that are no searched settings, in the order in which they follow these
+# columns of trials.csv that are not searched settings; in a table they stand behind these, in this order
 OF_TRIALS = ("epochs", "updates", "cost", "seconds", "status", "message", "order", "configuration", "rung")
 HEADS = {"cost": "cost, epochs"}
 PICTURES = {
@@ -24,8 +24,8 @@ class Best(typing.NamedTuple):
 
     Args:
         score: float.
-        command: str, that trains with its settings.
-        settings: dict of them.
+        command: str, the command that trains with its settings.
+        settings: dict.
     """
 
     score: float
@@ -38,7 +38,7 @@ def sections_of_search(directory, metric, best, repeat):
 
     Args:
         directory: `pathlib.Path` of the search.
-        metric: str, what trials are scored by.
+        metric: str, name of the score of trials.
         best: `Best`; None for a search that is not done.
         repeat: str, the command that was given last.
 
@@ -62,7 +62,7 @@ def _how_good(trials, metric, best):
 
 
 def _pictures(directory, metric, best):
-    """Yield those pictures of the search that are there."""
+    """Yield the pictures of the search that exist."""
     words = _in_words(metric, best)
     for name, text in PICTURES.items():
         path = directory / name
@@ -86,14 +86,14 @@ def _trials(trials):
 
 
 def _ordered(columns):
-    """Columns with what is looked for first, since a phone shows no more without being moved."""
+    """Columns with the most important ones first, since a phone shows only the first ones without scrolling."""
     first = [name for name in ("trial", "score") if name in columns]
     searched = [name for name in columns if name not in (*first, *OF_TRIALS)]
     return [*first, *searched, *(name for name in OF_TRIALS if name in columns)]
 
 
 def _short(text):
-    """Fractions are rounded; whole numbers may be names, such as 0002."""
+    """Round fractions. Whole numbers stay as they are, since they may be names such as 0002."""
     if not text or text.isdigit():
         return text or ""
     try:

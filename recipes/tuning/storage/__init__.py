@@ -1,4 +1,4 @@
-"""A search in a database that any number of machines may share: what they agree on, and whose each trial is."""
+"""A search in a database that any number of machines may share: its settings, its trials, and who trains them."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What all who search in one study have to agree on: kept in the study, compared with what each was asked for."""
+"""What has to be the same on all machines of a search. It is kept in the study, and each machine compares it."""
 
 import json
 
@@ -7,14 +7,14 @@ from optuna.storages._rdb import models
 
 from recipes.errors import WorldError
 
-KEY = "keras-descent"  # the attribute of the study
-FACTS = "facts"  # its part about what was found out, not asked for
+KEY = "keras-descent"  # name of the attribute of the study
+FACTS = "facts"  # its part about what was measured, not given by a user
 DAMAGED = "the database of the search is damaged: the study does not say what it is of"
-PARTS = ("about", "hyperparameters")  # of it, whose names say enough
+PARTS = ("about", "hyperparameters")  # parts of it that an error need not name
 
 
 def described(space):
-    """A space as dicts for JSON: `space`, its names, and `hyperparameters`, what each is.
+    """A space as a dict for JSON: `space` is the list of names, `hyperparameters` a dict from names to their configs.
 
     Args:
         space: `keras_tuner.HyperParameters`.
@@ -27,7 +27,7 @@ def described(space):
 
 
 def space_in(session, study):
-    """The space that a study is of; None if it does not say yet.
+    """The space that is written in a study; None if no space is written yet.
 
     Args:
         session: `sqlalchemy.orm.Session`.
@@ -43,7 +43,7 @@ def space_in(session, study):
 
 
 def agree(session, study, mine):
-    """Write down what the study does not say yet, and compare the rest.
+    """Write the values that the study does not have yet, and compare the others.
 
     Args:
         session: `sqlalchemy.orm.Session`, of a transaction in which the study is locked.
@@ -51,7 +51,7 @@ def agree(session, study, mine):
         mine: dict for JSON.
 
     Returns:
-        `(name, theirs, mine)` of the first that differs, or None.
+        `(name, theirs, mine)` of the first value that differs, or None.
     """
     mine = json.loads(json.dumps(mine))
     found = _attribute(session, study)
@@ -63,15 +63,15 @@ def agree(session, study, mine):
 
 
 def first_found(session, study, name, mine=None):
-    """What the first who looked found, which all go by; `mine` becomes that if nobody has looked.
+    """A measured value that is in the study. If there is none, write `mine`, which all machines will use.
 
     Args:
         session, study: as for `agree`.
-        name: str, of what was looked at.
-        mine: something for JSON; None to look only.
+        name: str, of the value.
+        mine: value that can be written as JSON; None to write nothing.
 
     Returns:
-        What was found; None if nothing was.
+        The value in the study; None if there is none.
     """
     found = _attribute(session, study)
     content = _content(found)

@@ -3,14 +3,14 @@ import dataclasses
 
 @dataclasses.dataclass
 class Claim:
-    """A trial that a worker of this process is at work on.
+    """A trial that a worker of this process trains.
 
     Args:
         token: str, of its lease.
         number: int, Optuna's id of the trial.
-        trial_id: str, ours.
-        tuner_id: str, of the worker.
-        metrics: dict of floats, what it has reported so far.
+        trial_id: str, id of the trial in KerasTuner.
+        tuner_id: str, id of the worker.
+        metrics: dict of floats that the worker has reported so far.
     """
 
     token: str
@@ -21,5 +21,5 @@ class Claim:
 
     @property
     def lease(self):
-        """The lease, as the methods of `Leases` take it."""
+        """The arguments by which methods of `Leases` name the lease."""
         return {"trial": self.number, "token": self.token}

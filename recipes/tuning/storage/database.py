@@ -11,19 +11,19 @@ from sqlalchemy import orm
 
 from recipes.errors import CommandError, WorldError, one_line
 
-TRIES = 5  # to make the tables, while others do
-PAUSE = 1.0  # seconds between tries while the database does not answer
-STALL = 60  # seconds that a transaction may do nothing: a machine that froze or lost its power holds the study's lock
+TRIES = 5  # attempts to make the tables, while other processes make them too
+PAUSE = 1.0  # seconds between attempts while the database does not answer
+STALL = 60  # seconds that a transaction may be idle: a machine that froze or lost its power would keep the study's lock
 KINDS = ("sqlite", "postgresql")
-PASSING = (  # states of PostgreSQL that pass
-    "08",  # connection
-    "25P03",  # idle in a transaction for `STALL`
-    "40",  # undone for another transaction
+PASSING = (  # error codes of PostgreSQL after which another attempt may succeed
+    "08",  # no connection
+    "25P03",  # the transaction was idle for `STALL` seconds
+    "40",  # the transaction was rolled back because of another one
     "53300",  # too many connections
     "55P03",  # lock not available
     "57P",  # shutting down, starting, or a connection that was ended
 )
-NETWORK = {  # so that a server that is gone without a word is an error, not silence; libpq's own names
+NETWORK = {  # with these options of libpq, a server that has disappeared is an error and not an endless wait
     "connect_timeout": 10,
     "keepalives_idle": 15,
     "keepalives_interval": 5,
@@ -33,20 +33,21 @@ NETWORK = {  # so that a server that is gone without a word is an error, not sil
 
 
 class Database:
-    """A database with Optuna's tables and our own, whose transactions outlive its outages.
+    """A database with the tables of Optuna and of this package. Transactions are repeated after an outage.
 
     Args:
-        url: as SQLAlchemy has it, of SQLite or PostgreSQL.
-        tables: `sqlalchemy.MetaData`, of our own tables.
+        url: URL of SQLAlchemy, for SQLite or PostgreSQL.
+        tables: `sqlalchemy.MetaData` of the tables of this package.
 
     Raises:
-        CommandError: the URL is none, or of another kind of database.
+        CommandError: the URL is not valid, or names another kind of database.
         WorldError: the database cannot be reached.
 
     Attributes:
         storage: `optuna.storages.RDBStorage`.
-        engine: `sqlalchemy.Engine`, of `session`.
-        since: float, when it was first seen here, or came back after it had not answered, by its clock; 0 before.
+        engine: `sqlalchemy.Engine` of `session`.
+        since: float, time by the clock of the database when it first answered, or answered again after an outage; 0
+            before the first answer.
     """
 
     def __init__(self, url, tables):
@@ -67,7 +68,7 @@ class Database:
 
     @contextlib.contextmanager
     def session(self):
-        """A transaction; it is undone where an exception leaves it."""
+        """A transaction. It is rolled back if the block raises an exception."""
         try:
             with orm.Session(self.engine) as session, session.begin():
                 if not self.is_sqlite:
@@ -80,17 +81,17 @@ class Database:
             raise
 
     def transact(self, study, work):
-        """Call `work(session)` in one transaction of which there is one at a time in a study, until it is done.
+        """Call `work(session)` in a transaction that locks the study, and repeat it until it succeeds.
 
-        While the database does not answer it is tried again, so `work` has to find out what an attempt whose answer
-        was lost has left behind.
+        It is repeated while the database does not answer. An attempt may have succeeded although its answer was lost,
+        so `work` has to check what an earlier attempt has written.
 
         Args:
             study: int, Optuna's id.
             work: function of a `sqlalchemy.orm.Session`.
 
         Raises:
-            WorldError: the database answers that it cannot, or the study is not there any more.
+            WorldError: the database reports an error that will not pass, or the study was deleted.
         """
         was_reported = False
         while True:
@@ -115,7 +116,7 @@ class Database:
             yield session
 
     def now(self, session):
-        """Seconds since 1970 by the clock that all who use the database share."""
+        """Seconds since 1970 by the clock that all machines of a search share: that of the database server."""
         if self.is_sqlite:
             return time.time()
         return float(session.execute(sqlalchemy.text("SELECT extract(epoch FROM clock_timestamp())")).scalar())
@@ -126,17 +127,17 @@ class Database:
         self.storage.engine.dispose()
 
     def _may_pass(self, error):
-        """Whether an error is of the connection or of a lock, not of what was asked."""
+        """Whether another attempt may succeed: the error comes from the connection or a lock, not from the query."""
         if self.is_sqlite:
             return "locked" in str(error.orig)
         state = getattr(error.orig, "sqlstate", None)
-        if state is None:  # none of the server's
+        if state is None:  # the error does not come from the server
             return error.connection_invalidated or isinstance(error, sqlalchemy.exc.OperationalError)
         return state.startswith(PASSING)
 
 
 def sqlite_url(path):
-    """The URL of the SQLite database in a file, whatever its name."""
+    """The URL of the SQLite database in a file. Special characters in its path are escaped."""
     return f"sqlite:///{urllib.parse.quote(str(pathlib.Path(path).absolute()))}"
 
 
@@ -148,7 +149,7 @@ def _lock(study, session):
 
 
 def _parsed(url):
-    """A URL, of PostgreSQL with the driver that is installed with this package."""
+    """Parse a URL. For PostgreSQL, it gets the driver that is installed with this package."""
     try:
         made = sqlalchemy.make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError) as error:
@@ -163,7 +164,7 @@ def _parsed(url):
 
 
 def _arguments(url):
-    """What the driver is was_reported beside the URL, unless the URL says it."""
+    """Arguments for the driver of the database, without those that the URL gives."""
     if url.get_backend_name() == "sqlite":
         return {"timeout": 60}
     if url.get_driver_name() not in ("psycopg", "psycopg2"):
@@ -172,13 +173,13 @@ def _arguments(url):
 
 
 def _with_tables(url, options, tables):
-    """Optuna's storage, with our tables beside its own. Several processes may be making them."""
+    """Optuna's storage, with the tables of this package added. Several processes may make the tables at once."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for attempt in reversed(range(TRIES)):
         try:
             storage = optuna.storages.RDBStorage(
-                url.replace("{", "{{").replace("}", "}}"),  # it formats them
-                {**options, "poolclass": sqlalchemy.pool.NullPool},  # a server has not many connections to give
+                url.replace("{", "{{").replace("}", "}}"),  # since Optuna formats the URL
+                {**options, "poolclass": sqlalchemy.pool.NullPool},  # a server has few connections
             )
             tables.create_all(storage.engine)
             return storage
@@ -193,11 +194,11 @@ def _with_tables(url, options, tables):
 
 
 def _lock_at_begin(engine):
-    """Let SQLite's transactions take the lock when they begin, not at their first write."""
+    """Let transactions of SQLite lock the database when they begin, not at their first write."""
 
     @sqlalchemy.event.listens_for(engine, "connect")
     def connect(connection, record):
-        connection.isolation_level = None  # or Python's driver would begin by itself
+        connection.isolation_level = None  # otherwise Python's driver begins transactions itself
 
     @sqlalchemy.event.listens_for(engine, "begin")
     def begin(connection):

@@ -7,9 +7,9 @@ import sqlalchemy
 from recipes.tuning.storage.database import NETWORK, PAUSE
 from recipes.tuning.storage.owner import is_dead, owner
 
-# seconds after an outage in which a lease that ended meanwhile can still be renewed: some notice its end late
+# seconds after an outage in which an expired lease can still be renewed, since machines notice its end at other times
 GRACE = NETWORK["tcp_user_timeout"] / 1000 + NETWORK["connect_timeout"] + 5 * PAUSE
-NOBODY = ""  # token and owner of a lease that was given back
+NOBODY = ""  # token and owner of a lease that was released
 TABLES = sqlalchemy.MetaData()
 LEASES = sqlalchemy.Table(
     "keras_descent_leases",
@@ -23,40 +23,40 @@ LEASES = sqlalchemy.Table(
 
 
 class Leases:
-    """Who is at work on which trial of an Optuna study: a table beside Optuna's own, in the same database.
+    """Which worker trains which trial of an Optuna study: a table beside those of Optuna, in the same database.
 
-    A lease is claimed in the transaction that makes or takes over the trial; it has a token, and ends unless it is
-    renewed. What a worker found counts only while its token is the one in the table. A thread renews those that are
-    held, until nothing refers to these any more.
+    A worker claims a lease in the transaction in which it makes a trial or takes it over. A lease has a token, and
+    expires unless it is renewed. The result of a worker is accepted only while its token is in the table. A thread
+    renews the leases of this object until the object is deleted.
 
     Args:
         database: `Database`.
         seconds: float > 0, how long a lease lasts.
 
     Attributes:
-        lost: set of the tokens whose lease another worker has.
+        lost: set of tokens; another worker has taken over their trials.
     """
 
     def __init__(self, database, seconds):
         self.seconds, self.lost, self._database = seconds, set(), database
-        self._held, self._owner, self._mutex = {}, owner(), threading.Lock()  # held: trials by token
+        self._held, self._owner, self._mutex = {}, owner(), threading.Lock()  # held: dict from tokens to trials
         self._ended = threading.Event()
         renewing = (weakref.ref(self), self._ended, seconds / 4)
         threading.Thread(target=_renew_while_there, args=renewing, name="leases", daemon=True).start()
 
     def close(self):
-        """Give back what is held, if the database answers at once, and renew no more."""
+        """Release all leases of this object, if the database answers at once, and stop renewing."""
         self._ended.set()
         self.give_all_back(self._in_order())
 
     def give_all_back(self, held):
-        """Leave trials to whoever asks next, if the database answers at once: a list of `(trial, token)`."""
+        """Release the leases of a list of `(trial, token)`, if the database answers at once."""
         with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError), self._database.hurried_session() as session:
             for trial, token in held:
                 self.give_back(session, trial, token, is_attempt=False)
 
     def free(self, session, trial):
-        """Whether nobody is at work on a trial: no lease, one that has ended, or one of a process that has."""
+        """Whether no worker trains a trial: it has no lease, an expired one, or one of a process that has ended."""
         row = session.execute(sqlalchemy.select(LEASES).where(LEASES.c.trial == trial)).first()
         if row is None or row.owner == NOBODY:
             return True
@@ -71,7 +71,7 @@ class Leases:
         return found or 0
 
     def claim(self, session, trial, token):
-        """Take the lease of a trial; `hold` it once the transaction is through."""
+        """Write a lease for a trial. Call `hold` after the transaction."""
         attempts = self.attempts(session, trial) + 1
         expires = self._database.now(session) + self.seconds
         session.execute(LEASES.delete().where(LEASES.c.trial == trial))
@@ -79,16 +79,16 @@ class Leases:
         session.execute(LEASES.insert().values(**values))
 
     def claimed(self, session, token):
-        """The trial that was claimed with a token; None if there is none."""
+        """The trial that was claimed with a token; None if no trial was."""
         return session.execute(sqlalchemy.select(LEASES.c.trial).where(LEASES.c.token == token)).scalar()
 
     def hold(self, trial, token):
-        """Renew a lease from here on."""
+        """Begin to renew a lease again and again."""
         with self._mutex:
             self._held[token] = trial
 
     def forget(self, token):
-        """Renew a lease no more."""
+        """Stop renewing a lease."""
         with self._mutex:
             self._held.pop(token, None)
             self.lost.discard(token)
@@ -102,13 +102,13 @@ class Leases:
         session.execute(LEASES.delete().where(LEASES.c.trial == trial))
 
     def give_back(self, session, trial, token, is_attempt):
-        """Leave a trial to whoever asks next, which counts as an attempt at it or does not."""
+        """Release a trial for the next worker that asks. `is_attempt` says whether this counts as an attempt."""
         attempts = LEASES.c.attempts - (0 if is_attempt else 1)
         values = {"token": NOBODY, "owner": NOBODY, "expires": 0.0, "attempts": attempts}
         session.execute(LEASES.update().where(_is(trial, token)).values(**values))
 
     def renew(self):
-        """Renew what is held, and note what is not any more."""
+        """Renew all leases of this object, and put the tokens of those that were taken over into `lost`."""
         with self._database.session() as session:
             expires = self._database.now(session) + self.seconds
             gone = [token for trial, token in self._in_order() if not self._renew(session, trial, token, expires)]
@@ -119,20 +119,20 @@ class Leases:
         return session.execute(LEASES.update().where(_is(trial, token)).values(expires=expires)).rowcount > 0
 
     def _in_order(self):
-        """`(trial, token)` of what is held, in one order: two who lock rows in two would wait for each other."""
+        """`(trial, token)` of all leases, sorted: machines that lock rows in other orders could block each other."""
         return sorted((trial, token) for token, trial in list(self._held.items()))
 
 
 def _renew_while_there(reference, ended, seconds):
-    """Renew leases, whatever the database does."""
+    """Renew leases until the object is deleted, whatever errors the database raises."""
     pause = seconds
     while not ended.wait(pause) and (leases := reference()) is not None:
         try:
             leases.renew()
             pause = seconds
-        except Exception:  # a thread that ends would lose all trials
+        except Exception:  # if the thread ended, all leases would expire
             pause = min(seconds, PAUSE)
-        del leases  # not kept while waiting
+        del leases  # so that the object can be deleted while the thread waits
 
 
 def _is(trial, token):

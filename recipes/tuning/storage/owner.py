@@ -1,4 +1,4 @@
-"""Who holds a lease: this process, so that other processes of the machine can find out whether it lives."""
+"""The owner of a lease: a process, described so that others on its machine can find out whether it still runs."""
 
 import os
 import pathlib
@@ -6,17 +6,17 @@ import socket
 
 
 def owner():
-    """This process in one line: host, boot, process namespace, pid, start."""
+    """This process in one line: host, boot, process namespace, process id, time of its start."""
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id")
     where = f"{socket.gethostname()} {boot.read_text().strip() if boot.exists() else ''} {_namespace()}"
     return f"{where} {os.getpid()} {_start_of(os.getpid())}"
 
 
 def is_dead(other):
-    """Whether a process of this machine has ended; False for those of others.
+    """Whether a process of this machine has ended; False for processes of other machines.
 
     Args:
-        other: str, of `owner`.
+        other: str, as `owner` returns it.
     """
     *where, pid, start = other.split(" ")
     if where != owner().split(" ")[:-2] or not start:
@@ -29,7 +29,7 @@ def _exists(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # a process of another user
         return True
     return True
 
@@ -42,10 +42,10 @@ def _namespace():
 
 
 def _start_of(pid):
-    """When a process began, in ticks since boot; nothing if that cannot be seen, "ended" if it is over."""
+    """When a process began, in ticks since boot; "" if that is not readable, "ended" if the process has ended."""
     try:
         text = pathlib.Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
     state, *rest = text.rpartition(")")[2].split()
-    return "ended" if state in "ZX" else rest[18]  # a zombie is over
+    return "ended" if state in "ZX" else rest[18]  # a zombie has ended

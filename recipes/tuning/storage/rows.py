@@ -14,12 +14,12 @@ from recipes.tuning.statuses import COMPLETED, FAILED, RUNNING
 
 STATES = {TrialState.RUNNING: RUNNING, TrialState.COMPLETE: COMPLETED, TrialState.FAIL: FAILED}
 KINDS = {"trial_id": str, "values": dict, "metrics": dict | None, "ended": int | float | None, "message": str | None}
-CRASHES = "crashes"  # the attribute that counts them
-TOKEN = "keras-descent:token"  # the attribute of a trial that says which lease its result came with
+CRASHES = "crashes"  # the attribute of a trial that counts its crashes
+TOKEN = "keras-descent:token"  # the attribute of a trial with the token of the lease that its result came with
 
 
 class Rows:
-    """Our trials of a study in Optuna's own tables, read and written in the transactions of others.
+    """The trials of a search in Optuna's tables. Callers pass the transaction in which they are read or written.
 
     Args:
         storage: `optuna.storages.RDBStorage`.
@@ -30,7 +30,7 @@ class Rows:
         self.study, self._storage = study, storage
 
     def all(self, session):
-        """What the database knows of each trial, as dicts. Those that somebody else made are left alone."""
+        """All trials of the search, a list of dicts. Trials that other programs added to the study are ignored."""
         found = []
         for trial in self._trials(session, "user_attributes", "values"):
             attributes = _attributes(trial)
@@ -43,14 +43,14 @@ class Rows:
         return found
 
     def frozen(self, session):
-        """What Optuna's samplers learn from: our trials of the first rung."""
+        """The trials of the first rung as Optuna's `FrozenTrial`s, for its samplers."""
         parts = ("values", "params", "user_attributes", "system_attributes", "intermediate_values")
         build = self._storage._build_frozen_trial_from_trial_model
         found = (build(trial) for trial in self._trials(session, *parts))
         return [trial for trial in found if trial.user_attrs.get("step", (0, -1))[1] == 0]
 
     def add(self, session, trial_id, step, values, params, distributions):
-        """A new trial that is running: its row."""
+        """Add a running trial. Returns its row, a dict."""
         attributes = {"trial_id": trial_id, "step": [step.configuration, step.rung], "values": values}
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING, params=params, distributions=distributions, user_attrs=attributes
@@ -60,24 +60,24 @@ class Rows:
         return {**attributes, "step": step, "number": trial.trial_id, "status": RUNNING, "score": None}
 
     def crashed(self, session, number):
-        """Note that the process of a trial died; how often that was."""
+        """Count that the process of a trial died. Returns how often it has died."""
         trial = session.get(models.TrialModel, number)
         found = next((json.loads(each.value_json) for each in trial.user_attributes if each.key == CRASHES), 0)
         self._set(session, models.TrialUserAttributeModel, number, CRASHES, found + 1)
         return found + 1
 
     def close(self, session, number, ended, score, metrics, message, token=None, is_unfit=False):
-        """Write down what a trial has come to.
+        """Write the result of a trial.
 
         Args:
             session: `sqlalchemy.orm.Session`.
             number: int, Optuna's id of the trial.
-            ended: float, when, by the clock of the database; machines have clocks of their own.
-            score: float; of no account where there is a message.
+            ended: float, time of its end by the clock of the database, since the clocks of machines differ.
+            score: float; ignored if there is a message.
             metrics: dict of floats.
-            message: str, why it failed; None if it did not.
-            token: str, of the lease that the result came with.
-            is_unfit: bool, whether it failed by its settings.
+            message: str, why the trial failed; None if it did not fail.
+            token: str, token of the lease of the worker that trained it.
+            is_unfit: bool, whether the trial failed because of its settings.
         """
         trial = session.get(models.TrialModel, number)
         attributes = {"metrics": _json(metrics), "ended": ended}
@@ -91,7 +91,7 @@ class Rows:
         trial.datetime_complete = datetime.datetime.now()
 
     def is_closed_with(self, session, number, token):
-        """Whether the result of a trial came with the lease that had this token."""
+        """Whether the worker with this token has written the result of a trial."""
         query = session.query(models.TrialSystemAttributeModel).filter_by(trial_id=number, key=TOKEN)
         found = query.one_or_none()
         return found is not None and json.loads(found.value_json) == token
@@ -101,7 +101,7 @@ class Rows:
         trials = session.query(models.TrialModel).filter_by(study_id=self.study)
         try:
             return trials.options(*whole).order_by(models.TrialModel.number).all()
-        except (LookupError, TypeError, ValueError) as error:  # a state or a date that is none
+        except (LookupError, TypeError, ValueError) as error:  # a state or a date is not valid
             raise WorldError(f"the database of the search is damaged: {one_line(error)}") from error
 
     def _set(self, session, model, number, key, value):
@@ -109,12 +109,12 @@ class Rows:
 
 
 def _json(metrics):
-    """The same with None for what JSON does not have."""
+    """The same metrics, with None in place of NaN and infinity, which JSON does not have."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _attributes(trial):
-    """What a trial has written down; of one of ours, `step` is a `Step`."""
+    """The attributes of a trial, a dict. In a trial of the search, `step` is a `Step`."""
     try:
         attributes = {each.key: json.loads(each.value_json) for each in trial.user_attributes}
         if "step" in attributes:
@@ -126,7 +126,7 @@ def _attributes(trial):
 
 
 def _check(attributes):
-    """Raise a ValueError unless what a trial of ours has written down is of the types that it was written as."""
+    """Raise a ValueError unless all attributes of a trial of the search have the right types."""
     for name, kind in KINDS.items():
         if not isinstance(attributes.get(name), kind):
             raise ValueError(f"{name} is {attributes.get(name)!r:.80}")

@@ -23,40 +23,40 @@ PAUSE = 0.2  # seconds before a tuner that found nothing to do asks again
 
 
 class StorageOracle(keras_tuner.Oracle):
-    """A KerasTuner oracle whose trials live in an Optuna database, which any number of machines may share.
+    """A KerasTuner oracle whose trials are in a database of Optuna, which any number of machines may share.
 
     ```python
-    one transaction:  a trial whose worker was lost, or else the next step of the search;  its lease, with a token
-    one transaction:  score and state, if the token is still the one of the lease
+    to begin a trial, one transaction:  take over a trial whose worker was lost, or add the next one; write its lease
+    to end a trial, one transaction:    write score and state, if the worker still has the lease
     ```
 
-    Nobody is the chief: each worker makes the same decisions from the same rows. A worker that dies stops renewing its
-    leases, and its trials are taken over as they are, so that each is completed once. On the same host that is at once,
-    elsewhere when the lease ends. optuna-dashboard and `optuna.load_study` show the study; trials that others add to it
-    are left alone.
+    There is no chief: each worker makes the same decisions from the same rows. A worker that dies stops renewing its
+    leases. Then other workers take its trials over, so that each trial is completed once: at once on the same host, and
+    on other hosts when the lease has expired. optuna-dashboard and `optuna.load_study` show the study. Trials that
+    other programs add to the study are ignored.
 
     Args:
-        storage: URL of the database, as SQLAlchemy has it: `sqlite:///FILE` on one machine, `postgresql://…` for many.
-        objective: as KerasTuner has it, a single one.
+        storage: URL of the database for SQLAlchemy: `sqlite:///FILE` on one machine, `postgresql://…` for many.
+        objective: `keras_tuner.Objective` or str; a single one.
         max_trials: int, configurations to try.
         study: str, name of the study.
-        sampler: "random"; "grid": every combination; "tpe" (Optuna's) or "bayesian" (KerasTuner's): where the trials
-            of the first rung were good.
+        sampler: "random"; "grid", every combination; "tpe" (Optuna's) or "bayesian" (a Gaussian process), which learn
+            from the trials of the first rung.
         rungs: tuple of ints, epochs of each rung of successive halving, ascending; None for no halving. Trials then
             have "tuner/epochs", "tuner/round" and "tuner/trial_id" (of the same configuration, one rung below).
-        factor: int >= 2, one of how many is trained on.
-        seed: int; configuration k derives from it and k alone, with "tpe" and "bayesian" also from what came before.
+        factor: int >= 2; one of this many configurations goes on to the next rung.
+        seed: int. Configuration k depends on the seed and k alone; with "tpe" and "bayesian" also on earlier trials.
         hyperparameters: `keras_tuner.HyperParameters`, the space.
-        lease_seconds: float > 0, after which a worker that is not heard of counts as lost.
-        max_attempts: int, workers that a trial may lose before it fails.
+        lease_seconds: float > 0; a worker that has not renewed its lease for so long counts as lost.
+        max_attempts: int, how often the worker of a trial may be lost before the trial fails.
         max_retries_per_trial: int, how often a trial is tried again after its process died ("INVALID").
-        max_consecutive_failed_trials: int, after which the search ends with an error. Trials that fail by their
-            settings, such as divergence (`trial.is_unfit`), do not count.
-        about: dict for JSON, of what else all machines have to agree on.
+        max_consecutive_failed_trials: int; after so many failures in a row the search ends with an error. Trials that
+            fail because of their settings (`trial.is_unfit`), such as those that diverge, do not count.
+        about: dict for JSON of other values that have to be the same on all machines.
 
     Raises:
-        ValueError: the study is of another search, or an argument cannot be.
-        CommandError: the URL is of no database that there can be.
+        ValueError: the study is of another search, or an argument is out of its range.
+        CommandError: the URL is not valid.
         WorldError: the database cannot be reached, or the study was deleted.
 
     Example:
@@ -75,7 +75,7 @@ class StorageOracle(keras_tuner.Oracle):
     ('STOPPED', 0.5)
     """
 
-    keeps_itself = True  # nothing is to be saved beside it
+    keeps_itself = True  # `Tuner` need not save its state
 
     def __init__(
         self,
@@ -128,17 +128,17 @@ class StorageOracle(keras_tuner.Oracle):
 
     @property
     def trials(self):
-        """All trials, from the database, by their ids."""
+        """All trials in the database, a dict by their ids."""
         return {row["trial_id"]: self._trial(row) for row in self._transact(self._rows.all)}
 
     @trials.setter
     def trials(self, trials):
-        pass  # of KerasTuner's constructor
+        pass  # KerasTuner's constructor sets it
 
     def create_trial(self, tuner_id):
-        """Claim what is to be trained next; "IDLE" if that is not known yet, "STOPPED" if there is no more.
+        """Claim the next trial. Its status is "IDLE" if that is not known yet, "STOPPED" if the search is done.
 
-        A tuner that asks again before its trial has ended is given that one, as by KerasTuner.
+        A tuner that asks again before its trial has ended gets the same trial, as in KerasTuner.
         """
         with self._mutex:
             trial = self._ongoing_trial(tuner_id) or self._claimed(tuner_id)
@@ -147,7 +147,7 @@ class StorageOracle(keras_tuner.Oracle):
         return trial
 
     def update_trial(self, trial_id, metrics, step=0):
-        """Keep the metrics of a trial until it ends; what is reported last counts."""
+        """Keep the metrics of a trial until it ends. Later values replace earlier ones."""
         self._check_objective_found(metrics)
         claim = self._claims.get(self._token_of(trial_id))
         if claim is not None:
@@ -155,10 +155,10 @@ class StorageOracle(keras_tuner.Oracle):
         return self.get_trial(trial_id)
 
     def end_trial(self, trial):
-        """Write down what became of a trial, unless it was ended before or another worker has it.
+        """Write the result of a trial, unless it has ended before or another worker has taken it over.
 
-        One that is "INVALID" is left to the next that asks, as often as `max_retries_per_trial` says. `trial.status` is
-        "RUNNING" afterwards where it goes on somewhere.
+        A trial that is "INVALID" is given to the next worker that asks, at most `max_retries_per_trial` times. If the
+        trial goes on, here or elsewhere, `trial.status` is "RUNNING" afterwards.
 
         Raises:
             RuntimeError: too many trials in a row have failed.
@@ -179,7 +179,7 @@ class StorageOracle(keras_tuner.Oracle):
             self._check_failures()
 
     def release(self, trial):
-        """Leave a trial that has not ended to the next worker that asks; it counts as no attempt at it."""
+        """Release a trial that has not ended for the next worker that asks. It does not count as an attempt."""
         claim = self._claims.get(getattr(trial, "token", None))
         if claim is None:
             return
@@ -192,19 +192,20 @@ class StorageOracle(keras_tuner.Oracle):
         return getattr(trial, "token", None) in self._leases.lost
 
     def recall(self, name, make):
-        """What the first machine of the search found out, for those who have to go by the same.
+        """A value that the first machine of the search measured, and that all machines use.
 
         Args:
-            name: str, of what is found out.
-            make: function without arguments that finds it out, something for JSON; called where nobody has yet.
+            name: str, of the value.
+            make: function without arguments that measures the value, which can be written as JSON. It is called if no
+                machine has measured it.
 
         Returns:
-            What was found first.
+            The value that was measured first.
         """
         return self._study.recall(name, make)
 
     def agree(self):
-        """Compare the space, as it is declared now, with that of the study.
+        """Compare the declared space with that of the study.
 
         Raises:
             ValueError: they differ.
@@ -217,7 +218,7 @@ class StorageOracle(keras_tuner.Oracle):
         return self._trial(rows[trial_id])
 
     def get_best_trials(self, num_trials=1):
-        """The best of the highest rung first, then those of the one below; what failed or runs last."""
+        """The best trials: those of the highest rung first, then the rung below; failed and running ones last."""
 
         def rank(trial):
             done = trial.status == COMPLETED
@@ -233,25 +234,25 @@ class StorageOracle(keras_tuner.Oracle):
         """Nothing: everything is in the database."""
 
     def reload(self):
-        """Take the space from the database, since a tuner of KerasTuner that is reloaded does not declare it again."""
+        """Read the space from the database, since a tuner of KerasTuner that is reloaded does not declare it again."""
         space = self._study.space()
         if space is not None:
             self.update_space(space)
 
     def close(self):
-        """Close the connections. Trials that have not ended are taken over when this process or their lease ends."""
+        """Close the connections, and release the trials that have not ended."""
         self._leases.close()
         self._database.close()
 
     def _asked(self):
-        """What decides the trials, but for how many there are."""
+        """The arguments that decide the trials, without the number of trials: a dict."""
         plan = dataclasses.asdict(self._plan)
         return {"objective": [self.objective.name, plan.pop("direction")]} | {
             n: plan[n] for n in plan if n != "max_trials"
         }
 
     def _ongoing_trial(self, tuner_id):
-        """The trial that a tuner has not ended; None if there is none, or another worker has it."""
+        """The trial that a tuner has not ended; None if there is none, or if another worker has taken it over."""
         claim = next((each for each in self._claims.values() if each.tuner_id == tuner_id), None)
         if claim is None or claim.token in self._leases.lost:
             return None
@@ -259,7 +260,7 @@ class StorageOracle(keras_tuner.Oracle):
         return trial if trial.status == RUNNING else None
 
     def _claimed(self, tuner_id):
-        if not self._is_space_agreed:  # it was declared since
+        if not self._is_space_agreed:  # the space was declared after the oracle was made
             self.agree()
         row, token = self._transact(functools.partial(self._claim, token=secrets.token_hex(16)))
         if row in (WAIT, STOP):
@@ -272,7 +273,7 @@ class StorageOracle(keras_tuner.Oracle):
         return self._trial(row)
 
     def _token_of(self, trial_id):
-        """The token of the last claim of a trial here; None if it has ended, or was not claimed here."""
+        """The token of this process's last claim of a trial; None if the trial has ended or was not claimed here."""
         return next((each.token for each in reversed(self._claims.values()) if each.trial_id == trial_id), None)
 
     def _forget(self, claim):
@@ -282,7 +283,7 @@ class StorageOracle(keras_tuner.Oracle):
     def _claim(self, session, token):
         """Claim a trial: `(its row, token)`, or `("wait" or "stop", None)`."""
         rows = self._rows.all(session)
-        mine = self._leases.claimed(session, token)  # of an attempt whose answer was lost
+        mine = self._leases.claimed(session, token)  # by an attempt whose answer was lost
         if mine is not None:
             return next(row for row in rows if row["number"] == mine), token
         running = (row for row in rows if row["status"] == RUNNING)
@@ -298,7 +299,7 @@ class StorageOracle(keras_tuner.Oracle):
         return self._claim(session, token)
 
     def _claim_new(self, session, token, rows):
-        """Claim the trial that is planned after those that there are."""
+        """Claim the next trial of the plan, a new one."""
         step, values = self._plan.next(rows, self.hyperparameters, functools.partial(self._rows.frozen, session))
         if values is None:
             return step, None
@@ -308,7 +309,7 @@ class StorageOracle(keras_tuner.Oracle):
         return row, token
 
     def _end(self, session, claim, message, may_retry, is_unfit):
-        """Write down what a trial has come to, unless an attempt whose answer was lost has; its status since."""
+        """Write the result of a trial, unless an attempt whose answer was lost has done so. Returns the new status."""
         number, outcome = claim.number, COMPLETED if message is None else FAILED
         if not self._leases.is_mine(session, **claim.lease):
             return outcome if self._rows.is_closed_with(session, number, claim.token) else RUNNING
@@ -327,7 +328,7 @@ class StorageOracle(keras_tuner.Oracle):
             said = [line.strip() for line in str(last[-1].get("message")).splitlines() if line.strip()]
             raise RuntimeError(
                 f"Number of consecutive failures exceeded the limit of {self.max_consecutive_failed_trials}: "
-                + said[-1]  # of a traceback the error
+                + said[-1]  # the last line of a traceback is the error
             )
 
     def _trial(self, row):

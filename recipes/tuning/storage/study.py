@@ -10,11 +10,11 @@ from recipes.tuning.storage.rows import Rows
 
 
 class Study:
-    """An Optuna study that is one search: its trials, and what all who search in it have agreed on.
+    """An Optuna study that holds one search: its trials, and the values that are the same on all machines.
 
     Args:
         database: `Database`.
-        name: str; a study that is not there is made.
+        name: str; if there is no such study, it is made.
         direction: "max" or "min".
 
     Raises:
@@ -30,17 +30,17 @@ class Study:
         self.rows = Rows(database.storage, _opened(database.storage, name, DIRECTIONS[direction]))
 
     def transact(self, work):
-        """Call `work(session)` in one transaction of which there is one at a time in this study."""
+        """Call `work(session)` in a transaction that locks this study."""
         return self._database.transact(self.rows.study, work)
 
     def agree(self, mine):
-        """Write down what is searched, if the study does not say it yet.
+        """Write the values that the study does not have yet, and compare the others.
 
         Args:
             mine: dict for JSON.
 
         Raises:
-            ValueError: the study says something else.
+            ValueError: a value in the study differs.
         """
         difference = self.transact(lambda session: agree(session, self.rows.study, mine))
         if difference is not None:
@@ -51,14 +51,15 @@ class Study:
             )
 
     def recall(self, name, make):
-        """What the first machine of the search found out, for those who have to go by the same.
+        """A value that the first machine of the search measured, and that all machines use.
 
         Args:
-            name: str, of what is found out.
-            make: function without arguments that finds it out, something for JSON; called where nobody has yet.
+            name: str, of the value.
+            make: function without arguments that measures the value, which can be written as JSON. It is called if no
+                machine has measured it.
 
         Returns:
-            What was found first.
+            The value that was measured first.
         """
         look = functools.partial(first_found, study=self.rows.study, name=name)
         known = self.transact(look)
@@ -68,18 +69,18 @@ class Study:
         return self.transact(functools.partial(look, mine=mine))
 
     def space(self):
-        """The `keras_tuner.HyperParameters` that the study is of; None if it does not say yet."""
+        """The space in the study, `keras_tuner.HyperParameters`; None if no space is written yet."""
         return self.transact(lambda session: space_in(session, self.rows.study))
 
 
 def _opened(storage, name, direction):
-    """Optuna's id of the study, which is made if it is not there."""
+    """Optuna's id of the study. The study is made if it does not exist."""
     try:
         study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
         found = [each.name.lower() for each in study.directions]
     except optuna.exceptions.StorageInternalError as error:
         raise WorldError(f"the database of the search: {one_line(error.__cause__ or error)}") from error
-    except LookupError as error:  # a row that is not there, or a direction that is none
+    except LookupError as error:  # a row is missing, or a direction is not valid
         raise WorldError(f"the database of the search is damaged: {one_line(error)}") from error
     if not found:
         raise WorldError(f"the database of the search is damaged: the study '{name}' has no direction")
