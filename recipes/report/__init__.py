@@ -1,4 +1,4 @@
-"""What is made of runs, searches and comparisons for readers: pages, model cards, pictures, tables."""
+"""Pages, model cards, pictures and tables about runs, searches and comparisons."""
 
 import lazy_loader
 

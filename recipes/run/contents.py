@@ -1,4 +1,4 @@
-"""What the files of a run say. Each function takes the directory of the run, a path."""
+"""The contents of the files of a run. Each function takes the directory of the run, a path."""
 
 import pathlib
 
@@ -8,12 +8,12 @@ from recipes.run.tables import rows_of
 
 
 def config_of(directory):
-    """The dict that the run was begun with; None if it was not begun."""
+    """The dict of settings with which the run was begun; None if it was not begun."""
     return read_json(pathlib.Path(directory, CONFIG))
 
 
 def result_of(directory):
-    """The dict that the run came to, perhaps with fewer epochs than it is to have now; None if there is none."""
+    """The result of the run, a dict; None if it has none. It may be that of fewer epochs than are asked for now."""
     return read_json(pathlib.Path(directory, RESULT))
 
 

@@ -1,4 +1,4 @@
-"""Asynchronous successive halving, as a function of the trials that there are.
+"""Asynchronous successive halving, as a function of all trials.
 
     rungs of 2 and 32 epochs:  each configuration is trained for 2 epochs, about the best fifth of them for 32
 
@@ -64,7 +64,7 @@ def rungs_of(max_epochs, ratio=RATIO, count=2):
 
 
 def next_step(trials, count, rungs, factor=FACTOR):
-    """What to train next.
+    """The step that is trained next.
 
     ```python
     promote:   one of the best len(rung) // factor of a rung that is not in the next rung; highest rung first

@@ -90,7 +90,7 @@ def _train_until(recipe, run, data, until):
 
 
 def _trained(recipe, run, data, trunk, made):
-    """Train a run to its end, from the last state of `trunk` unless that is None, and give its result."""
+    """Train a run to its end, from the last state of `trunk` unless that is None. Returns its result."""
     run.begin(training.contract.about(recipe, data))
     if trunk is not None:
         runs.begin_with_state_of(trunk, run.directory)
