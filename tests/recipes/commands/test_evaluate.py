@@ -62,7 +62,7 @@ def changed(**values):
     ("spoil", "status", "said_"),
     [
         (changed(schedule={"a": 1}), 1, "config.json is damaged, or of another version: --schedule is {'a': 1}"),
-        (changed(epochs=True), 1, "config.json is damaged, or of another version: --epochs is True"),
+        (changed(epochs=True), 1, "config.json is damaged, or of another version: --epochs is yes"),
         (changed(epochs=-1), 1, "config.json is damaged, or of another version: --epochs must be a whole number"),
         (changed(trained_on={"origin": "x"}), 1, "it does not say where the images were"),
         (changed(trained_on={"classes": [1]}), 1, "the classes are no list of names"),

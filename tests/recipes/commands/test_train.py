@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import sys
 
 import keras
 import pytest
@@ -22,6 +23,13 @@ def test_a_run_directory_that_cannot_be_made(said, tmp_path):
     assert (status, err.count("\n")) == (1, 1)
 
 
+@pytest.fixture
+def no_keras_yet(monkeypatch):
+    """Before Keras is imported, KERAS_BACKEND decides on what it will compute."""
+    monkeypatch.delitem(sys.modules, "keras")
+
+
+@pytest.mark.usefixtures("no_keras_yet")
 def test_other_backends_are_refused(said, monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_BACKEND", "numpy")
     status, _, err = said("train", "cifar10_cnn", "--run-dir", str(tmp_path / "run"))
@@ -30,6 +38,7 @@ def test_other_backends_are_refused(said, monkeypatch, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("no_keras_yet")
 def test_a_backend_that_is_not_installed(said, monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
