@@ -124,6 +124,13 @@ class Classification(Recipe, is_base=True):
                 f"{self.optimizer} has no decay of its own, so give --weight-decay"
             )
 
+    def _check_own(self, make):
+        """Raise a CommandError for settings that are without effect beside an optimizer of the recipe's own."""
+        if self.optimizer != self.settings()["optimizer"].default:
+            raise CommandError(f"--optimizer {self.optimizer}: {self.name()} has an optimizer of its own; leave it out")
+        if self.momentum != names.default_momentum(self.optimizer) and not optimization.has_momentum(make):
+            raise CommandError(f"--momentum {self.momentum}: the optimizer of {self.name()} has no argument `momentum`")
+
     @property
     def steps(self):
         return names.accumulated_steps(self.optimizer, self.gradient_accumulation_steps)
@@ -151,7 +158,7 @@ class Classification(Recipe, is_base=True):
         self._check_updates(data)
         network = classification.checked_network(self, data)
         model, loss = classification.with_loss(network, self.loss, self.label_smoothing)
-        model.compile(self._optimizer(data), loss, weighted_metrics=["accuracy"], jit_compile=self.jit_compile)
+        model.compile(self.make_optimizer(data), loss, weighted_metrics=["accuracy"], jit_compile=self.jit_compile)
         if self.exclude_from_weight_decay or self.learning_rate_multipliers:
             optimization.build_optimizer(model)
         return model
@@ -164,13 +171,24 @@ class Classification(Recipe, is_base=True):
                 f"the run; it is {self.gradient_accumulation_steps}"
             )
 
-    def _optimizer(self, data):
+    def make_optimizer(self, data, make=None):
+        """What the model is compiled with.
+
+        A recipe with an optimizer of its own overrides this: `return super().make_optimizer(data, HeavyBall)`.
+
+        Args:
+            data: what `load` returns.
+            make: what makes the optimizer of the arguments of `custom_optimizers.Descent`, and of `momentum` if it has
+                that argument: a class, or a function; by default the setting `optimizer` says which.
+        """
+        if make is not None:
+            self._check_own(make)
         excluded, steps = self.exclude_from_weight_decay, self.steps
         average = {} if self.ema_momentum is None else {"use_ema": True, "ema_momentum": self.ema_momentum}
         return optimization.make_optimizer(
-            self.optimizer,
+            make or self.optimizer,
             learning_rate=optimization.make_schedule(self.schedule, self.learning_rate, self.updates(data)),
-            momentum=self.momentum,
+            momentum=self.momentum if make is None or optimization.has_momentum(make) else None,
             clipping=self.clipping,
             weight_decay=self.weight_decay,
             weight_decay_mode=self.weight_decay_mode if self.weight_decay_mode != "decoupled" else None,

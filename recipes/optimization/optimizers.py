@@ -1,5 +1,7 @@
 """Optimizers and clippers of the names that `recipes.settings` has."""
 
+import inspect
+
 import keras
 
 import custom_optimizers
@@ -13,7 +15,8 @@ def make_optimizer(text, *, learning_rate, momentum, clipping, weight_decay=None
     """Build an optimizer; under the policy mixed_float16, within a `LossScaleOptimizer`.
 
     Args:
-        text: str, as `recipes.settings.optimizers.parse_optimizer` takes it.
+        text: str, as `recipes.settings.optimizers.parse_optimizer` takes it; or what makes an optimizer of the
+            arguments of `custom_optimizers.Descent`, and of `momentum` if that is given: a class of one's own.
         learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
         momentum: float, or None for the optimizer's own default.
         clipping: str, as `recipes.settings.clippers.parse_clipping` takes it.
@@ -21,14 +24,15 @@ def make_optimizer(text, *, learning_rate, momentum, clipping, weight_decay=None
         options: arguments of `custom_optimizers.Descent`, None for its default. An optimizer of Keras gets by
             `custom_optimizers.Accumulate` what it has not by itself.
     """
-    chosen = parse_optimizer(text)
+    chosen = text if callable(text) else parse_optimizer(text)
+    is_ours = callable(chosen) or chosen.is_ours
     options = {name: value for name, value in options.items() if value is not None}
-    of_keras = None if chosen.is_ours or options else _arguments_of_keras(clipping)
+    of_keras = None if is_ours or options else _arguments_of_keras(clipping)
     clippers = make_clippers(clipping)
     given = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
     given = {name: value for name, value in given.items() if value is not None}
     try:
-        if chosen.is_ours:
+        if is_ours:
             made = _make(chosen, given, clipping=clippers or None, **options)
         elif of_keras is not None:
             made = _make(chosen, given, **of_keras)
@@ -42,6 +46,11 @@ def make_optimizer(text, *, learning_rate, momentum, clipping, weight_decay=None
     return made
 
 
+def has_momentum(make):
+    """Whether a class or function that makes an optimizer has an argument `momentum`."""
+    return "momentum" in inspect.signature(make).parameters
+
+
 def build_optimizer(model):
     """Build a compiled model's optimizer now: a CommandError if an expression matches none of its variables."""
     try:
@@ -52,6 +61,8 @@ def build_optimizer(model):
 
 def _make(chosen, given, **options):
     """An optimizer with what it is given, or the optimizer that it wraps; the options are those of the outer one."""
+    if callable(chosen):
+        return chosen(**given, **options)
     if not chosen.is_ours:
         return getattr(keras.optimizers, KERAS[chosen.name])(**given, **chosen.values, **options)
     named = OURS[chosen.name]
