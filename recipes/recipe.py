@@ -15,7 +15,7 @@ from recipes.machine.backend import import_foreign
 from recipes.settings.declare import check_fields, declare_settings
 from recipes.settings.fields import option_of, whole, written
 from recipes.settings.nearest import unknown
-from recipes.settings.presets import resolve, ways_to
+from recipes.settings.presets import check_names, resolve, ways_to
 from recipes.settings.schedules import has_horizon
 
 NO_RECIPES = ("__main__", "errors", "recipe")  # modules beside the recipes of this package
@@ -81,6 +81,10 @@ class Recipe:
         check_fields(cls)
         if not is_base:
             _check_class(cls, has_docstring)
+
+    def __new__(cls, **values):
+        check_names(cls, values)
+        return super().__new__(cls)
 
     def __post_init__(self):
         if missing := _missing_methods(type(self)):
@@ -233,7 +237,7 @@ def find(name):
     if colon:
         return _foreign(name, module, cls)
     if name not in names():
-        raise CommandError(f"{unknown('recipe', name, names())}; one of your own is written module:Class")
+        raise CommandError(unknown("recipe", name, names(), otherwise="one of your own is written module:Class"))
     try:
         return _own(importlib.import_module(f"{__package__}.{name}"))
     except CommandError:

@@ -26,7 +26,7 @@ def resolve(cls, given, preset=None):
         raise CommandError(f"--preset: {unknown('preset', preset, cls.presets)}")
     given = {**_variant(cls, given, preset), **given}
     own = cls.variants.get(given.get("variant"))
-    _check_names(cls, given)
+    check_names(cls, given)
     if preset in cls.laid_over or preset is None:
         values = _of_optimizer(cls, _preset(cls, own), given) | _preset(cls, preset)
     else:
@@ -34,7 +34,7 @@ def resolve(cls, given, preset=None):
     return cls(**(values | given))
 
 
-def _check_names(cls, values):
+def check_names(cls, values):
     """Raise a CommandError for a name that is no setting, with the nearest that are."""
     strange = next((name for name in values if name not in cls.settings()), None)
     if strange is not None:
@@ -44,7 +44,7 @@ def _check_names(cls, values):
 def _preset(cls, name):
     """The values of a preset, a dict; an empty one for None."""
     values = cls.presets.get(name, {})
-    _check_names(cls, values)
+    check_names(cls, values)
     return values
 
 

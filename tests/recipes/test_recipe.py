@@ -1,8 +1,10 @@
 """What a class of a recipe has to be, how recipes are found, and how their settings are written."""
 
 import abc
+import copy
 import dataclasses
 import importlib
+import pickle
 import shlex
 import sys
 import types
@@ -123,6 +125,11 @@ def test_settings_are_fields_and_another_default_is_written_as_one():
         Longer(width=513)
     with pytest.raises(CommandError, match="--epochs must be"):
         dataclasses.replace(Longer(), epochs=0)
+    for made_of in (Longer, lambda **given: dataclasses.replace(Longer(), **given), Longer.from_preset):
+        with pytest.raises(CommandError, match="no setting 'epoch'; did you mean epochs"):
+            made_of(epoch=3)
+    assert copy.deepcopy(Longer(width=8)) == Longer(width=8)
+    assert pickle.loads(pickle.dumps(Cifar10CNN(l2=0.5))) == Cifar10CNN(l2=0.5)
     with pytest.raises(dataclasses.FrozenInstanceError):
         Longer().epochs = 3
 
@@ -229,7 +236,7 @@ def test_annotations_may_be_texts(module):
         ("recipes.recipe:Recipe", "Recipe is no subclass of recipes.recipe.Recipe"),
         ("recipes.classification:Augmented", "Augmented is what recipes are made of, and has no method `network`"),
         ("cifar10_cn", "no recipe 'cifar10_cn'; did you mean cifar10_cnn"),
-        ("cifar10_cn", "; one of your own is written module:Class"),
+        ("mine", "; one of your own is written module:Class"),
         ("errors", "no recipe 'errors'"),
         ("recipe", "no recipe 'recipe'"),
         ("settings", "no recipe 'settings'"),
