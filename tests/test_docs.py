@@ -4,6 +4,11 @@ import json
 import pathlib
 import re
 
+import pytest
+
+import callbacks
+import custom_optimizers
+from custom_optimizers import clipping, schedules
 from recipes.comparison.verdict import verdicts
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -15,6 +20,16 @@ def page(name):
 
 def percent(value):
     return f"{value:.1%}".replace("%", " %")
+
+
+@pytest.mark.parametrize("package", [custom_optimizers, clipping, schedules, callbacks], ids=lambda each: each.__name__)
+def test_the_readme_and_the_changes_name_all_that_is_exported(package):
+    """A base class that is meant for others is named too; `Schedule` and `StepOfFit` are for those of this package."""
+    box = (ROOT / "README.md").read_text().partition("## What is in the box")[2]
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    for name in set(package.__all__) - {"Schedule", "StepOfFit"}:
+        assert f"`{name}`" in box or f"callbacks.{name}`" in box or f"custom_optimizers.{name}`" in box, name
+        assert re.search(rf"`(\w+\.)?{name}\b", changes), name
 
 
 def test_full_batches():
