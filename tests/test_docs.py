@@ -24,12 +24,11 @@ def percent(value):
 
 @pytest.mark.parametrize("package", [custom_optimizers, clipping, schedules, callbacks], ids=lambda each: each.__name__)
 def test_the_readme_and_the_changes_name_all_that_is_exported(package):
-    """A base class that is meant for others is named too; `Schedule` and `StepOfFit` are for those of this package."""
     box = (ROOT / "README.md").read_text().partition("## What is in the box")[2]
     changes = (ROOT / "CHANGELOG.md").read_text()
-    for name in set(package.__all__) - {"Schedule", "StepOfFit"}:
-        assert f"`{name}`" in box or f"callbacks.{name}`" in box or f"custom_optimizers.{name}`" in box, name
-        assert re.search(rf"`(\w+\.)?{name}\b", changes), name
+    for name in sorted(set(package.__all__) - {"Schedule"}):  # which guides do not teach
+        assert re.search(rf"`(\w+\.)?{name}`", box), f"README.md, What is in the box: `{name}`"
+        assert re.search(rf"`(\w+\.)?{name}\b", changes), f"CHANGELOG.md: `{name}`"
 
 
 def test_full_batches():
