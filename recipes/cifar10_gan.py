@@ -242,7 +242,6 @@ class Cifar10GAN(Recipe):
     def callbacks(self, data, run):
         columns = len(data.classes) if self.classes else None
         return [
-            gan.StopAtNaN(),
             gan.Judged(self._judge(data, run), self.judge_every, run),
             gan.SampleGrid(self.judge_every, run, SHOWN, columns),
         ]

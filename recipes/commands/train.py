@@ -73,7 +73,7 @@ def report_run(recipe, result, directory):
 
 def _sentence(recipe, result):
     """What came of a training that has not diverged, with a line on its end if that came early."""
-    early = f"Stopped after {result['epochs']} epochs without a lower validation loss.\n"
+    early = f"Stopped early, after {result['epochs']} epochs.\n"
     return (early if result["outcome"] == STOPPED_EARLY else "") + recipe.summary(result)
 
 

@@ -16,6 +16,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "judged": ["Judged"],
         "sample_grid": ["SampleGrid"],
         "spectral_normalization": ["SpectralNormalization"],
-        "stop_at_nan": ["StopAtNaN"],
     },
 )

@@ -205,8 +205,8 @@ class Breaks(keras.callbacks.Callback):
             weights[0].assign(np.nan * weights[0])
 
 
-@pytest.mark.parametrize(("network", "step"), [("generator", "[1-7]"), ("discriminator", "1")])
-def test_a_network_that_is_not_finite_ends_training_and_is_not_saved(tmp_path, judged_by, network, step):
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_a_network_that_is_not_finite_ends_training_and_is_not_saved(tmp_path, judged_by, network):
     """On processors that take 0 for the larger of 0 and NaN, the loss of NaN images is finite: weights tell last."""
     chosen = small(width=8, discriminator_width=8, batch_size=16, epochs=4)
     images, of = judged_by
@@ -215,7 +215,7 @@ def test_a_network_that_is_not_finite_ends_training_and_is_not_saved(tmp_path, j
         run.begin(images.about())
         run.once("judge", lambda: Judge(of, images, classes=False))
         _, trained = training.fit(chosen, run, images, verbose=0, callbacks=[breaks])
-        assert re.search(f"is not finite in step {step} of epoch 3$", trained["reason"])
+        assert re.search("is not finite (in|after) epoch 3$", trained["reason"])
         assert (trained["outcome"], trained["epochs"]) == ("diverged", 2)
         assert 1 <= run.epochs_done() <= 2  # saved once a second
     assert (tmp_path / "state.npz").read_bytes() == breaks.before
@@ -228,7 +228,7 @@ def test_a_run_that_diverges_ends_as_such_and_is_not_judged(capsys, tmp_path, pa
     command = ("train", "cifar10_gan", "--preset", "smoke", *TINY, *rates, "--dtype", "float32")
     status, _, err = said(capsys, *command, "--run-dir", tmp_path / "run")
     assert (status, err.count("\n")) == (1, 1)
-    assert re.search(r"training diverged within \d+ updates?: .* is not finite in step \d+ of epoch 1; lower the ", err)
+    assert re.search(r"training diverged within \d+ updates?: .* is not finite (in|after) epoch 1; lower the ", err)
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert set(result) == {"outcome", "epochs", "updates", "training_seconds", "reason", "of"}
     assert (result["outcome"], result["epochs"]) == ("diverged", 0)

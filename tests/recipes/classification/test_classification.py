@@ -292,6 +292,6 @@ def test_a_run_that_diverges_is_not_judged(monkeypatch, tmp_path):
     asked = Looks(monkeypatch, recipe.load())
     result, directory = training.train(recipe, tmp_path / "run", strategy="cpu")
     assert result["outcome"] == "diverged"
-    assert set(result) == {"outcome", "epochs", "updates", "training_seconds"}
+    assert set(result) == {"outcome", "epochs", "updates", "training_seconds", "reason"}
     assert asked.seen == {"predict": 0, "evaluate": 0}
     assert not (directory / "model.keras").exists()

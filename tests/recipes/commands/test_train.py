@@ -111,11 +111,10 @@ def test_train(said, tmp_path, pages, optimizer):
 @pytest.mark.slow
 def test_a_run_that_diverges_ends_in_one_line_and_status_1(said, pages, tmp_path):
     arguments = ["--learning-rate", "1e37", "--clipping", "none", "--epochs", "40", "--momentum", "0"]
-    status, out, err = said("train", "cifar10_cnn", *arguments, "--run-dir", str(tmp_path / "run"))
+    status, _, err = said("train", "cifar10_cnn", *arguments, "--run-dir", str(tmp_path / "run"))
     assert status == 1
-    assert "not finite 5 times in a row" in out
     assert err.count("\n") == 1
-    assert "training diverged" in err
+    assert "training diverged within 1 update: the validation loss is not finite in epoch 1; lower the" in err
     assert "There is no model" in (tmp_path / "run" / "model_card.md").read_text()
     assert "<p>Training diverged within 1 update" in (tmp_path / "run" / "report.html").read_text()
     assert not (tmp_path / "run" / "model.keras").exists()

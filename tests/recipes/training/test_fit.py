@@ -1,5 +1,7 @@
 """One `fit` that is recorded, resumed, made in parts, and ended by what is not finite."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -89,10 +91,73 @@ def test_in_the_first_epoch_too(tmp_path):
     assert rows_of(tmp_path / "metrics.csv") == []
 
 
-def test_weights_that_are_not_finite_at_the_end_are_no_success(tmp_path):
-    _, found, _ = trained(tmp_path, callbacks=[Breaks(3)])
-    assert (found["outcome"], found["epochs"]) == ("diverged", 4)
-    assert "reason" not in found
+@pytest.mark.parametrize(("epoch", "said"), [(1, "the loss is not finite in epoch 3"), (3, "a weight is .* epoch 4")])
+def test_weights_that_are_not_finite_end_it_at_the_end_of_an_epoch(tmp_path, epoch, said):
+    _, found, _ = trained(tmp_path, callbacks=[Breaks(epoch)])
+    assert (found["outcome"], found["epochs"]) == ("diverged", epoch + 1)
+    assert re.fullmatch(said, found["reason"])
+    rows = rows_of(tmp_path / "metrics.csv")
+    assert [int(row["epoch"]) for row in rows] == list(range(epoch + 1))
+    assert all(np.isfinite(float(value)) for row in rows for value in row.values())
+
+
+WILD = {  # recipes whose loss grows beyond all numbers, and in which epoch
+    "mini-batches": (LinearRegression(epochs=9, batch_size=20, learning_rate=10.0), 3),
+    "full batches": (ScansMLP(width=8, depth=1, train_images=60, epochs=9, learning_rate=5e37, clipping="none"), 1),
+    "an optimizer of Keras": (
+        ScansMLP(width=8, depth=1, train_images=60, epochs=9, optimizer="sgd", learning_rate=1e37, clipping="none"),
+        1,
+    ),
+    "early stopping": (
+        ScansMLP(
+            **{"width": 8, "depth": 1, "train_images": 60, "epochs": 9, "keep": "best", "early_stopping": 3},
+            **{"learning_rate": 9e37, "clipping": "none", "schedule": "constant"},
+        ),
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WILD)
+def test_every_recipe_ends_in_the_epoch_in_which_the_loss_is_not_finite(tmp_path, name):
+    recipe, epoch = WILD[name]
+    _, found, _ = trained(tmp_path, recipe, verbose=0)
+    assert re.fullmatch(f"(the (validation )?loss|a weight) is not finite (in|after) epoch {epoch}", found["reason"])
+    assert (found["outcome"], found["epochs"]) == ("diverged", epoch - 1)
+    rows = (tmp_path / "metrics.csv").read_bytes()
+    _, again, _ = trained(tmp_path, recipe, verbose=0)  # from what was saved before
+    assert {**again, "training_seconds": None} == {**found, "training_seconds": None}
+    assert (tmp_path / "metrics.csv").read_bytes() == rows
+
+
+class Stops(keras.callbacks.Callback):
+    """Stands for any callback that ends a training, such as `StopOnConvergence`."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch == 1
+
+
+def test_a_callback_may_end_it_early(tmp_path):
+    _, found, _ = trained(tmp_path, callbacks=[Stops()])
+    assert (found["outcome"], found["epochs"], found["updates"]) == ("stopped early", 2, 10)
+
+
+def test_gradients_that_are_skipped_end_it_though_the_loss_is_finite(tmp_path, monkeypatch):
+    recipe = ScansMLP(width=8, depth=1, train_images=60, epochs=9)
+    monkeypatch.setattr(keras.Model, "compute_loss", without_gradient(keras.Model.compute_loss))
+    _, found, _ = trained(tmp_path, recipe, verbose=0)
+    assert (found["outcome"], found["epochs"], found["updates"]) == ("diverged", 4, 0)
+    assert found["reason"] == "the gradient was not finite 5 times in a row, up to epoch 5"
+
+
+def without_gradient(compute_loss):
+    """A loss with 0 added to it whose slope is infinite."""
+
+    def changed(model, *arguments, **options):
+        loss = compute_loss(model, *arguments, **options)
+        return loss + keras.ops.sqrt(0.0 * keras.ops.sum(model.trainable_weights[0].value))
+
+    return changed
 
 
 def test_other_errors_are_raised(tmp_path):

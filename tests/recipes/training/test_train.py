@@ -132,7 +132,7 @@ def test_early_stopping_and_the_best_weights(said, tmp_path):
     result = json.loads((directory / "result.json").read_text())
     assert status == 0
     assert result["outcome"] == "stopped early"
-    assert f"Stopped after {result['epochs']} epochs without a lower validation loss." in out
+    assert f"Stopped early, after {result['epochs']} epochs." in out
     with open(directory / "metrics.csv", newline="") as file:
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
     assert len(losses) == result["epochs"] < 40
@@ -223,7 +223,7 @@ def test_a_run_that_diverges_is_no_success_whatever_its_optimizer(said, tmp_path
     assert "training diverged" in err
     result = json.loads((tmp_path / "run" / "result.json").read_text(), parse_constant=pytest.fail)
     assert result["outcome"] == "diverged"
-    assert set(result) == {"outcome", "epochs", "updates", "training_seconds", "of"}  # nothing that was judged
+    assert set(result) == {"outcome", "epochs", "updates", "training_seconds", "reason", "of"}  # nothing was judged
     assert not (tmp_path / "run" / "model.keras").exists()
     status, _, err = said("train", *options, "--run-dir", tmp_path / "run")
     assert (status, err.count("\n")) == (1, 1)  # it is done, and this is what came of it
