@@ -221,6 +221,8 @@ class Descent(Diagnosed):
     def share(self, gradients, variables, learning_rate):
         """What the rule needs of all variables together: a tuple of scalar tensors. A pure function.
 
+        `iterations` is the number of updates made before this one.
+
         Args:
             gradients: list of tensors, of the full batch, clipped.
             variables: list of the variables that they are of.
@@ -230,6 +232,8 @@ class Descent(Diagnosed):
 
     def finish(self, variables, shared):
         """Called when all variables have been changed, before their moving average is updated.
+
+        Here a subclass writes the variables of its own, which `build` has added and `share` reads.
 
         Args:
             variables: list of the variables that have gradients.

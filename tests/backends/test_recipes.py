@@ -128,7 +128,7 @@ def test_keras_at_the_top_of_a_users_recipe(tmp_path, strategy):
     (tmp_path / "line.py").write_text(LINE)
     options = ["--epochs", "300", "--strategy", strategy]
     path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
-    status, out, err = finish(train(tmp_path / "run", *options, recipe="line:Line", environment=path))
+    status, _, err = finish(train(tmp_path / "run", *options, recipe="line:Line", environment=path))
     assert (status, err) == (0, "")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["backend"], config["strategy"], config["dtype"]) == (BACKEND, strategy, "float64")
