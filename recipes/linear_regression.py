@@ -49,8 +49,6 @@ class LinearRegression(Recipe):
     }
 
     def check(self):
-        if self.momentum is None and self.optimizer == "batch_gd":
-            object.__setattr__(self, "momentum", 0.0)
         names.check_momentum(self.optimizer, self.momentum)
 
     def load(self, data_dir=None, download=False):

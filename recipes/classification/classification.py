@@ -114,8 +114,6 @@ class Classification(Recipe, is_base=True):
 
     def _check_optimizer(self):
         names.check_momentum(self.optimizer, self.momentum)
-        if self.momentum is None:
-            object.__setattr__(self, "momentum", names.default_momentum(self.optimizer))
         names.check_steps(self.optimizer, self.gradient_accumulation_steps)
         is_about_decay = self.weight_decay_mode == "coupled" or self.exclude_from_weight_decay is not None
         if self.weight_decay is None and is_about_decay and not names.decays(self.optimizer):
@@ -128,7 +126,7 @@ class Classification(Recipe, is_base=True):
         """Raise a CommandError for settings that are without effect beside an optimizer of the recipe's own."""
         if self.optimizer != self.settings()["optimizer"].default:
             raise CommandError(f"--optimizer {self.optimizer}: {self.name()} has an optimizer of its own; leave it out")
-        if self.momentum != names.default_momentum(self.optimizer) and not optimization.has_momentum(make):
+        if self.momentum is not None and not optimization.has_momentum(make):
             raise CommandError(f"--momentum {self.momentum}: the optimizer of {self.name()} has no argument `momentum`")
 
     @property
@@ -184,11 +182,12 @@ class Classification(Recipe, is_base=True):
         if make is not None:
             self._check_own(make)
         excluded, steps = self.exclude_from_weight_decay, self.steps
+        momentum = names.default_momentum(self.optimizer) if self.momentum is None else self.momentum
         average = {} if self.ema_momentum is None else {"use_ema": True, "ema_momentum": self.ema_momentum}
         return optimization.make_optimizer(
             make or self.optimizer,
             learning_rate=optimization.make_schedule(self.schedule, self.learning_rate, self.updates(data)),
-            momentum=self.momentum if make is None or optimization.has_momentum(make) else None,
+            momentum=momentum if make is None or optimization.has_momentum(make) else None,
             clipping=self.clipping,
             weight_decay=self.weight_decay,
             weight_decay_mode=self.weight_decay_mode if self.weight_decay_mode != "decoupled" else None,

@@ -24,18 +24,24 @@ def check_finite(model, logs, epoch):
 
     Args:
         model: `keras.Model`.
-        logs: dict of the epoch. Its losses are what ends in `loss`, such as `val_loss` and `generator_loss`.
+        logs: dict of the epoch. The losses in it are `loss` and what ends in `_loss`, such as `generator_loss`. That of
+            the validation part does not count: while the averages of batch normalisation are those of few batches it
+            may be anything, and come down later.
         epoch: int, from 0.
     """
     for name, value in logs.items():
-        if name.endswith("loss") and not np.isfinite(value).all():
-            words = name.replace("val_", "validation_").replace("_", " ")
-            raise Diverged(f"the {words} is not finite in epoch {epoch + 1}")
+        if _is_trained(name) and not np.isfinite(value).all():
+            raise Diverged(f"the {name.replace('_', ' ')} is not finite in epoch {epoch + 1}")
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise Diverged(f"a weight is not finite after epoch {epoch + 1}")
     skipped = _skipped_in_a_row(model.optimizer)
     if skipped >= GIVE_UP_AFTER:
         raise Diverged(f"the gradient was not finite {skipped} times in a row, up to epoch {epoch + 1}")
+
+
+def _is_trained(name):
+    """Whether a log of that name is a loss that is minimised."""
+    return (name == "loss" or name.endswith("_loss")) and not name.startswith("val_")
 
 
 def _skipped_in_a_row(optimizer):

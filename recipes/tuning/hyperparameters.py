@@ -1,6 +1,5 @@
 """A space of settings as KerasTuner's hyperparameters, and the settings of a trial from their values."""
 
-from recipes.settings.optimizers import default_momentum
 from recipes.tuning.axes import Between, OneOf
 from recipes.tuning.space import CLIPPINGS, FAMILIES, default_rates, optimizers_of, with_momentum
 
@@ -21,7 +20,7 @@ def declare(space, hp, recipe, facts):
     """
     given = {name: _declare_setting(hp, name, axis, space, recipe, facts) for name, axis in space.items()}
     if "optimizer" in given and "momentum" not in given and "momentum" in recipe.settings():
-        given["momentum"] = default_momentum(given["optimizer"])
+        given["momentum"] = None  # that of the optimizer
     return given
 
 

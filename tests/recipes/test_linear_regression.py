@@ -67,9 +67,11 @@ def test_settings_that_cannot_be(given, said):
         LinearRegression.from_preset(**given)
 
 
-@pytest.mark.parametrize(("optimizer", "momentum"), [("batch_gd", 0.0), ("sgd", None), ("momentum", None)])
+@pytest.mark.parametrize(("optimizer", "momentum"), [("batch_gd", 0.0), ("sgd", 0.0), ("momentum", 0.9)])
 def test_the_momentum_unless_it_is_given(optimizer, momentum):
-    assert LinearRegression(optimizer=optimizer).momentum == momentum
+    recipe = LinearRegression(optimizer=optimizer)
+    assert recipe.momentum is None
+    assert recipe.model(recipe.load()).optimizer.momentum == momentum
 
 
 def test_it_computes_in_float64_alone(tmp_path):

@@ -1,5 +1,7 @@
 """What recipes of image classifiers share: which settings go together, images of a shape, a judge that looks once."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -58,11 +60,36 @@ def test_keras_s_optimizers_have_a_decay_of_their_own():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "momentum"),
-    [("batch_gd", 0.9), ("sgd", 0.9), ("lookahead:sgd", 0.9), ("nesterov", None), ("adam", None)],
+    ("optimizer", "given", "momentum"),
+    [
+        ("batch_gd", None, 0.9),
+        ("sgd", None, 0.9),
+        ("lookahead:sgd", None, 0.9),
+        ("nesterov", None, 0.9),
+        ("quasi_hyperbolic", None, 0.999),
+        ("rmsprop", None, 0.0),
+        ("batch_gd", 0.0, 0.0),
+        ("sgd", 0.5, 0.5),
+        ("nesterov", 0.5, 0.5),
+    ],
 )
-def test_the_momentum_unless_it_is_given(optimizer, momentum):
-    assert ScansMLP(optimizer=optimizer).momentum == momentum
+def test_the_momentum_unless_it_is_given(optimizer, given, momentum):
+    recipe = ScansMLP(**TINY, optimizer=optimizer, momentum=given)
+    made = recipe.make_optimizer(recipe.load())
+    assert recipe.momentum == given
+    assert getattr(made, "inner", made).momentum == momentum
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "nesterov", "muon", "sgd", "lookahead:adam"])
+def test_another_optimizer_is_all_that_has_to_be_said(optimizer):
+    recipe = ScansMLP.from_preset("smoke", width=8)
+    other = dataclasses.replace(recipe, optimizer=optimizer)
+    assert other == ScansMLP.from_preset("smoke", width=8, optimizer=optimizer)
+    assert (recipe.momentum, other.momentum) == (None, None)
+    own = dataclasses.replace(recipe, momentum=0.5)
+    assert dataclasses.replace(own, optimizer="sgd").momentum == 0.5
+    with pytest.raises(CommandError, match="--momentum: adam has no momentum"):
+        dataclasses.replace(own, optimizer="adam")
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 1), (16, 24, 3), (32, 32, 3)])

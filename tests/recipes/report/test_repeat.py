@@ -38,6 +38,6 @@ def test_no_command_is_offered_that_this_version_refuses(before, name):
 
 def test_a_run_of_version_0_1_can_be_trained_anew(before):
     found = read_directory(before("line_mini"))
-    command = "python -m recipes train linear_regression --preset mini_batch --epochs 20 --strategy cpu"
+    command = "python -m recipes train linear_regression --preset mini_batch --epochs 20 --momentum 0.0 --strategy cpu"
     assert training_command(found) == command
     assert resolved(parse(command.split()[3:])) == found.recipe

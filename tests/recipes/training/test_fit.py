@@ -103,17 +103,17 @@ def test_weights_that_are_not_finite_end_it_at_the_end_of_an_epoch(tmp_path, epo
 
 WILD = {  # recipes whose loss grows beyond all numbers, and in which epoch
     "mini-batches": (LinearRegression(epochs=9, batch_size=20, learning_rate=10.0), 3),
-    "full batches": (ScansMLP(width=8, depth=1, train_images=60, epochs=9, learning_rate=5e37, clipping="none"), 1),
+    "full batches": (ScansMLP(width=8, depth=1, train_images=60, epochs=9, learning_rate=5e37, clipping="none"), 2),
     "an optimizer of Keras": (
         ScansMLP(width=8, depth=1, train_images=60, epochs=9, optimizer="sgd", learning_rate=1e37, clipping="none"),
-        1,
+        2,
     ),
     "early stopping": (
         ScansMLP(
             **{"width": 8, "depth": 1, "train_images": 60, "epochs": 9, "keep": "best", "early_stopping": 3},
             **{"learning_rate": 9e37, "clipping": "none", "schedule": "constant"},
         ),
-        1,
+        2,
     ),
 }
 
@@ -122,7 +122,7 @@ WILD = {  # recipes whose loss grows beyond all numbers, and in which epoch
 def test_every_recipe_ends_in_the_epoch_in_which_the_loss_is_not_finite(tmp_path, name):
     recipe, epoch = WILD[name]
     _, found, _ = trained(tmp_path, recipe, verbose=0)
-    assert re.fullmatch(f"(the (validation )?loss|a weight) is not finite (in|after) epoch {epoch}", found["reason"])
+    assert re.fullmatch(f"(the loss|a weight) is not finite (in|after) epoch {epoch}", found["reason"])
     assert (found["outcome"], found["epochs"]) == ("diverged", epoch - 1)
     rows = (tmp_path / "metrics.csv").read_bytes()
     _, again, _ = trained(tmp_path, recipe, verbose=0)  # from what was saved before

@@ -2,7 +2,8 @@ import io
 
 import pytest
 
-from recipes.report import curves
+from recipes.errors import WorldError
+from recipes.report import curves, write_curves
 
 METRICS = "epoch,accuracy,loss,val_accuracy,val_loss{more}\n0,0.5,2.0,0.4,2.1{first}\n1,0.75,1.0,0.6,1.2{second}\n"
 
@@ -25,3 +26,16 @@ def test_draws_what_was_recorded(tmp_path, norms):
     assert (("gradient norm", "after clipping") in lines) == norms
     if norms:
         assert lines["gradient norm", "before clipping"] == [[1, 2], [3.0, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ("\n", "has no epoch, since none came to its end"),  # of a training that diverged in its first epoch
+        ("epoch,speed\n0,3.0\n", "has no loss to draw"),
+    ],
+)
+def test_what_has_nothing_to_draw_is_not_called_damaged(tmp_path, metrics, said):
+    (tmp_path / "metrics.csv").write_text(metrics)
+    with pytest.raises(WorldError, match=f"metrics.csv {said}$"):
+        write_curves(tmp_path, "a title")
