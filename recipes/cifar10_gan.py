@@ -53,29 +53,44 @@ class Cifar10GAN(Recipe):
 
     data: str = images("digits")
     variant: str = choice("sndcgan", "what is trained", names=NETWORKS)
-    loss: str = choice("hinge", "of both players", names=LOSSES)
-    penalty: str = choice("none", "on the discriminator's slope", names=("none", "gradient", *PENALIZED))
-    penalty_weight: float = number(None, "10 for gradient; gamma of the others, 0.05", least=0, below=1e38)
-    penalty_every: int = whole(1, "steps of the discriminator for each that has the penalty, times so many")
+    loss: str = choice("hinge", "loss that both players are trained with", names=LOSSES)
+    penalty: str = choice("none", "penalty on the slope of the discriminator", names=("none", "gradient", *PENALIZED))
+    penalty_weight: float = number(
+        None, "weight of the penalty; by default 10 for gradient and 0.05 (gamma) for the others", least=0, below=1e38
+    )
+    penalty_every: int = whole(
+        1, "take the penalty at every Nth step of the discriminator only, with N times its weight"
+    )
     augment: str = several("none", "changes of real and generated images", names=("color", "translation", "cutout"))
-    flip: str = choice("none", "mirror images, alternating: in every other epoch", names=FLIPS, changes="data")
+    flip: str = choice("none", "mirror images; alternating: in every other epoch", names=FLIPS, changes="data")
     width: int = whole(16, "channels of the generator's last doubling", most=4096)
     discriminator_width: int = whole(32, "channels of the discriminator's first convolution", most=4096)
-    latent_size: int = whole(128, "numbers of noise behind an image", most=4096)
-    generator_optimizer: str = optimizer(_ADAM, "one of ours or of Keras: see list --optimizers")
-    discriminator_optimizer: str = optimizer(_ADAM, "the same")
-    generator_learning_rate: float = number(0.001, "highest learning rate", above=0, below=1e38, changes="schedule")
-    discriminator_learning_rate: float = number(0.001, "highest learning rate", above=0, below=1e38)
+    latent_size: int = whole(128, "numbers of noise that an image is made of", most=4096)
+    generator_optimizer: str = optimizer(_ADAM, "optimizer of the generator: see list --optimizers")
+    discriminator_optimizer: str = optimizer(_ADAM, "optimizer of the discriminator: see list --optimizers")
+    generator_learning_rate: float = number(
+        0.001, "highest learning rate of the generator", above=0, below=1e38, changes="schedule"
+    )
+    discriminator_learning_rate: float = number(
+        0.001, "highest learning rate of the discriminator", above=0, below=1e38
+    )
     schedule: str = schedule("constant:until=0.5+linear:end=0.02", "of both learning rates; see list --schedules")
     clipping: str = clipping("none", "of both gradients: none, or what list --clippers has")
-    discriminator_steps: int = whole(1, "for each step of the generator, on images of their own")
+    discriminator_steps: int = whole(
+        1, "steps of the discriminator for each one of the generator, on images of their own"
+    )
     turns: str = choice(
-        "alternating", "simultaneous: both players step from the same weights", names=("alternating", "simultaneous")
+        "alternating",
+        "alternating: one player after the other; simultaneous: both step from the same weights",
+        names=("alternating", "simultaneous"),
     )
     half_life: float = number(
-        5000.0, "of the generator's average, in images; 0 for no average", least=0, changes="judgement"
+        5000.0,
+        "half-life, in images, of the moving average of the generator; 0 for no average",
+        least=0,
+        changes="judgement",
     )
-    batch_size: int = whole(64, "real images of a step", changes="data")
+    batch_size: int = whole(64, "real images of a step of the discriminator", changes="data")
     epochs: int = whole(100, "passes over the training part")
     train_images: int = whole(None, "images to train on; all by default", changes="data")
     judge_every: int = whole(10, "epochs from one judgement and grid of samples to the next", changes="files")

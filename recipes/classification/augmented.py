@@ -11,9 +11,17 @@ MOST = 1023  # pixels
 class Augmented(Classification, is_base=True):
     """A classifier whose mini-batches may be of changed images."""
 
-    flip: str = choice("none", "mirror images, alternating: in every other epoch", names=FLIPS, changes="data")
-    translate: int = whole(0, "pixels that images are moved by at most, each way", least=0, most=MOST, changes="data")
-    cutout: int = whole(0, "side in pixels of a square that is painted over", least=0, most=MOST, changes="data")
+    flip: str = choice("none", "mirror images; alternating: in every other epoch", names=FLIPS, changes="data")
+    translate: int = whole(
+        0, "largest shift of an image in pixels, each way, less than its side", least=0, most=MOST, changes="data"
+    )
+    cutout: int = whole(
+        0,
+        "side in pixels of the square that is painted over, at most that of the image",
+        least=0,
+        most=MOST,
+        changes="data",
+    )
 
     def check(self):
         super().check()

@@ -62,7 +62,7 @@ class Classification(Recipe, is_base=True):
         "cross_entropy", "what is minimised, mse and mae of probabilities", names=LOSSES, is_searched=False
     )
     label_smoothing: float = number(0.0, "share of each target that all classes get alike", least=0, below=1)
-    batch_size: int = whole(128, "images in memory at once: the micro-batch of a full batch", changes="data")
+    batch_size: int = whole(128, "images in memory at once, the micro-batch of a full batch", changes="data")
     epochs: int = whole(150, "passes over the training part; in full batches also the updates", is_searched=False)
     train_images: int = whole(None, "images to train on; all by default", changes="data", is_searched=False)
     validation_split: float = number(
