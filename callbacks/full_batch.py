@@ -2,13 +2,16 @@ import functools
 import warnings
 
 import keras
+import numpy as np
 from keras import ops
 
+from callbacks import passes
 from callbacks.batch_size import number_of_samples
 from callbacks.inside_keras import DataOfFit, hide_lent_window, unhide_lent_window
 from callbacks.loss_reduction import LossReduction, repeated_regularization
-from callbacks.step_of_fit import StepOfFit
+from callbacks.step_of_fit import StepOfFit, callbacks_of_step
 from callbacks.watched import descent_of, stop_if_diverged
+from custom_optimizers.arguments import is_whole
 from custom_optimizers.dtypes import wide_floatx
 
 LEAST_WEIGHT = 1e-20  # in place of 0, of a micro-batch: nothing beside other weights, and its products do not underflow
@@ -59,9 +62,20 @@ class FullBatch(StepOfFit):
     that loss scaling drops voids the pass: it makes no update, and is counted in `skipped_updates`. Five skipped
     updates in a row stop `fit`.
 
+    With `passes_per_epoch` an epoch of `fit` is that many passes, each with its update, in one call of compiled code
+    (on torch, of recorded operations): a small network on a few thousand samples trains several times faster. The
+    batches of an epoch are read once and stay on the device meanwhile; arrays stay for the whole `fit`, in the order of
+    the first epoch. Other callbacks, validation and logs come after the last pass of an epoch, and logs are of that
+    pass: its loss is that before its update, as always. Passes end early once five updates in a row were skipped.
+
     Args:
         reduction: None (read it from the compiled loss), or what the total loss is over the batch, which is then not
             checked: "mean", "mean_with_sample_weight", or "sum".
+        passes_per_epoch: int >= 1, passes over the data in each epoch of `fit`.
+
+    Attributes:
+        trace: dict, with `passes_per_epoch` above 1: an array with the `loss` of each pass of this `fit`, and one with
+            its `gradient_norm` where the optimizer records it (`diagnostics`, `clipping`, `GradientMonitor`).
 
     Raises:
         TypeError: the model's optimizer is not one of `custom_optimizers`.
@@ -80,8 +94,15 @@ class FullBatch(StepOfFit):
     3
     """
 
-    def __init__(self, reduction=None):
+    def __init__(self, reduction=None, passes_per_epoch=1):
         super().__init__()
+        if not is_whole(passes_per_epoch) or passes_per_epoch < 1:
+            raise ValueError(
+                f"FullBatch: `passes_per_epoch` must be an int >= 1. Received: passes_per_epoch={passes_per_epoch!r}"
+            )
+        self.passes_per_epoch = passes_per_epoch
+        self.trace = {}
+        self._passes = None  # the train function of many passes
         self.reduction = reduction
         self.loss_reduction = LossReduction("FullBatch", reduction)
         self._optimizer = None  # `Descent`
@@ -95,6 +116,11 @@ class FullBatch(StepOfFit):
         self.loss_reduction.read(model)
         if self._optimizer.gradient_accumulation_steps is None:
             self._optimizer.accumulate_over_epoch()
+        if self.passes_per_epoch > 1 and not self._one_update_a_pass:
+            raise ValueError(
+                "FullBatch: `passes_per_epoch` is for one update a pass, and the optimizer makes one for "
+                f"{self._optimizer.gradient_accumulation_steps} micro-batches: leave out one of the two."
+            )
         if self._optimizer is not model.optimizer:  # loss scaling may drop micro-batches
             self._optimizer.watch_gradients()
         self._optimizer.is_watched = True
@@ -109,6 +135,7 @@ class FullBatch(StepOfFit):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._optimizer.forget_skipped()
+        self.trace = {}
         self._data = DataOfFit(self._model)
         if self._data.is_spent_after_one_epoch() and (self.params or {}).get("epochs", 1) > 1:
             raise ValueError(
@@ -116,11 +143,30 @@ class FullBatch(StepOfFit):
                 "that never ends and `steps_per_epoch`, or a keras.utils.PyDataset."
             )
         self._data.forget_prepared()
+        if self.passes_per_epoch > 1:
+            self._data.in_one_step()
+            self.params["steps"] = 1
 
     def on_epoch_begin(self, epoch, logs=None):
+        if self.passes_per_epoch > 1:  # each of which is begun where it is made
+            self._optimizer.begin_pass(1)
+            return
         self._steps = self._data.length((self.params or {}).get("steps"))
+        if self._one_update_a_pass and self._take_whole(self._steps if self._model.steps_per_execution == 1 else None):
+            self._model.make_train_function(force=True)  # the step is compiled for one or the other
         if self._one_update_a_pass:
             self._optimizer.begin_pass(self._steps)
+
+    def _take_whole(self, micro_batches):
+        """Let the one batch of a pass be the full batch, unless devices share it, or loss scaling may drop it.
+
+        Returns:
+            bool, whether that is another way than before.
+        """
+        optimizer = self._optimizer
+        before, may = optimizer.has_passes_of_one, optimizer is self._outer and optimizer.replicas_in_sync() == 1
+        optimizer.has_passes_of_one = may and micro_batches == 1
+        return optimizer.has_passes_of_one != before
 
     def on_test_begin(self, logs=None):
         if not self._is_nested:
@@ -128,13 +174,21 @@ class FullBatch(StepOfFit):
 
     def on_epoch_end(self, epoch, logs=None):
         self._end_pass()
+        if self._passes is not None:
+            self._add_to_trace()
         stop_if_diverged(self.model, self._optimizer, voided=self._voided)
+
+    def _add_to_trace(self):
+        for name, values in self._passes.trace.items():
+            before = [self.trace[name]] if name in self.trace else []
+            self.trace[name] = np.concatenate([*before, values])
 
     def step_restored(self):
         super().step_restored()
         self._data = None
         unhide_lent_window(self._outer)
         self._optimizer.is_watched = False
+        self._optimizer.has_passes_of_one = False
         self._optimizer.accumulate_as_given()
 
     @property
@@ -149,6 +203,18 @@ class FullBatch(StepOfFit):
             warnings.warn(WARNINGS[outcome].format(self._steps), stacklevel=2)
         if outcome != "nothing":
             self._voided = outcome == "voided"
+
+    def around_function(self, model, function):
+        if self.passes_per_epoch == 1:
+            return function
+        around_step = self.around_step if self._is_plain(model) else None
+        self._passes = passes.make(model, self._optimizer, self.passes_per_epoch, self._take_whole, around_step)
+        return self._passes
+
+    def _is_plain(self, model):
+        """Whether nothing but this callback changes the step, and the loss is that of the model."""
+        repeats = self.loss_reduction.kind == "sum" and any(v.regularizer for v in model.trainable_variables)
+        return not repeats and len(callbacks_of_step(model)) == 1
 
     def around_loss(self, model, compute_loss):
         takes_training = model._compute_loss_has_training_arg

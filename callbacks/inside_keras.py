@@ -8,6 +8,8 @@
   a step as a function.
 - `_compile_loss._flat_losses` (`observe_losses` here): the compiled loss pairs losses with outputs by rules of its own.
 - The mask of a tensor (`mask_of` here): nothing else tells that a mean divides by the number of unmasked values.
+- `_get_iterator`, `_num_batches`, `steps_per_epoch` and `steps_per_execution` of the epoch iterator
+  (`DataOfFit.in_one_step` here): nothing else hands all batches of an epoch to one call of the train function.
 - The frame of `fit` (`callbacks_of_fit`, `DataOfFit` here): a callback gets neither the other callbacks nor the data.
 - `_flatten_layers`, and `call` of a layer, replaced for the length of a pass (recompute_statistics.py): a layer that is
   used twice keeps the statistics of its last use.
@@ -22,6 +24,7 @@ tests/backends/test_inside_keras.py fails if a version of Keras no longer has th
 
 import contextlib
 import functools
+import itertools
 import sys
 
 import keras
@@ -145,6 +148,13 @@ class DataOfFit:
         whole = adapter.batch_size if batches > (last is not None) else None
         return {size for size in (whole, last) if size}
 
+    def in_one_step(self):
+        """From now on an epoch is one step of `fit`, which is given an `Epoch`: all batches of the epoch."""
+        iterator = self._iterator
+        epoch = Epoch(iterator)
+        iterator._get_iterator = lambda: iter([epoch])
+        iterator.steps_per_epoch, iterator._num_batches, iterator.steps_per_execution = None, 1, 1
+
     def length(self, otherwise):
         """The number of batches of the epoch that begins, which `fit` then follows; None if it is unknown.
 
@@ -158,6 +168,34 @@ class DataOfFit:
             return otherwise
         self._iterator._num_batches = batches
         return batches
+
+
+class Epoch:
+    """The batches that a `fit` trains on in an epoch, as tensors on the device.
+
+    Arrays that `fit` was given are the same in each epoch, so their batches are made once. Their order does not matter
+    for a full batch: it is that of the first epoch. Other data are read anew in each epoch.
+
+    Args:
+        iterator: the epoch iterator of `fit`.
+    """
+
+    def __init__(self, iterator):
+        self._read, self._steps = iterator._get_iterator, iterator.steps_per_epoch
+        self._is_constant = type(iterator.data_adapter).__name__ == "ArrayDataAdapter" and self._steps is None
+        self._under_way = self._kept = None
+
+    def batches(self):
+        """The batches of the next epoch, a list; empty at the end of the data."""
+        if self._kept is not None:
+            return self._kept
+        if self._steps is None:
+            found = list(self._read())
+        else:  # an epoch goes on where the one before has ended
+            self._under_way = iter(self._read()) if self._under_way is None else self._under_way
+            found = list(itertools.islice(self._under_way, self._steps))
+        self._kept = found if self._is_constant else None
+        return found
 
 
 def epoch_iterator_of(model):

@@ -40,6 +40,10 @@ class StepOfFit(keras.callbacks.Callback):
         """Called in place of `step(*arguments)`, the training step without this callback; returns what that returns."""
         return step(*arguments)
 
+    def around_function(self, model, function):
+        """What `fit` calls in place of its train function `function`."""
+        return function
+
     def around_loss(self, model, compute_loss):
         """A function that is called in place of the model's `compute_loss`, and may call it."""
         return compute_loss
@@ -94,6 +98,11 @@ class StepOfFit(keras.callbacks.Callback):
         self._is_nested = False
         if not self._in_fit:
             restore(self.model)
+
+
+def callbacks_of_step(model):
+    """The callbacks that change the step of a model in the `fit` under way, a list."""
+    return vars(model)[CHANGED].callbacks
 
 
 def restore(model):
@@ -195,6 +204,8 @@ def _make(reference, make_own, force=False):
             "that `fit`, or train another model."
         )
     make_own(force=True)
+    for callback in changed.callbacks:
+        model.train_function = callback.around_function(model, model.train_function)
 
 
 def _compute_loss(changed, own, watched, *arguments, **options):

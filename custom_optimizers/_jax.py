@@ -51,6 +51,8 @@ def begin_step(optimizer, outer, arguments):
         `(arguments, is_first)`: the arguments with the new count, and whether the micro-batch is the first of its
         update.
     """
+    if optimizer.takes_batches_whole:
+        return arguments, True
     (trainable, non_trainable, values, metrics), data = arguments
     window, place = optimizer._window, {id(variable): i for i, variable in enumerate(outer.variables)}
     is_first = jnp.equal(values[place[id(window.micro_batches_summed)]], 0)
@@ -66,7 +68,8 @@ def count_begun(optimizer, data=None):
 
 def step(optimizer, grads, variables):
     """Use the gradients of one batch: add them to the sums, and make an update if one is due."""
-    if optimizer.gradient_accumulation_steps is None:
+    if optimizer.takes_batches_whole:
+        optimizer.micro_batches.take(replica())  # once in a step
         update(optimizer, variables, grads)
         return
     window = optimizer._window

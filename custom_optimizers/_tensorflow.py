@@ -45,7 +45,9 @@ def replicas_in_sync():
 
 def begin_step(optimizer, outer, arguments):
     """`(arguments, is_first)`: a training step's arguments, and whether its micro-batch is the first of its update."""
-    return arguments, ops.equal(optimizer.micro_batches_summed, 0) if optimizer.built else True
+    if optimizer.takes_batches_whole or not optimizer.built:
+        return arguments, True
+    return arguments, ops.equal(optimizer.micro_batches_summed, 0)
 
 
 def count_begun(optimizer, data=None):
@@ -57,7 +59,8 @@ def count_begun(optimizer, data=None):
 def step(optimizer, grads, variables):
     """Use the gradients of one batch, on each replica: add them to the sums, and make an update if one is due."""
     with _control_dependencies(grads[-1:]):  # backpropagation computes the last one first
-        if optimizer.gradient_accumulation_steps is None:
+        if optimizer.takes_batches_whole:
+            optimizer.micro_batches.take(replica())  # once in a step
             _merge_call(functools.partial(_update_from, optimizer, variables), grads)
         else:
             _accumulate(optimizer, grads, variables)

@@ -9,7 +9,10 @@ from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.scaled_gradients import ScaledGradients
 
 # public attributes that an optimizer has beside its methods and its arguments
-ATTRIBUTES = ("built", "clippers", "is_watched", "micro_batches", "multipliers", "not_decayed", "slots")
+ATTRIBUTES = (
+    *("built", "clippers", "has_passes_of_one", "is_watched", "micro_batches", "multipliers"),
+    *("not_decayed", "slots"),
+)
 
 
 class Descent(Diagnosed):

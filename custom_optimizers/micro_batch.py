@@ -37,14 +37,15 @@ class MicroBatches:
         replica, was_built = optimizer._backend.replica(), optimizer.built
         self._by_replica[replica] = (weight, divisor)
         self._first_by_replica[replica] = is_first
-        if was_built and optimizer.makes_passes:
+        is_counted = optimizer.makes_passes and not optimizer.takes_batches_whole
+        if was_built and is_counted:
             optimizer._backend.count_begun(optimizer, data)
         try:
             yield
         finally:
             self._by_replica.pop(replica, None)
             self._first_by_replica.pop(replica, None)
-        if optimizer.built and not was_built and optimizer.makes_passes:
+        if optimizer.built and not was_built and is_counted:
             # The step has built the optimizer, and its micro-batch was not counted at its beginning: count it now,
             # unless an update was made, which begins a new count.
             optimizer._window.micro_batches_begun.assign(1 - optimizer.iterations)

@@ -37,6 +37,7 @@ class Window:
             for v in variables
         ]
         self.gradient_counts = local_sum((len(variables),), "float32", "fed")  # how many gradients are in each sum
+        self.is_empty = False  # True where it is known, without a look at the device, that the sums and counts are 0
         self.micro_batches_begun = self.pass_length = None
         if pass_length is not None:
             self.micro_batches_begun = counter("seen")  # in this pass, with those that loss scaling has dropped
@@ -61,7 +62,9 @@ class Window:
     def begin_pass(self, micro_batches):
         """Empty the sums, and set how many micro-batches the pass will have; -1 if that is unknown."""
         self.pass_length.assign(micro_batches)
-        self.empty()
+        if not self.is_empty:
+            self.empty()
+        self.is_empty = False
 
     def is_due(self, steps):
         """Whether the sums have `steps` micro-batches, so that an update is due, and loss scaling has dropped none."""
@@ -81,7 +84,8 @@ class Window:
 
     def left(self):
         """What has not made an update: `(micro-batches in the sum, micro-batches begun)`, two ints."""
-        return number(self.micro_batches_summed), number(self.micro_batches_begun)
+        begun = number(self.micro_batches_begun)
+        return number(self.micro_batches_summed) if begun else 0, begun
 
     def empty(self):
         """Set the sums and the counts to 0."""

@@ -2,6 +2,7 @@ import contextlib
 from numbers import Integral
 
 import keras
+from keras import ops
 
 from custom_optimizers.backend import backend_module
 from custom_optimizers.micro_batch import MicroBatches
@@ -32,6 +33,7 @@ class Windowed(keras.optimizers.Optimizer):
         self.gradient_accumulation_steps = _checked_steps(type(self).__name__, gradient_accumulation_steps)
         self.micro_batches = MicroBatches()
         self._window_is_lent = False  # True from `accumulate_over_epoch` to `accumulate_as_given`
+        self.has_passes_of_one = False  # whether each pass is one micro-batch, which is the full batch then
         self._backend = backend_module()
         self._window = None  # made by `build`, or when a callback asks for it
 
@@ -44,6 +46,11 @@ class Windowed(keras.optimizers.Optimizer):
     def scope(self):
         """Context in which variables of this optimizer have to be created when no training step is under way."""
         return self._backend.scope(self)
+
+    def replicas_in_sync(self):
+        """How many replicas share a batch."""
+        with self.scope():
+            return self._backend.replicas_in_sync()
 
     def add_counter(self, name, start=0, tracked=True):
         """Add an integer variable to the optimizer, which saves it if it is `tracked`."""
@@ -97,6 +104,11 @@ class Windowed(keras.optimizers.Optimizer):
         return self.gradient_accumulation_steps == EPOCH
 
     @property
+    def takes_batches_whole(self):
+        """Whether the gradient of each batch is that of a full batch, so that nothing is summed."""
+        return self.gradient_accumulation_steps is None or (self.makes_passes and self.has_passes_of_one)
+
+    @property
     def micro_batches_summed(self):
         """Number of micro-batches whose gradients have been summed for the next update."""
         return self._window.micro_batches_summed
@@ -123,6 +135,8 @@ class Windowed(keras.optimizers.Optimizer):
         if self.built and self._window is None:
             with self.scope():
                 self._build_window()
+        elif self._window is not None:
+            self._window.is_empty = False  # a `fit` that was interrupted may have left something in it
 
     def accumulate_as_given(self):
         """Accumulate as `gradient_accumulation_steps` was given: the end of `accumulate_over_epoch`.
@@ -144,8 +158,27 @@ class Windowed(keras.optimizers.Optimizer):
         """
         self._check_makes_passes()
         self.micro_batches.expected = -1 if micro_batches is None else int(micro_batches)
-        if self.built:
+        if self.built and not self.takes_batches_whole:
             self._window.begin_pass(self.micro_batches.expected)
+
+    def begin_next_pass(self, micro_batches):
+        """End a pass of compiled code and begin the next one, within that code.
+
+        Micro-batches that have made no update, since loss scaling has dropped one of them, are dropped, and the pass
+        is counted in `skipped_updates`.
+
+        Args:
+            micro_batches: int, the number of micro-batches in the next pass.
+        """
+        if self.takes_batches_whole:
+            return
+        window = self._window
+        self._backend.cond(self, ops.greater(window.micro_batches_begun, 0), self._void)
+        window.pass_length.assign(micro_batches)
+
+    def _void(self):
+        self.count_voided()
+        self._window.empty()
 
     def end_pass(self, complete=True):
         """End a pass over the data, with "epoch".
@@ -163,10 +196,11 @@ class Windowed(keras.optimizers.Optimizer):
             scaling dropped one).
         """
         self._check_makes_passes()
-        if not self.built:
+        if not self.built or self.takes_batches_whole:
             return "nothing"
         summed, begun = self._window.left()
         if begun == 0:
+            self._window.is_empty = True
             return "nothing"
         if self._window.is_closed():
             self._window.empty()

@@ -1,0 +1,112 @@
+"""Many passes on JAX: a loop over passes, and in it one over the batches of each shape, in one compiled function."""
+
+import functools
+
+import jax
+import keras
+import numpy as np
+from jax import numpy as jnp
+
+from callbacks.passes.stacks import count_of, stacked
+from custom_optimizers.diagnostics import GIVE_UP_AFTER
+
+TRAINED, OPTIMIZER, METRICS = 0, 2, 3  # places in the state that a training step takes and gives
+
+
+class Passes:
+    """A train function of `fit` that makes many passes, each with its update, in one call.
+
+    Args:
+        model: compiled `keras.Model`.
+        optimizer: `Descent` of the model, which makes one update a pass.
+        count: int, the number of passes.
+        prepare: function that is called before the passes with the number of micro-batches in each.
+        around_step: what changes the step; it is in the model's own `train_step` already.
+    """
+
+    def __init__(self, model, optimizer, count, prepare, around_step):
+        self._step, self._outer, self._optimizer = model.train_step, model.optimizer, optimizer
+        self._count, self._prepare = count, prepare
+        self._kept, self._stacks = None, None
+        self._run = jax.jit(self._passes, donate_argnums=0)
+
+    def __call__(self, state, iterator):
+        batches = next(iterator).batches()
+        if not batches:
+            raise StopIteration
+        if batches is not self._kept:
+            self._kept, self._stacks = batches, stacked(batches, jnp.stack)
+        self._prepare(len(batches))
+        made, logs, self._traced, state = self._run(state, self._stacks)
+        self._made = made
+        return logs, state
+
+    @property
+    def trace(self):
+        """Of the passes of the last call: `loss`, and `gradient_norm` where norms are recorded; arrays."""
+        return {name: np.asarray(values)[: int(self._made)] for name, values in self._traced.items()}
+
+    def _passes(self, state, stacks):
+        """Make the passes, but none more once training has diverged."""
+        metrics = state[METRICS]
+        one = functools.partial(self._one_pass, metrics, stacks)
+        shapes, _, norm = jax.eval_shape(one, state)
+        logs = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), shapes)
+        trace = {"loss": jnp.zeros(self._count, logs["loss"].dtype)}
+        if norm is not None:
+            trace["gradient_norm"] = jnp.zeros(self._count, norm.dtype)
+
+        def body(carry):
+            i, _, trace, state = carry
+            logs, after, norm = one(state)
+            found = {"loss": logs["loss"], "gradient_norm": norm}
+            trace = {name: values.at[i].set(found[name]) for name, values in trace.items()}
+            return i + 1, logs, trace, _alike(after, state)
+
+        return jax.lax.while_loop(self._goes_on, body, (0, logs, trace, state))
+
+    def _goes_on(self, carry):
+        i, state = carry[0], carry[-1]
+        record = self._optimizer._record
+        if record is None:
+            return i < self._count
+        skipped = state[OPTIMIZER][self._place(record.skipped_in_a_row)]
+        return (i < self._count) & (skipped < GIVE_UP_AFTER)
+
+    def _one_pass(self, metrics, stacks, state):
+        """`(logs, state, norm of the gradient)` after a pass."""
+        count = sum(map(count_of, stacks))
+        state = (*state[:OPTIMIZER], self._begun(state, count), metrics)
+        for stack in stacks:
+            logs, state = self._over(stack, state)
+        record = self._optimizer._record
+        return logs, state, None if record is None else state[OPTIMIZER][self._place(record.gradient_norm)]
+
+    def _over(self, stack, state):
+        """`(logs, state)` after the batches of a stack."""
+        if count_of(stack) == 1:
+            return self._step(state, keras.tree.map_structure(lambda leaf: leaf[0], stack))
+
+        def body(state, batch):
+            logs, after = self._step(state, batch)
+            return _alike(after, state), logs
+
+        state, logs = jax.lax.scan(body, state, stack)
+        return jax.tree.map(lambda each: each[-1], logs), state
+
+    def _begun(self, state, count):
+        """The values of the optimizer's variables when a pass begins."""
+        variables, values = self._outer.variables, state[OPTIMIZER]
+        known = [*zip(self._optimizer._trainable_variables, state[TRAINED], strict=True)]
+        with keras.StatelessScope([*known, *zip(variables, values, strict=True)]) as scope:
+            self._optimizer.begin_next_pass(count)
+        found = [scope.get_current_value(variable) for variable in variables]
+        return [old if new is None else new for new, old in zip(found, values, strict=True)]
+
+    def _place(self, variable):
+        return next(i for i, each in enumerate(self._outer.variables) if each is variable)
+
+
+def _alike(after, before):
+    """Values in the dtypes of others, as what goes around in a loop has to be."""
+    return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), after, before)

@@ -1,0 +1,88 @@
+"""Many passes on TensorFlow: a loop over passes, and in it one over the batches of each shape, in one graph."""
+
+import keras
+import tensorflow as tf
+
+from callbacks.passes.stacks import count_of, stacked
+from custom_optimizers.diagnostics import GIVE_UP_AFTER
+
+
+class Passes:
+    """A train function of `fit` that makes many passes, each with its update, in one call.
+
+    Args:
+        model: compiled `keras.Model`.
+        optimizer: `Descent` of the model, which makes one update a pass.
+        count: int, the number of passes.
+        prepare: function that is called before the passes with the number of micro-batches in each.
+        around_step: what changes the step; it is in the model's own `train_step` already.
+    """
+
+    def __init__(self, model, optimizer, count, prepare, around_step):
+        self._model, self._optimizer, self._count, self._prepare = model, optimizer, count, prepare
+        self._strategy = model.distribute_strategy
+        self._kept, self._stacks = None, None
+        compiled = model.jit_compile and self._strategy.num_replicas_in_sync == 1
+        self._run = tf.function(self._passes, jit_compile=compiled, autograph=False)
+
+    def __call__(self, iterator):
+        batches = next(iterator).batches()
+        if not batches:
+            raise StopIteration
+        if batches is not self._kept:
+            self._kept, self._stacks = batches, self._stacked(batches)
+        self._prepare(len(batches))
+        self._made, self._traced, logs = self._run(self._stacks)
+        return logs
+
+    @property
+    def trace(self):
+        """Of the passes of the last call: `loss`, and `gradient_norm` where norms are recorded; arrays."""
+        return {name: values.numpy()[: int(self._made)] for name, values in self._traced.items()}
+
+    def _stacked(self, batches):
+        if self._strategy.num_replicas_in_sync == 1:
+            return stacked(batches, tf.stack)
+        return self._strategy.run(lambda *own: stacked(own, tf.stack), args=tuple(batches))
+
+    def _passes(self, stacks):
+        """Make the passes, but none more once training has diverged."""
+        record = self._optimizer._record
+        read = {"loss": self._model._loss_tracker.result}
+        if record is not None:
+            read["gradient_norm"] = lambda: record.gradient_norm.value
+        empty = {name: tf.zeros(self._count, value().dtype) for name, value in read.items()}
+
+        def goes_on(i, trace):
+            if record is None:
+                return i < self._count
+            return tf.logical_and(i < self._count, record.skipped_in_a_row.value < GIVE_UP_AFTER)
+
+        def body(i, trace):
+            self._one_pass(stacks)
+            return i + 1, {name: tf.tensor_scatter_nd_update(trace[name], [[i]], [read[name]()]) for name in trace}
+
+        made, trace = tf.while_loop(goes_on, body, (0, empty), parallel_iterations=1)
+        return made, trace, self._model.get_metrics_result()
+
+    def _one_pass(self, stacks):
+        self._optimizer.begin_next_pass(sum(map(count_of, stacks)))
+        self._model.reset_metrics()
+        for stack in stacks:
+            self._over(stack)
+
+    def _over(self, stack):
+        """Train on the batches of a stack, one after the other."""
+        count = count_of(stack)
+
+        def body(i):
+            self._strategy.run(self._step, args=(stack, i))
+            return (i + 1,)
+
+        if count == 1:
+            body(0)
+        else:
+            tf.while_loop(lambda i: i < count, body, (0,), parallel_iterations=1)
+
+    def _step(self, stack, i):
+        self._model.train_step(keras.tree.map_structure(lambda leaf: leaf[i], stack))

@@ -1,0 +1,195 @@
+"""Many passes in one call of compiled code make the updates that an epoch for each pass makes, bit for bit."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from callbacks import BlockGradient, ExactResume, FullBatch, GradientMonitor, SharpnessAware
+from custom_optimizers import Accumulate, BatchGD, Muon
+from custom_optimizers.clipping import ByGlobalNorm
+from tests.small import compiled, flat, network, samples
+
+BACKEND = keras.backend.backend()
+X, Y = samples(50)
+PASSES, EPOCHS = 4, 3
+
+
+def gd(**options):
+    return lambda: BatchGD(**{"learning_rate": 0.1, "momentum": 0.9, **options})
+
+
+def cosine():
+    return keras.optimizers.schedules.CosineDecay(0.2, 12)
+
+
+def with_layers(*more):
+    """A compiled network with more layers, with the same weights at each call."""
+
+    def make():
+        keras.utils.set_random_seed(3)
+        stack = [keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(8, "relu"), *(each() for each in more)]
+        model = keras.Sequential([*stack, layers.Dense(4)])
+        model.compile(BatchGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        return model
+
+    return make
+
+
+class Rows(keras.utils.PyDataset):
+    """Batches of 20, 20 and 10."""
+
+    def __init__(self):
+        super().__init__(workers=1)
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, i):
+        return X[20 * i : 20 * i + 20], Y[20 * i : 20 * i + 20]
+
+
+def endless():
+    while True:
+        yield from (Rows()[i] for i in range(3))
+
+
+WEIGHTS = np.linspace(0.1, 2, 50).astype("float32")
+CASES = {  # a function that makes a model, arguments of `fit`, more callbacks
+    "one batch": (lambda: compiled(gd()), {"batch_size": 50}, []),
+    "two batches": (lambda: compiled(gd()), {"batch_size": 25}, []),
+    "a smaller last one": (lambda: compiled(gd()), {"batch_size": 20}, []),
+    "clipping": (lambda: compiled(gd(clipping=ByGlobalNorm(0.1))), {"batch_size": 20}, []),
+    "a schedule": (lambda: compiled(gd(learning_rate=cosine())), {"batch_size": 20}, []),
+    "decay and average": (
+        lambda: compiled(gd(weight_decay=0.1, use_ema=True, ema_overwrite_frequency=5)),
+        {"batch_size": 20},
+        [],
+    ),
+    "adam": (lambda: compiled(lambda: Accumulate(keras.optimizers.Adam(0.01))), {"batch_size": 20}, []),
+    "muon": (lambda: compiled(lambda: Muon(0.02)), {"batch_size": 50}, []),
+    "a sum": (lambda: compiled(gd(learning_rate=0.001), "sum", regularizer="l2"), {"batch_size": 20}, []),
+    "sample weights": (lambda: compiled(gd()), {"batch_size": 20, "sample_weight": WEIGHTS}, []),
+    "class weights": (lambda: compiled(gd()), {"batch_size": 20, "class_weight": {0: 1, 1: 2, 2: 0.5, 3: 1}}, []),
+    "metrics": (lambda: compiled(gd(), metrics=["accuracy"]), {"batch_size": 20}, []),
+    "eager": (lambda: compiled(gd(), run_eagerly=True), {"batch_size": 20}, []),
+    "dropout": (with_layers(lambda: layers.Dropout(0.5, seed=1)), {"batch_size": 20}, []),
+    "batch normalisation": (with_layers(layers.BatchNormalization), {"batch_size": 20}, []),
+    "a data set": (lambda: compiled(gd()), {"x": Rows(), "y": None}, []),
+    "a generator": (lambda: compiled(gd()), {"x": endless, "y": None, "steps_per_epoch": 3}, []),
+    "a monitor": (lambda: compiled(gd()), {"batch_size": 20}, [GradientMonitor]),
+    "blocks": (lambda: compiled(gd()), {"batch_size": 20}, [lambda: BlockGradient(5)]),
+    "sharpness-aware": (lambda: compiled(gd()), {"batch_size": 25}, [lambda: SharpnessAware(0.05)]),
+    "validation": (lambda: compiled(gd()), {"batch_size": 20, "validation_data": (X[:10], Y[:10])}, []),
+}
+
+
+def fitted(name, passes_per_epoch, epochs):
+    make, data, more = CASES[name]
+    model = make()
+    given = {"x": X, "y": Y, **data}
+    given["x"] = given["x"]() if callable(given["x"]) else given["x"]
+    callbacks = [FullBatch(passes_per_epoch=passes_per_epoch), *(each() for each in more)]
+    history = model.fit(**given, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+    return model, history.history, callbacks[0]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_updates_are_those_of_an_epoch_for_each_pass(name):
+    each, logs, _ = fitted(name, 1, PASSES * EPOCHS)
+    many, logs_of_many, full = fitted(name, PASSES, EPOCHS)
+    assert int(many.optimizer.iterations) == PASSES * EPOCHS
+    np.testing.assert_allclose(flat(many), flat(each), rtol=0, atol=1e-5 if name == "muon" else 1e-6)
+    for one, other in zip(each.optimizer.variables, many.optimizer.variables, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(other), keras.ops.convert_to_numpy(one), atol=1e-5)
+    assert logs.keys() == logs_of_many.keys()
+    for key in logs:  # those of the last pass of each epoch
+        np.testing.assert_allclose(logs_of_many[key], logs[key][PASSES - 1 :: PASSES], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(full.trace["loss"], logs["loss"], rtol=1e-5)
+
+
+def test_the_trace_has_norms_where_they_are_recorded():
+    _, logs, _ = fitted("a monitor", 1, PASSES * EPOCHS)
+    _, _, full = fitted("a monitor", PASSES, EPOCHS)
+    np.testing.assert_allclose(full.trace["gradient_norm"], logs["gradient_norm"], rtol=1e-5)
+    assert set(fitted("one batch", PASSES, 1)[2].trace) == {"loss"}
+
+
+def test_a_training_that_diverges_ends_in_the_middle_of_an_epoch(capsys):
+    model = compiled(gd(diagnostics=True))
+    x = X.copy()
+    x[3] = np.nan
+    full = FullBatch(passes_per_epoch=1000)
+    history = model.fit(x, Y, batch_size=20, epochs=3, verbose=0, callbacks=[full])
+    assert len(history.history["loss"]) == 1
+    assert len(full.trace["loss"]) == 5
+    assert int(model.optimizer.iterations) == 0
+    np.testing.assert_array_equal(flat(model), flat(network()))
+    assert "the gradient was not finite 5 times in a row" in capsys.readouterr().out
+
+
+def test_it_goes_on_where_it_was_saved(tmp_path):
+    def train(epochs, path):
+        model = compiled(gd(clipping=ByGlobalNorm(0.5)))
+        callbacks = [FullBatch(passes_per_epoch=PASSES), ExactResume(tmp_path / path)]
+        model.fit(X, Y, batch_size=20, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+        return flat(model)
+
+    train(2, "parts.npz")
+    np.testing.assert_array_equal(train(4, "parts.npz"), train(4, "whole.npz"))
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="loss scaling of Keras has no float16 on a processor of torch")
+@pytest.mark.parametrize("scale", [2.0**10, 2.0**120])
+def test_micro_batches_that_loss_scaling_drops_void_their_pass(scale):
+    def train(passes, epochs):
+        keras.config.set_dtype_policy("mixed_float16")
+        try:
+            model = network()
+            inner = BatchGD(0.1, diagnostics=True)
+            outer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=scale, dynamic_growth_steps=10_000)
+            model.compile(outer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            model.fit(
+                X,
+                Y,
+                batch_size=20,
+                epochs=epochs,
+                shuffle=False,
+                verbose=0,
+                callbacks=[FullBatch(passes_per_epoch=passes)],
+            )
+        finally:
+            keras.config.set_dtype_policy("float32")
+        return flat(model), inner.read_diagnostics(), float(outer.dynamic_scale)
+
+    (one, seen, scale_of_one), (many, seen_of_many, scale_of_many) = train(1, 4), train(4, 1)
+    np.testing.assert_allclose(many, one, atol=1e-5)
+    assert scale_of_many == scale_of_one
+    names = ("updates", "skipped_updates", "skipped_in_a_row")
+    assert [seen_of_many[name] for name in names] == [seen[name] for name in names]
+
+
+@pytest.mark.parametrize("passes", [0, -1, 1.5, True, "3", None])
+def test_a_number_of_passes_that_cannot_be(passes):
+    with pytest.raises(ValueError, match="FullBatch: `passes_per_epoch` must be an int >= 1"):
+        FullBatch(passes_per_epoch=passes)
+
+
+def test_several_updates_a_pass_are_refused():
+    model = compiled(gd(gradient_accumulation_steps=2))
+    with pytest.raises(ValueError, match="FullBatch: `passes_per_epoch` is for one update a pass"):
+        model.fit(X, Y, batch_size=20, verbose=0, callbacks=[FullBatch(passes_per_epoch=3)])
+
+
+@pytest.mark.parametrize("batch_size", [50, 20])
+def test_compiled_once(batch_size):
+    full = FullBatch(passes_per_epoch=10)
+    compiled(gd()).fit(X, Y, batch_size=batch_size, epochs=5, shuffle=False, verbose=0, callbacks=[full])
+    made = full._passes
+    if BACKEND == "tensorflow":
+        assert made._run.experimental_get_tracing_count() == 1
+    elif BACKEND == "jax":
+        assert made._run._cache_size() == 1
+    else:
+        assert len(made._graphs) == (1 if batch_size == 50 else 2)
+        assert None not in made._graphs.values()
