@@ -143,6 +143,7 @@ class FullBatch(StepOfFit):
                 "that never ends and `steps_per_epoch`, or a keras.utils.PyDataset."
             )
         self._data.forget_prepared()
+        self._data.keep_batches()
         if self.passes_per_epoch > 1:
             self._data.in_one_step()
             self.params["steps"] = 1

@@ -10,6 +10,8 @@
 - The mask of a tensor (`mask_of` here): nothing else tells that a mean divides by the number of unmasked values.
 - `_get_iterator`, `_num_batches`, `steps_per_epoch` and `steps_per_execution` of the epoch iterator
   (`DataOfFit.in_one_step` here): nothing else hands all batches of an epoch to one call of the train function.
+- `_get_iterator` and `_distribute_strategy` of it, `_shuffle` and `_inputs` of its data adapter
+  (`DataOfFit.keep_batches` here): Keras cuts arrays into batches anew in each epoch.
 - The frame of `fit` (`callbacks_of_fit`, `DataOfFit` here): a callback gets neither the other callbacks nor the data.
 - `_flatten_layers`, and `call` of a layer, replaced for the length of a pass (recompute_statistics.py): a layer that is
   used twice keeps the statistics of its last use.
@@ -25,10 +27,13 @@ tests/backends/test_inside_keras.py fails if a version of Keras no longer has th
 import contextlib
 import functools
 import itertools
+import math
 import sys
 
 import keras
 from keras.src.backend import get_keras_mask
+
+KEPT_BYTES = 1 << 28  # of arrays, at most, whose batches are kept from epoch to epoch
 
 
 def mask_of(tensor):
@@ -130,6 +135,29 @@ class DataOfFit:
             while not queue.empty():
                 queue.get_nowait()
 
+    def keep_batches(self):
+        """Cut arrays into batches once, and not in each epoch: small ones, on one device, whose order stays.
+
+        Keras cuts and copies them in each epoch. On TensorFlow it makes two pipelines of data an epoch, 10 ms each, and
+        a thread that tunes them delays the end of the epoch by tens of milliseconds more.
+        """
+        if is_of_arrays(self._iterator) and self._keeps_order() and self._is_small() and not self._is_shared():
+            epoch = Epoch(self._iterator)
+            self._iterator._get_iterator = lambda: iter(epoch.batches())
+
+    def _keeps_order(self):
+        return self._iterator._num_batches == 1 or not self._iterator.data_adapter._shuffle
+
+    def _is_small(self):
+        """Whether the device can hold the arrays without anybody noticing."""
+        arrays = keras.tree.flatten(self._iterator.data_adapter._inputs)
+        return sum(getattr(each, "nbytes", math.inf) for each in arrays) <= KEPT_BYTES
+
+    def _is_shared(self):
+        """Whether several devices share the batches."""
+        strategy = getattr(self._iterator, "_distribute_strategy", None)
+        return keras.distribution.distribution() is not None or (strategy and strategy.num_replicas_in_sync > 1)
+
     def is_spent_after_one_epoch(self):
         """Whether the data are a Python generator, and `fit` was not given `steps_per_epoch`.
 
@@ -170,6 +198,11 @@ class DataOfFit:
         return batches
 
 
+def is_of_arrays(iterator):
+    """Whether an epoch iterator reads arrays, all of them in each epoch."""
+    return type(getattr(iterator, "data_adapter", None)).__name__ == "ArrayDataAdapter"
+
+
 class Epoch:
     """The batches that a `fit` trains on in an epoch, as tensors on the device.
 
@@ -182,7 +215,7 @@ class Epoch:
 
     def __init__(self, iterator):
         self._read, self._steps = iterator._get_iterator, iterator.steps_per_epoch
-        self._is_constant = type(iterator.data_adapter).__name__ == "ArrayDataAdapter" and self._steps is None
+        self._is_constant = is_of_arrays(iterator) and self._steps is None
         self._under_way = self._kept = None
 
     def batches(self):
@@ -194,7 +227,8 @@ class Epoch:
         else:  # an epoch goes on where the one before has ended
             self._under_way = iter(self._read()) if self._under_way is None else self._under_way
             found = list(itertools.islice(self._under_way, self._steps))
-        self._kept = found if self._is_constant else None
+        if self._is_constant:
+            self._kept, self._read = found, None  # what was read is not held too
         return found
 
 
