@@ -102,12 +102,6 @@ class Cifar10GAN(Recipe):
     default_dtype = "auto"
     dtypes = ("float32", "bfloat16")  # nothing scales its losses for float16
     commands = ("evaluate", "generate")
-    modules = (
-        "recipes.gan.gan",
-        "recipes.gan.penalties",
-        "recipes.gan.networks.conditions",
-        "recipes.gan.networks.r3gan",
-    )
     laid_over = ("smoke", "cpu5", "cpu60", "full")
     presets = {
         "sndcgan": {},
@@ -262,7 +256,7 @@ class Cifar10GAN(Recipe):
         ]
 
     def trained(self, model, run):
-        return run.model("best.keras", self.modules) if self.keep == "best" else model
+        return run.model("best.keras") if self.keep == "best" else model
 
     def judge(self, model, data, run):
         """How good the generator's average is: a dict, as `recipes.gan.Judge` gives it."""
@@ -273,7 +267,7 @@ class Cifar10GAN(Recipe):
 
         def make():
             if (run.directory / "classifier.keras").exists():
-                classifier = gan.Classifier(run.model("classifier.keras", self.modules))
+                classifier = gan.Classifier(run.model("classifier.keras"))
             else:
                 print("Training the classifier that generated images are judged by.", flush=True)
                 classifier = gan.Classifier.trained(data)

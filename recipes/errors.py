@@ -22,6 +22,7 @@ class Diverged(Exception):
 
 def one_line(error):
     """What an exception says, in one line: the first that tells what was wrong."""
-    lines = [line.strip() for line in _MARKS.sub("", str(error)).splitlines() if line.strip()]
+    said = str(error).rpartition("Exception encountered: ")[2] or str(error)  # by which Keras quotes the error behind
+    lines = [line.strip() for line in _MARKS.sub("", said).splitlines() if line.strip()]
     telling = (line for line in lines if not _AROUND.match(line))
     return next(telling, lines[0] if lines else type(error).__name__)[:300]

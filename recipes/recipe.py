@@ -12,12 +12,14 @@ import typing
 
 from recipes.errors import CommandError, WorldError, one_line
 from recipes.machine.backend import import_foreign
-from recipes.settings.declare import check_fields, declare_settings
+from recipes.settings.declare import check_arguments, check_fields, declare_settings
 from recipes.settings.fields import option_of, whole, written
 from recipes.settings.nearest import unknown
 from recipes.settings.presets import check_names, resolve, ways_to
 from recipes.settings.schedules import has_horizon
 
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+OF_RUNS = ("evaluate", "predict", "generate", "export")  # commands that take a finished run
 NO_RECIPES = ("__main__", "errors", "recipe")  # modules beside the recipes of this package
 TAKEN = (  # names that no setting can have: options of commands, or keys of config.json
     *("backend", "kind", "recipe", "trained_on", "command", "parser", "help", "json"),
@@ -70,7 +72,6 @@ class Recipe:
     score: typing.ClassVar[str]  # the figure of `judge` that several seeds are averaged by
     objectives: typing.ClassVar[dict] = {}  # what searches go by: figures of `validate`, each "max" or "min"
     dtypes: typing.ClassVar[tuple] = ("float32", "bfloat16", "float16")  # that it can compute in
-    modules: typing.ClassVar[tuple] = ()  # whose classes its saved models name
     commands: typing.ClassVar[tuple] = ("evaluate", "export")  # that take a finished run
 
     def __init_subclass__(cls, is_base=False, **options):
@@ -134,7 +135,11 @@ class Recipe:
 
     @abc.abstractmethod
     def load(self, data_dir=None, download=False):
-        """Its data: an object with `train_size`, `about()`, `sizes()` and `part(share)`, as `recipes.data.Images`."""
+        """Its data: an object with `train_size`, `about()`, `sizes()` and `part(share)`, as `recipes.data.Images`.
+
+        `train_size` is an int; `about` gives a dict with texts `name` and `digest`, of which the second is another one
+        for other data; `sizes` the numbers of samples in words; `part` the data of a share of the samples, 0 to 1.
+        """
 
     @abc.abstractmethod
     def model(self, data):
@@ -287,6 +292,7 @@ def _check_class(cls, has_docstring):
         raise TypeError(f"{cls.__name__} has no method `{name}`: {about}")
     if not has_docstring:
         raise TypeError(f"{cls.__name__} has no docstring, whose first line `list` shows")
+    check_arguments(cls)
     for text, is_wrong in _faults(cls).items():
         if is_wrong:
             raise TypeError(f"{cls.__name__} {text}")
@@ -312,9 +318,20 @@ def _faults(cls):
         "has no preset `smoke`, the same in seconds": "smoke" not in cls.presets,
         "does not say its `score`, the figure that seeds are averaged by": not hasattr(cls, "score"),
         "has `objectives`, and no method `validate`": cls.objectives and cls.validate is Recipe.validate,
+        "has `objectives` that are no dict from figures to max or min": not _is_objectives(cls.objectives),
+        f"has `dtypes` that are not a tuple of {', '.join(DTYPES)}": not _is_tuple_of(cls.dtypes, DTYPES),
+        f"has `commands` that are not a tuple of {', '.join(OF_RUNS)}": not _is_tuple_of(cls.commands, OF_RUNS),
         f"has no preset `{', '.join(own)}`, which a variant names": own,
         "has `variants`, and no setting `variant`": cls.variants and "variant" not in cls.settings(),
     }
+
+
+def _is_tuple_of(values, known):
+    return isinstance(values, tuple) and set(values) <= set(known)
+
+
+def _is_objectives(values):
+    return isinstance(values, dict) and set(values.values()) <= {"max", "min"}
 
 
 declare_settings(Recipe, TAKEN)

@@ -32,7 +32,7 @@ class RecipeName(argparse.Action):
 
     def __call__(self, parser, asked, words, option_string=None):
         name, *options = words
-        cls = named(name)
+        cls = named(name, self.offered)
         if not self.takes(cls):
             raise CommandError(
                 f"{name} has no objectives to search by; of those that have: {', '.join(self.offered())}"
@@ -54,8 +54,12 @@ class RecipeName(argparse.Action):
         ]
 
 
-def named(name):
+def named(name, offered=names):
     """The class of a recipe, by what a command line calls it.
+
+    Args:
+        name: str.
+        offered: function that gives the names of recipes to offer for one that is none.
 
     Raises:
         CommandError: there is no such recipe; as far as one can see what was meant, it says what to write.
@@ -63,20 +67,20 @@ def named(name):
     try:
         return find(name)
     except CommandError as error:
-        raise CommandError(_correction(name) or str(error)) from error
+        raise CommandError(_correction(name, offered()) or str(error)) from error
 
 
-def _correction(name):
+def _correction(name, offered):
     """One line on a name that is no recipe's, with those that may be meant; None where `find` says more."""
     module, cls = _place(name)
     is_there = name == f"{module}:{cls}" and hasattr(sys.modules.get(module), cls)
     if module == "__main__" or is_there:
         return None
-    ours = [module] if module in names() else []
+    ours = [module] if module in offered else []
     if meant := [*ours, *_recipes_of(module), *_recipes_of(f"{module}.{cls}")]:
         return unknown("recipe", name, meant)
     own = f"{module}:{cls}" if module and cls else "module:Class"
-    return None if ":" in name else unknown("recipe", name, names(), f"one of your own is written {own}")
+    return None if ":" in name else unknown("recipe", name, offered, f"one of your own is written {own}")
 
 
 def _place(name):

@@ -7,6 +7,7 @@ from recipes.commands.parser import add_computing, add_data_dir, add_run_dir, ad
 from recipes.commands.recipe_name import add_recipe_command
 from recipes.errors import CommandError, WorldError
 from recipes.report import words
+from recipes.training import contract
 from recipes.training.outcomes import DIVERGED, STOPPED_EARLY
 
 
@@ -74,7 +75,7 @@ def report_run(recipe, result, directory):
 def _sentence(recipe, result):
     """What came of a training that has not diverged, with a line on its end if that came early."""
     early = f"Stopped early, after {result['epochs']} epochs.\n"
-    return (early if result["outcome"] == STOPPED_EARLY else "") + recipe.summary(result)
+    return (early if result["outcome"] == STOPPED_EARLY else "") + contract.summary(recipe, result)
 
 
 def _leave(directory):

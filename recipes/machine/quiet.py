@@ -21,36 +21,40 @@ def load_backend(package, touch=True):
         package: str, name of the package.
         touch: bool, whether TensorFlow looks for devices now. In a process that is to be forked it must not.
     """
-    with _hidden():
-        module = importlib.import_module(package)
-        if package == "tensorflow" and touch:
-            module.config.list_physical_devices()
+    with _hidden() as said:
+        try:
+            module = importlib.import_module(package)
+            if package == "tensorflow" and touch:
+                module.config.list_physical_devices()
+        except BaseException:
+            said.seek(0)
+            sys.__stdout__.write(said.read().decode(errors="replace"))
+            raise
 
 
 @contextlib.contextmanager
 def without_log_lines():
     """Hide the lines that TensorFlow logs on standard error in a block; what others write there comes after it."""
-    with _hidden() as said:
-        yield
-        sys.stderr.flush()
-        said.seek(0)
-        lines = b"".join(line for line in said if not LOG_LINE.match(line))
-    if lines:
+    lines = b""
+    try:
+        with _hidden() as said:
+            try:
+                yield
+            finally:
+                sys.stderr.flush()
+                said.seek(0)
+                lines = b"".join(line for line in said if not LOG_LINE.match(line))
+    finally:
         sys.stderr.write(lines.decode(errors="replace"))
 
 
 @contextlib.contextmanager
 def _hidden():
-    """Send the standard error of a block to a file, which is given, and show it if the block raises."""
+    """Send the standard error of a block to a file, which is given."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, _standard_error_to(said):
-        try:
-            yield said
-        except BaseException:
-            said.seek(0)
-            sys.__stdout__.write(said.read().decode(errors="replace"))
-            raise
+        yield said
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from recipes.errors import WorldError
 from recipes.machine.backend import start_keras
 from recipes.report import words
 from recipes.report.repeat import training_command
-from recipes.run.saved_model import MODULES
 
+PACKAGES = ("custom_optimizers", "recipes.layers")  # importing one registers all of its classes
 TEMPLATE = pathlib.Path(__file__).parent / "model_card.md.jinja"
 OF_IMAGES = {"part": "test images", "others": "images of another kind"}
 OF_SAMPLES = {"part": "samples", "others": "other samples"}
@@ -53,7 +53,7 @@ def model_card(found):
         title=words.title_of(found),
         outcome=words.outcome_of(found),
         has_model=found.result["outcome"] != training.DIVERGED,
-        modules=[*MODULES, *found.recipe.modules],
+        modules=_modules(found.directory),
         repeat=training_command(found),
         machine=words.value(start.get("machine", {})),
         versions=words.value(start.get("versions", {})),
@@ -61,6 +61,15 @@ def model_card(found):
         results=_in_words({name: value for name, value in found.result.items() if name != "of"}),
         **(OF_IMAGES if "test" in data else OF_SAMPLES),
     )
+
+
+def _modules(directory):
+    """The modules to import before the model is loaded; those of a package that imports all of its own as one."""
+    shown = {}
+    for name in runs.modules_of(directory / runs.names.MODEL):
+        whole = next((package for package in PACKAGES if name.startswith(f"{package}.")), name)
+        shown[whole] = None
+    return list(shown)
 
 
 def _template():

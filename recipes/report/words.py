@@ -1,6 +1,7 @@
 """What a report puts into words: values, times, what a directory holds, and what came of a run."""
 
 from recipes.settings.fields import written
+from recipes.training import contract
 from recipes.training.outcomes import DIVERGED
 
 
@@ -51,7 +52,7 @@ def outcome_of(found):
         return f"T{divergence(found.result)[1:]}."
     if found.kind == "trial":
         return "A trial of a search, which has not looked at the test part."
-    return found.recipe.summary(found.result)
+    return contract.summary(found.recipe, found.result)
 
 
 def advice(recipe):

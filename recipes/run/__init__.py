@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "json_text": ["finite", "text_of"],
         "pictures": ["pictures_of", "read_picture"],
         "run": ["Run"],
-        "saved_model": ["load_model"],
+        "saved_model": ["load_model", "modules_of"],
         "saved_run": ["SavedRun"],
         "seed_directories": ["directories_of_seeds", "directory_of_seed"],
         "state": ["begin_with_bytes", "begin_with_state_of", "has_state", "state_bytes"],

@@ -125,14 +125,9 @@ class Run:
         """How many epochs need not be trained again."""
         return len(self.history())
 
-    def model(self, name, modules=()):
-        """A model that was saved in the run's directory.
-
-        Args:
-            name: str, of the file.
-            modules: names of modules whose classes the model has.
-        """
-        return load_model(self.directory / name, modules)
+    def model(self, name):
+        """The model of a file in the run's directory."""
+        return load_model(self.directory / name)
 
     def once(self, name, make):
         """The result of `make()`, which this process calls only the first time that a name is given."""

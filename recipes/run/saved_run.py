@@ -47,9 +47,9 @@ class SavedRun:
         """The directory of prepared image sets when the run was trained; None if the images come from elsewhere."""
         return (self.data.get("origin") or {}).get("data_dir")
 
-    def model(self, name=MODEL, modules=None):
-        """Load a model of the run in safe mode. `modules` have its classes; by default they are those of the recipe."""
-        return load_model(self.directory / name, self.recipe.modules if modules is None else modules)
+    def model(self, name=MODEL):
+        """Load a model of the run in safe mode."""
+        return load_model(self.directory / name)
 
     def model_hash(self):
         """The SHA-256 of the file of its model, in hexadecimal digits."""

@@ -1,9 +1,12 @@
-"""How a class declares its settings: fields of a dataclass, each made by a function of `recipes.settings`."""
+"""How a class declares its settings, fields of a dataclass made by functions of `recipes.settings`, and its methods."""
 
 import dataclasses
+import difflib
 import inspect
 
 from recipes.settings.fields import Setting
+
+NEARLY = 0.85  # how much of two names is alike, at least, for one to be a misspelt other
 
 
 def declare_settings(cls, taken):
@@ -25,6 +28,8 @@ def declare_settings(cls, taken):
             own[name] = value
         elif name in inherited:  # another default for it
             own[name] = dataclasses.replace(inherited[name], default=value)
+        else:
+            _check_default(cls, name, value, inherited)
     # of several bases a dataclass would take the defaults of the last one, and Python those of the first
     several = sum(map(dataclasses.is_dataclass, cls.__bases__)) > 1
     for name, setting in {**(inherited if several else {}), **own}.items():
@@ -53,6 +58,15 @@ def _check_name(cls, name, inherited, taken):
         raise TypeError(f"{cls.__name__}: `{name}` is what every recipe or command has already, and can be no setting")
 
 
+def _check_default(cls, name, value, inherited):
+    """Raise a TypeError for a value whose name is nearly that of a setting, and nobody else's."""
+    is_plain = value is None or isinstance(value, (int, float, str))
+    if not is_plain or name.startswith("_") or any(hasattr(base, name) for base in cls.__bases__):
+        return
+    if meant := difflib.get_close_matches(name, inherited, n=1, cutoff=NEARLY):
+        raise TypeError(f"{cls.__name__}: no setting '{name}'; did you mean {meant[0]}? What is none has another name")
+
+
 def check_fields(cls):
     """Raise a TypeError for a field of a dataclass that is annotated as settings are, and is none."""
     for field in dataclasses.fields(cls):
@@ -61,3 +75,21 @@ def check_fields(cls):
                 f"{cls.__name__}: make the setting `{field.name}` by `recipes.settings.number` or another of its "
                 "functions; what is no setting has no annotation"
             )
+
+
+def check_arguments(cls):
+    """Raise a TypeError for a method that does not take what it is called with."""
+    for name, method in vars(cls).items():
+        asked = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
+        if inspect.isfunction(method) and inspect.isfunction(asked):
+            wanted = list(inspect.signature(asked).parameters)
+            try:
+                inspect.signature(method).bind(*(wanted if name == "load" else _needed(asked)))
+            except TypeError as error:
+                raise TypeError(f"{cls.__name__}.{name} is called with ({', '.join(wanted)}): {error}") from error
+
+
+def _needed(method):
+    """The arguments of a method that have no default."""
+    found = inspect.signature(method).parameters.values()
+    return [each.name for each in found if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]

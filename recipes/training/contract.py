@@ -81,6 +81,14 @@ def validate(recipe, model, data):
     return _figures(recipe, "validate", recipe.validate(model, data), recipe.objectives)
 
 
+def summary(recipe, result):
+    """A result in one sentence."""
+    found = recipe.summary(result)
+    if not isinstance(found, str):
+        raise _fault(recipe, "summary", f"gives {_kind(found)}, not a text")
+    return found
+
+
 def _figures(recipe, method, found, wanted):
     if not isinstance(found, dict):
         raise _fault(recipe, method, f"gives {_kind(found)}, not a dict of figures")

@@ -1,3 +1,5 @@
+import pathlib
+
 import pytest
 
 from recipes import run as runs
@@ -17,7 +19,7 @@ def card_of(part, **result):
     recipe, data, judged = KINDS[part]
     config = {"recipe": recipe.name(), "epochs": recipe.epochs, "trained_on": data}
     result = {"outcome": "finished", "updates": 3, **judged, **result, "of": {"epochs": recipe.epochs}}
-    return model_card(runs.Directory(None, "run", recipe, config, result, []))
+    return model_card(runs.Directory(pathlib.Path("nowhere"), "run", recipe, config, result, []))
 
 
 @pytest.mark.parametrize("part", KINDS)

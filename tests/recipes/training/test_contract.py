@@ -102,6 +102,11 @@ def test_where_the_method_is_written_is_said():
         contract.judge(Line(), None, None, None)
 
 
+def test_a_summary_is_a_text():
+    with pytest.raises(WorldError, match="`summary` of Line gives nothing"):
+        contract.summary(line(summary=None), {})
+
+
 def test_numbers_of_arrays_are_numbers():
     assert contract.judge(line(judge={"distance": np.float32(2)}), None, None, None) == {"distance": 2}
     assert contract.validate(line(validate={"distance": np.float64(3)}), None, None) == {"distance": 3}
