@@ -7,7 +7,7 @@ import warnings
 from recipes import run as runs
 from recipes.commands.parser import add_command, add_saved_run
 from recipes.errors import CommandError, WorldError
-from recipes.machine.backend import start_keras
+from recipes.machine.backend import backend_name, start_keras
 from recipes.run.names import EXPORTS
 
 NEEDS = {"saved_model": ("tensorflow",), "onnx": ("tensorflow", "tf2onnx", "onnxruntime")}
@@ -24,6 +24,8 @@ def add(commands, name):
 
 
 def _export(asked):
+    # TensorFlow writes both formats, and loads models of any backend. The module of a recipe may import Keras.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     export(runs.SavedRun(asked.run_dir, "export"), list(EXPORTS) if asked.format == "all" else [asked.format])
 
 
@@ -44,8 +46,9 @@ def export(run, formats):
     for name in formats:
         _check_is_new(name, run.directory, model_hash)
         _check_is_installed(name)
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # it writes both formats, and loads models of any backend
     start_keras(float64=run.recipe.needs_float64)
+    if backend_name() != "tensorflow":
+        raise WorldError(f"export writes with TensorFlow, and Keras has been imported on {backend_name()} here")
     import numpy as np
 
     model = _in_float32(run.model())
