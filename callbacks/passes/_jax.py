@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from jax import numpy as jnp
 
-from callbacks.passes.stacks import count_of, stacked
+from callbacks.passes.stacks import grouped, kind_of, stacked
 from custom_optimizers.diagnostics import GIVE_UP_AFTER
 
 TRAINED, OPTIMIZER, METRICS = 0, 2, 3  # places in the state that a training step takes and gives
@@ -35,7 +35,7 @@ class Passes:
         if not batches:
             raise StopIteration
         if batches is not self._kept:
-            self._kept, self._stacks = batches, stacked(batches, jnp.stack)
+            self._kept, self._stacks = batches, [stacked(group, jnp.stack) for group in grouped(batches, kind_of)]
         self._prepare(len(batches))
         made, logs, self._traced, state = self._run(state, self._stacks)
         self._made = made
@@ -75,7 +75,7 @@ class Passes:
 
     def _one_pass(self, metrics, stacks, state):
         """`(logs, state, norm of the gradient)` after a pass."""
-        count = sum(map(count_of, stacks))
+        count = sum(map(_count_of, stacks))
         state = (*state[:OPTIMIZER], self._begun(state, count), metrics)
         for stack in stacks:
             logs, state = self._over(stack, state)
@@ -84,7 +84,7 @@ class Passes:
 
     def _over(self, stack, state):
         """`(logs, state)` after the batches of a stack."""
-        if count_of(stack) == 1:
+        if _count_of(stack) == 1:
             return self._step(state, keras.tree.map_structure(lambda leaf: leaf[0], stack))
 
         def body(state, batch):
@@ -105,6 +105,11 @@ class Passes:
 
     def _place(self, variable):
         return next(i for i, each in enumerate(self._outer.variables) if each is variable)
+
+
+def _count_of(stack):
+    """How many batches there are in a stack."""
+    return jax.tree.leaves(stack)[0].shape[0]
 
 
 def _alike(after, before):

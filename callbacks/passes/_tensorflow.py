@@ -1,9 +1,11 @@
 """Many passes on TensorFlow: a loop over passes, and in it one over the batches of each shape, in one graph."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
-from callbacks.passes.stacks import count_of, stacked
+from callbacks.passes.stacks import grouped, kind_of, stacked
 from custom_optimizers.diagnostics import GIVE_UP_AFTER
 
 
@@ -23,7 +25,8 @@ class Passes:
         self._strategy = model.distribute_strategy
         self._kept, self._stacks = None, None
         compiled = model.jit_compile and self._strategy.num_replicas_in_sync == 1
-        self._run = tf.function(self._passes, jit_compile=compiled, autograph=False)
+        # a partial, since TensorFlow warns of a method that many fits have traced, each for a few calls
+        self._run = tf.function(functools.partial(self._passes), jit_compile=compiled, autograph=False)
 
     def __call__(self, iterator):
         batches = next(iterator).batches()
@@ -41,9 +44,19 @@ class Passes:
         return {name: values.numpy()[: int(self._made)] for name, values in self._traced.items()}
 
     def _stacked(self, batches):
-        if self._strategy.num_replicas_in_sync == 1:
-            return stacked(batches, tf.stack)
-        return self._strategy.run(lambda *own: stacked(own, tf.stack), args=tuple(batches))
+        """Stacks of batches, each replica's part by itself."""
+        groups = grouped(batches, lambda leaf: [kind_of(part) for part in self._parts(leaf)])
+        stack = functools.partial(self._strategy.run, lambda *own: stacked(own, tf.stack))
+        if self._strategy.num_replicas_in_sync > 1:
+            stack = tf.function(stack, autograph=False)
+        return [stack(args=tuple(group)) for group in groups]
+
+    def _parts(self, leaf):
+        return self._strategy.experimental_local_results(leaf)
+
+    def _count_of(self, stack):
+        """How many batches there are in a stack."""
+        return int(self._parts(keras.tree.flatten(stack)[0])[0].shape[0])
 
     def _passes(self, stacks):
         """Make the passes, but none more once training has diverged."""
@@ -66,14 +79,14 @@ class Passes:
         return made, trace, self._model.get_metrics_result()
 
     def _one_pass(self, stacks):
-        self._optimizer.begin_next_pass(sum(map(count_of, stacks)))
+        self._optimizer.begin_next_pass(sum(map(self._count_of, stacks)))
         self._model.reset_metrics()
         for stack in stacks:
             self._over(stack)
 
     def _over(self, stack):
         """Train on the batches of a stack, one after the other."""
-        count = count_of(stack)
+        count = self._count_of(stack)
 
         def body(i):
             self._strategy.run(self._step, args=(stack, i))

@@ -1,27 +1,33 @@
+import itertools
+
 import keras
 
 
-def stacked(batches, stack):
-    """Batches as few tensors: those that follow each other and have the same shapes are stacked.
+def grouped(batches, kind_of):
+    """Batches that follow each other and are of one kind, together.
 
     Args:
         batches: list of batches, structures of tensors.
-        stack: function from a list of tensors of one shape and dtype to one tensor with a new first axis.
+        kind_of: function from a tensor to its shape and dtype, something that can be compared.
 
     Returns:
-        A list of stacks, of which each is a batch with one more axis in front. In most cases there are two: the batches
-        of full size, and the smaller last one.
+        A list of lists. In most cases there are two: the batches of full size, and the smaller last one.
     """
-    groups, before = [], None
-    for batch in batches:
-        kind = [(tuple(leaf.shape), str(leaf.dtype)) for leaf in keras.tree.flatten(batch)]
-        if kind != before:
-            groups.append([])
-        groups[-1].append(batch)
-        before = kind
-    return [keras.tree.map_structure(lambda *leaves: stack(list(leaves)), *group) for group in groups]
+    kinds = ([kind_of(leaf) for leaf in keras.tree.flatten(batch)] for batch in batches)
+    pairs = zip(kinds, batches, strict=True)
+    return [[batch for _, batch in group] for _, group in itertools.groupby(pairs, key=lambda pair: pair[0])]
 
 
-def count_of(stack):
-    """How many batches there are in a stack."""
-    return int(keras.tree.flatten(stack)[0].shape[0])
+def stacked(group, stack):
+    """Batches of one kind as one, with one more axis in front.
+
+    Args:
+        group: list of batches, structures of tensors.
+        stack: function from a list of tensors of one shape and dtype to one tensor with a new first axis.
+    """
+    return keras.tree.map_structure(lambda *leaves: stack(list(leaves)), *group)
+
+
+def kind_of(leaf):
+    """The shape and the dtype of a tensor."""
+    return tuple(leaf.shape), str(leaf.dtype)

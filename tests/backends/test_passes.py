@@ -1,5 +1,10 @@
 """Many passes in one call of compiled code make the updates that an epoch for each pass makes, bit for bit."""
 
+import json
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from custom_optimizers.clipping import ByGlobalNorm
 from tests.small import compiled, flat, network, samples
 
 BACKEND = keras.backend.backend()
+ROOT = pathlib.Path(__file__).parents[2]
 X, Y = samples(50)
 PASSES, EPOCHS = 4, 3
 
@@ -193,3 +199,15 @@ def test_compiled_once(batch_size):
     else:
         assert len(made._graphs) == (1 if batch_size == 50 else 2)
         assert None not in made._graphs.values()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND == "torch", reason="a process has one device")
+def test_several_devices_make_the_same_updates():
+    """In a process of its own, since devices are made once."""
+    command = [sys.executable, "-m", "tests.backends.passes_on_devices"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) >= 2
+    assert max(map(max, found.values())) < 1e-6

@@ -1,0 +1,273 @@
+"""What a pass costs beside its arithmetic: epochs of `fit`, and many passes in one call, beside hand-written loops.
+
+A tanh network 3×20 on 2,000 points, and the group-normalised CNN on the training part of the digits. Each round times
+every contender one after the other, and ratios are taken within a round. An epoch is one update: Keras's SGD in one
+batch, `FullBatch` in one and in four. 100 updates in one call stand beside the loop that one would write by hand:
+`jax.lax.scan`, `tf.while_loop` under `tf.function` (the faster of with and without XLA), and a loop of torch with
+`torch._foreach_add_`. The hand-written loops of the small network use the backend alone, those of the CNN call the
+Keras model, and none computes anything but loss, gradient and update.
+
+Then, in processes of their own: seconds until the first epoch of 10, 100 and 1,000 passes is over, less what its passes
+take, and peak memory.
+
+    python -m benchmarks.passes
+    KERAS_BACKEND=jax python -m benchmarks.passes
+    KERAS_BACKEND=torch python -m benchmarks.passes
+"""
+
+import functools
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+import numpy as np
+
+from benchmarks.record import ratios, write
+from callbacks import FullBatch
+from custom_optimizers import BatchGD
+from recipes.data import load
+from recipes.models import groupnorm
+
+BACKEND = keras.backend.backend()
+RATE, UPDATES, ROUNDS = 0.1, 100, 7
+EPOCHS = 30  # of one update, in a round
+COUNTS = (10, 100, 1000)  # of passes in a call
+
+
+def mlp():
+    keras.utils.set_random_seed(0)
+    hidden = [keras.layers.Dense(20, "tanh") for _ in range(3)]
+    return keras.Sequential([keras.Input((2,)), *hidden, keras.layers.Dense(1)])
+
+
+def points():
+    x = np.random.default_rng(0).random((2000, 2)).astype("float32")
+    return x, np.sin(3 * x[:, :1]) * x[:, 1:]
+
+
+def cnn():
+    keras.utils.set_random_seed(0)
+    return groupnorm((8, 8, 1), 10)
+
+
+def digits():
+    return load("digits", shape=(8, 8, 1)).train
+
+
+LOSSES = {"mlp": "mse", "cnn": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
+MODELS = {"mlp": (mlp, points), "cnn": (cnn, digits)}
+
+
+class Clock(keras.callbacks.Callback):
+    """Seconds of each epoch, from the beginning of one to that of the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.starts = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.starts.append(time.perf_counter())
+
+    @property
+    def seconds(self):
+        return np.diff(self.starts)[2:]  # the first ones compile
+
+
+def epochs(kind, optimizer, passes, micro_batches):
+    """A function that gives the median seconds of an update in a `fit` of its own."""
+    make, data = MODELS[kind]
+    x, y = data()
+
+    def seconds():
+        model, clock = make(), Clock()
+        model.compile(optimizer(), LOSSES[kind])
+        more = [FullBatch(passes_per_epoch=passes)] if passes else []
+        count = EPOCHS if passes in (0, 1) else 6
+        size = -(-len(x) // micro_batches)
+        model.fit(x, y, batch_size=size, epochs=count, shuffle=False, verbose=0, callbacks=[clock, *more])
+        return float(np.median(clock.seconds)) / max(passes, 1)
+
+    return seconds
+
+
+def timed(run):
+    """A function that gives the seconds of an update of `run`, which makes `UPDATES` of them and waits."""
+    run()
+
+    def seconds():
+        start = time.perf_counter()
+        run()
+        return (time.perf_counter() - start) / UPDATES
+
+    return seconds
+
+
+def by_hand_on_jax(kind):
+    import jax
+    from jax import numpy as jnp
+
+    make, data = MODELS[kind]
+    model, (x, y) = make(), map(jnp.asarray, data())
+
+    def loss(weights):
+        if kind == "cnn":
+            logits = model.stateless_call(weights, [], x)[0]
+            chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None].astype("int32"), axis=1)
+            return -chosen.mean()
+        out = x
+        for i in range(0, 6, 2):
+            out = jnp.tanh(out @ weights[i] + weights[i + 1])
+        return jnp.square(out @ weights[6] + weights[7] - y).mean()
+
+    def update(weights, _):
+        value, gradients = jax.value_and_grad(loss)(weights)
+        return [w - RATE * g for w, g in zip(weights, gradients, strict=True)], value
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def many(weights):
+        return jax.lax.scan(update, weights, None, length=UPDATES)
+
+    held = [[jnp.array(v.value) for v in model.trainable_variables]]
+
+    def run():
+        held[0], losses = many(held[0])
+        losses.block_until_ready()
+
+    return {"by hand": timed(run)}
+
+
+def by_hand_on_tensorflow(kind):
+    import tensorflow as tf
+
+    def made(jit_compile):
+        make, data = MODELS[kind]
+        model, (x, y) = make(), map(tf.constant, data())
+        weights = [v.value for v in model.trainable_variables]
+
+        def loss():
+            if kind == "cnn":
+                return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, model(x)))
+            out = x
+            for i in range(0, 6, 2):
+                out = tf.tanh(out @ weights[i] + weights[i + 1])
+            return tf.reduce_mean(tf.square(out @ weights[6] + weights[7] - y))
+
+        def update(i, _):
+            with tf.GradientTape() as tape:
+                value = loss()
+            for weight, gradient in zip(weights, tape.gradient(value, weights), strict=True):
+                weight.assign_sub(RATE * gradient)
+            return i + 1, value
+
+        @tf.function(jit_compile=jit_compile)
+        def many():
+            return tf.while_loop(lambda i, _: i < UPDATES, update, (0, 0.0))[1]
+
+        return timed(lambda: many().numpy())
+
+    return {"by hand, XLA": made(True), "by hand, no XLA": made(False)}
+
+
+def by_hand_on_torch(kind):
+    import torch
+
+    make, data = MODELS[kind]
+    x, y = map(torch.tensor, data())
+    if kind == "mlp":
+        sizes = ((2, 20), (20, 20), (20, 20))
+        stack = [each for size in sizes for each in (torch.nn.Linear(*size), torch.nn.Tanh())]
+        model = torch.nn.Sequential(*stack, torch.nn.Linear(20, 1))
+        loss, target = torch.nn.functional.mse_loss, y
+    else:
+        model, loss, target = make(), torch.nn.functional.cross_entropy, y.long()
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+
+    def run():
+        for _ in range(UPDATES):
+            gradients = torch.autograd.grad(loss(model(x), target), weights)
+            with torch.no_grad():
+                torch._foreach_add_(weights, gradients, alpha=-RATE)
+
+    return {"by hand": timed(run)}
+
+
+BY_HAND = {"jax": by_hand_on_jax, "tensorflow": by_hand_on_tensorflow, "torch": by_hand_on_torch}
+
+
+def measure(kind):
+    """Seconds of an update by contender, a list of one a round."""
+    gd = functools.partial(BatchGD, RATE)
+    made = {
+        "Keras SGD, an epoch": epochs(kind, functools.partial(keras.optimizers.SGD, RATE), 0, 1),
+        "FullBatch, an epoch": epochs(kind, gd, 1, 1),
+        "FullBatch, an epoch of 4": epochs(kind, gd, 1, 4),
+        "FullBatch, 100 passes": epochs(kind, gd, UPDATES, 1),
+        "FullBatch, 100 passes of 4": epochs(kind, gd, UPDATES, 4),
+        **BY_HAND[BACKEND](kind),
+    }
+    seconds = {name: [] for name in made}
+    for counted in [False, *[True] * ROUNDS]:
+        for name, contender in made.items():
+            found = contender()
+            if counted:
+                seconds[name].append(found)
+    return seconds
+
+
+def compared(seconds):
+    by_hand = min((name for name in seconds if name.startswith("by hand")), key=lambda n: statistics.median(seconds[n]))
+    return {
+        "an epoch / Keras SGD's": ratios(seconds, "FullBatch, an epoch", "Keras SGD, an epoch"),
+        f"100 passes / {by_hand}": ratios(seconds, "FullBatch, 100 passes", by_hand),
+        f"100 passes of 4 / {by_hand}": ratios(seconds, "FullBatch, 100 passes of 4", by_hand),
+        "100 passes of 4 / of 1": ratios(seconds, "FullBatch, 100 passes of 4", "FullBatch, 100 passes"),
+    }
+
+
+def compile_once(passes):
+    """In a process of its own: seconds that the first epoch took beyond its passes, and peak memory."""
+    (x, y), model, clock = points(), mlp(), Clock()
+    model.compile(BatchGD(RATE), "mse")
+    more = [clock, FullBatch(passes_per_epoch=passes)]
+    model.fit(x, y, batch_size=500, epochs=4, shuffle=False, verbose=0, callbacks=more)
+    first, *others = np.diff(clock.starts)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+    print(json.dumps({"compile_seconds": first - float(np.median(others)), "peak_mib": peak}))
+
+
+def growth():
+    """The figures of `compile_once` by the number of passes."""
+    found = {}
+    for passes in COUNTS:
+        command = [sys.executable, "-m", "benchmarks.passes", str(passes)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        found[passes] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main():
+    result = {"rounds": ROUNDS, "by_passes": growth()}
+    for kind in MODELS:
+        seconds = measure(kind)
+        medians = {name: 1000 * statistics.median(each) for name, each in seconds.items()}
+        result[kind] = {"median_ms_of_an_update": medians, "ratios": compared(seconds)}
+        print(f"{kind} on {BACKEND}, {ROUNDS} rounds")
+        for name, value in medians.items():
+            print(f"  {name:32} {value:9.3f} ms")
+        for name, value in result[kind]["ratios"].items():
+            print("  {:44} {median:8.3f}   ({min:.3f} to {max:.3f})".format(name, **value))
+    for passes, found in result["by_passes"].items():
+        print("  {:5} passes: {compile_seconds:.2f} s to compile, {peak_mib:.0f} MiB".format(passes, **found))
+    write(f"passes_{BACKEND}", result)
+
+
+if __name__ == "__main__":
+    compile_once(int(sys.argv[1])) if len(sys.argv) > 1 else main()
