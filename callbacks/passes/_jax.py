@@ -1,5 +1,6 @@
 """Many passes on JAX: a loop over passes, and in it one over the batches of each shape, in one compiled function."""
 
+import contextlib
 import functools
 
 import jax
@@ -28,6 +29,7 @@ class Passes:
         self._step, self._outer, self._optimizer = model.train_step, model.optimizer, optimizer
         self._count, self._prepare = count, prepare
         self._kept, self._stacks = None, None
+        self._is_eager = model.run_eagerly or not model.jit_compile
         self._run = jax.jit(self._passes, donate_argnums=0)
 
     def __call__(self, state, iterator):
@@ -37,7 +39,8 @@ class Passes:
         if batches is not self._kept:
             self._kept, self._stacks = batches, [stacked(group, jnp.stack) for group in grouped(batches, kind_of)]
         self._prepare(len(batches))
-        made, logs, self._traced, state = self._run(state, self._stacks)
+        with jax.disable_jit() if self._is_eager else contextlib.nullcontext():
+            made, logs, self._traced, state = self._run(state, self._stacks)
         self._made = made
         return logs, state
 

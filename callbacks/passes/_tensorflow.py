@@ -26,7 +26,8 @@ class Passes:
         self._kept, self._stacks = None, None
         compiled = model.jit_compile and self._strategy.num_replicas_in_sync == 1
         # a partial, since TensorFlow warns of a method that many fits have traced, each for a few calls
-        self._run = tf.function(functools.partial(self._passes), jit_compile=compiled, autograph=False)
+        made = tf.function(functools.partial(self._passes), jit_compile=compiled, autograph=False)
+        self._run = self._passes if model.run_eagerly else made
 
     def __call__(self, iterator):
         batches = next(iterator).batches()

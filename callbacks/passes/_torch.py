@@ -29,7 +29,7 @@ class Passes:
 
     def __init__(self, model, optimizer, count, prepare, around_step):
         self._model, self._optimizer, self._count, self._prepare = model, optimizer, count, prepare
-        self._around_step = around_step if _has_step_of_keras(model, optimizer) else None
+        self._around_step = around_step if _is_plain(model, optimizer) else None
         self._kept, self._batches, self._graphs = None, None, {}
         self._is_first = True  # whether no pass has been made, whose loss is looked at by the callback
         self.trace = {}  # of the passes of the last call: `loss` and `gradient_norm`, arrays
@@ -87,8 +87,10 @@ class Passes:
         return loss
 
 
-def _has_step_of_keras(model, optimizer):
-    return type(model).train_step is keras.Model.train_step and optimizer is model.optimizer
+def _is_plain(model, optimizer):
+    """Whether the step is that of Keras, without loss scaling, and not to be followed line by line."""
+    has_own_step = type(model).train_step is not keras.Model.train_step
+    return not has_own_step and optimizer is model.optimizer and not model.run_eagerly
 
 
 def _kind_of(batch):
