@@ -33,6 +33,8 @@ import sys
 import keras
 from keras.src.backend import get_keras_mask
 
+from custom_optimizers.backend import backend_module
+
 KEPT_BYTES = 1 << 28  # of arrays, at most, whose batches are kept from epoch to epoch
 
 
@@ -222,14 +224,16 @@ class Epoch:
         """The batches of the next epoch, a list; empty at the end of the data."""
         if self._kept is not None:
             return self._kept
-        if self._steps is None:
-            found = list(self._read())
-        else:  # an epoch goes on where the one before has ended
-            self._under_way = iter(self._read()) if self._under_way is None else self._under_way
-            found = list(itertools.islice(self._under_way, self._steps))
         if self._is_constant:
-            self._kept, self._read = found, None  # what was read is not held too
-        return found
+            backend = backend_module()
+            with backend.random_numbers_of(backend.random_state()):  # a reader of torch draws one, in this epoch alone
+                self._kept = list(self._read())
+            self._read = None  # what was read is not held too
+            return self._kept
+        if self._steps is None:
+            return list(self._read())
+        self._under_way = iter(self._read()) if self._under_way is None else self._under_way
+        return list(itertools.islice(self._under_way, self._steps))  # an epoch goes on where the one before has ended
 
 
 def epoch_iterator_of(model):

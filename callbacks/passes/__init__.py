@@ -5,12 +5,8 @@ import importlib
 import keras
 
 
-def make(model, optimizer, count, prepare, around_step):
-    """A train function of `fit` that makes `count` passes in one call. `fit` gives it an `Epoch` of `inside_keras`.
-
-    Args:
-        prepare: function that is called before the passes with the number of micro-batches in each.
-        around_step: `around_step` of the callback that makes the passes; None where others change the step too.
-    """
-    module = importlib.import_module(f"{__name__}._{keras.backend.backend()}")
-    return module.Passes(model, optimizer, count, prepare, around_step)
+def make(*about):
+    """The train function of many passes for the backend that Keras computes with; arguments as of `Passes`."""
+    backend = keras.backend.backend()
+    module = importlib.import_module(f"{__name__}._{backend}")
+    return getattr(module, f"{backend.capitalize()}Passes")(*about)

@@ -5,49 +5,32 @@ import functools
 
 import jax
 import keras
-import numpy as np
 from jax import numpy as jnp
 
+from callbacks.passes.passes import Passes
 from callbacks.passes.stacks import grouped, kind_of, stacked
 from custom_optimizers.diagnostics import GIVE_UP_AFTER
 
 TRAINED, OPTIMIZER, METRICS = 0, 2, 3  # places in the state that a training step takes and gives
 
 
-class Passes:
-    """A train function of `fit` that makes many passes, each with its update, in one call.
+class JaxPasses(Passes):
+    """Many passes as one compiled function of the state of training, which is donated."""
 
-    Args:
-        model: compiled `keras.Model`.
-        optimizer: `Descent` of the model, which makes one update a pass.
-        count: int, the number of passes.
-        prepare: function that is called before the passes with the number of micro-batches in each.
-        around_step: what changes the step; it is in the model's own `train_step` already.
-    """
-
-    def __init__(self, model, optimizer, count, prepare, around_step):
-        self._step, self._outer, self._optimizer = model.train_step, model.optimizer, optimizer
-        self._count, self._prepare = count, prepare
-        self._kept, self._stacks = None, None
+    def __init__(self, model, *about):
+        super().__init__(model, *about)
+        self._step, self._outer = model.train_step, model.optimizer
         self._is_eager = model.run_eagerly or not model.jit_compile
         self._run = jax.jit(self._passes, donate_argnums=0)
 
     def __call__(self, state, iterator):
-        batches = next(iterator).batches()
-        if not batches:
-            raise StopIteration
-        if batches is not self._kept:
-            self._kept, self._stacks = batches, [stacked(group, jnp.stack) for group in grouped(batches, kind_of)]
-        self._prepare(len(batches))
+        stacks = self.held(next(iterator))
         with jax.disable_jit() if self._is_eager else contextlib.nullcontext():
-            made, logs, self._traced, state = self._run(state, self._stacks)
-        self._made = made
+            self._made, logs, self._traced, state = self._run(state, stacks)
         return logs, state
 
-    @property
-    def trace(self):
-        """Of the passes of the last call: `loss`, and `gradient_norm` where norms are recorded; arrays."""
-        return {name: np.asarray(values)[: int(self._made)] for name, values in self._traced.items()}
+    def hold(self, batches):
+        return [stacked(group, jnp.stack) for group in grouped(batches, kind_of)]
 
     def _passes(self, state, stacks):
         """Make the passes, but none more once training has diverged."""

@@ -5,46 +5,27 @@ import functools
 import keras
 import tensorflow as tf
 
+from callbacks.passes.passes import Passes
 from callbacks.passes.stacks import grouped, kind_of, stacked
 from custom_optimizers.diagnostics import GIVE_UP_AFTER
 
 
-class Passes:
-    """A train function of `fit` that makes many passes, each with its update, in one call.
+class TensorflowPasses(Passes):
+    """Many passes as one graph, compiled by XLA where the model's own step is, on one device."""
 
-    Args:
-        model: compiled `keras.Model`.
-        optimizer: `Descent` of the model, which makes one update a pass.
-        count: int, the number of passes.
-        prepare: function that is called before the passes with the number of micro-batches in each.
-        around_step: what changes the step; it is in the model's own `train_step` already.
-    """
-
-    def __init__(self, model, optimizer, count, prepare, around_step):
-        self._model, self._optimizer, self._count, self._prepare = model, optimizer, count, prepare
+    def __init__(self, model, *about):
+        super().__init__(model, *about)
         self._strategy = model.distribute_strategy
-        self._kept, self._stacks = None, None
         compiled = model.jit_compile and self._strategy.num_replicas_in_sync == 1
         # a partial, since TensorFlow warns of a method that many fits have traced, each for a few calls
         made = tf.function(functools.partial(self._passes), jit_compile=compiled, autograph=False)
         self._run = self._passes if model.run_eagerly else made
 
     def __call__(self, iterator):
-        batches = next(iterator).batches()
-        if not batches:
-            raise StopIteration
-        if batches is not self._kept:
-            self._kept, self._stacks = batches, self._stacked(batches)
-        self._prepare(len(batches))
-        self._made, self._traced, logs = self._run(self._stacks)
+        self._made, self._traced, logs = self._run(self.held(next(iterator)))
         return logs
 
-    @property
-    def trace(self):
-        """Of the passes of the last call: `loss`, and `gradient_norm` where norms are recorded; arrays."""
-        return {name: values.numpy()[: int(self._made)] for name, values in self._traced.items()}
-
-    def _stacked(self, batches):
+    def hold(self, batches):
         """Stacks of batches, each replica's part by itself."""
         groups = grouped(batches, lambda leaf: [kind_of(part) for part in self._parts(leaf)])
         stack = functools.partial(self._strategy.run, lambda *own: stacked(own, tf.stack))

@@ -13,77 +13,92 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from callbacks.loss import Loss, untrained_variables
+from callbacks.passes.passes import Passes
+from callbacks.passes.stacks import kind_of
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, number
 
 
-class Passes:
-    """A train function of `fit` that makes many passes, each with its update, in one call.
+class TorchPasses(Passes):
+    """Many passes as a loop of Python over recorded operations."""
 
-    Args:
-        model: compiled `keras.Model`.
-        optimizer: `Descent` of the model, which makes one update a pass.
-        count: int, the number of passes.
-        prepare: function that is called before the passes with the number of micro-batches in each.
-        around_step: `around_step` of the callback; None where others change the step too.
-    """
-
-    def __init__(self, model, optimizer, count, prepare, around_step):
-        self._model, self._optimizer, self._count, self._prepare = model, optimizer, count, prepare
-        self._around_step = around_step if _is_plain(model, optimizer) else None
-        self._kept, self._batches, self._graphs = None, None, {}
+    def __init__(self, model, optimizer, *about):
+        super().__init__(model, optimizer, *about)
+        self._can_record = self._around_step is not None and _is_plain(model, optimizer)
         self._is_first = True  # whether no pass has been made, whose loss is looked at by the callback
-        self.trace = {}  # of the passes of the last call: `loss` and `gradient_norm`, arrays
+        self._by_kind = {}  # what was recorded, by the shapes of a batch; None for what cannot be
+        self._records = None  # what was recorded of each batch, a list; an empty one if one of them cannot be
 
     def __call__(self, data):
-        batches = data[0].batches()
-        if not batches:
-            raise StopIteration
-        if batches is not self._kept:
-            self._kept, self._batches = batches, keras.tree.map_structure(keras.ops.convert_to_tensor, batches)
-        self._prepare(len(batches))
+        batches = self.held(data[0])
         losses, norms, record = [], [], self._optimizer._record
         for i in range(self._count):
             skipped = 0 if record is None else number(record.skipped_in_a_row)
             if skipped >= GIVE_UP_AFTER:
                 break
-            logs = self._one_pass(may_be_last=i == self._count - 1 or skipped == GIVE_UP_AFTER - 1)
+            is_last = i == self._count - 1 or skipped == GIVE_UP_AFTER - 1
+            logs = self._one_pass(batches, by_own_step=is_last or self._is_first)
+            self._is_first = False
             losses.append(logs["loss"])
             if record is not None:
                 norms.append(record.gradient_norm.value.clone())
         found = {"loss": losses, "gradient_norm": norms}
-        self.trace = {name: torch.stack(values).cpu().numpy() for name, values in found.items() if values}
+        self._made, self._traced = len(losses), {name: torch.stack(each) for name, each in found.items() if each}
         return logs
 
-    def _one_pass(self, may_be_last):
-        self._optimizer.begin_next_pass(len(self._batches))
-        if may_be_last or self._is_first or not self._can_record():
-            self._is_first = False
+    def hold(self, batches):
+        self._records = None
+        return [keras.tree.map_structure(keras.ops.convert_to_tensor, batch) for batch in batches]
+
+    def _one_pass(self, batches, by_own_step):
+        """Make a pass, and give its logs; those of a recorded one are its loss alone."""
+        self._optimizer.begin_next_pass(len(batches))
+        if by_own_step or not self._recorded(batches):
             self._model.reset_metrics()
-            for batch in self._batches:
+            for batch in batches:
                 logs = self._model.train_step(batch)
             return logs
-        losses = [self._around_step(self._model, self._recorded_step, batch) for batch in self._batches]
-        sizes = [len(keras.tree.flatten(batch)[0]) for batch in self._batches]
+        losses = [
+            self._around_step(self._model, record, batch) for record, batch in zip(self._records, batches, strict=True)
+        ]
+        if len(losses) == 1:
+            return {"loss": losses[0]}
+        sizes = [len(keras.tree.flatten(batch)[0]) for batch in batches]
         return {"loss": sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)}
 
-    def _can_record(self):
-        """Whether the loss of all batches has been recorded, or can be."""
-        if self._around_step is None:
-            return False
-        for batch in self._batches:
-            kind = _kind_of(batch)
-            if kind not in self._graphs:
-                self._graphs[kind] = _recorded(self._model, batch)
-        return None not in self._graphs.values()
+    def _recorded(self, batches):
+        """What was recorded of each batch, which is done now if it was not; an empty list if one of them cannot be."""
+        if self._records is None:
+            found = [self._record_of(batch) for batch in batches] if self._can_record else [None]
+            self._records = [] if None in found else found
+        return self._records
 
-    def _recorded_step(self, batch):
-        """A training step without metrics: it changes the weights, and gives the loss."""
-        model = self._model
-        loss, after, gradients = self._graphs[_kind_of(batch)](*_values_of(model), batch)
-        for variable, value in zip(model.non_trainable_variables, after, strict=True):
+    def _record_of(self, batch):
+        kind = tuple(map(kind_of, keras.tree.flatten(batch)))
+        if kind not in self._by_kind:
+            graph = _graph_of(self._model, batch)
+            self._by_kind[kind] = None if graph is None else _Step(self._model, self._optimizer, graph)
+        return self._by_kind[kind]
+
+
+class _Step:
+    """A training step without metrics: it changes the weights, and gives the loss.
+
+    Args:
+        model, optimizer: that are trained.
+        graph: what `_graph_of` gives.
+    """
+
+    def __init__(self, model, optimizer, graph):
+        self._trained, self._untrained = model.trainable_variables, untrained_variables(model)
+        self._optimizer, self._graph = optimizer, graph
+
+    @torch.no_grad()
+    def __call__(self, batch):
+        values = [v.value for v in self._trained], [v.value for v in self._untrained]
+        loss, after, gradients = self._graph(*values, batch)
+        for variable, value in zip(self._untrained, after, strict=False):  # those of metrics are not in `after`
             variable.assign(value)
-        with torch.no_grad():
-            self._optimizer.apply(gradients, model.trainable_variables)
+        self._optimizer.apply(gradients, self._trained)
         return loss
 
 
@@ -93,11 +108,7 @@ def _is_plain(model, optimizer):
     return not has_own_step and optimizer is model.optimizer and not model.run_eagerly
 
 
-def _kind_of(batch):
-    return tuple((tuple(leaf.shape), leaf.dtype) for leaf in keras.tree.flatten(batch))
-
-
-def _recorded(model, batch):
+def _graph_of(model, batch):
     """The loss of a batch and its gradient as a list of torch's operations; None if they cannot be recorded.
 
     Returns:
@@ -123,7 +134,7 @@ def _recorded(model, batch):
                 same = all(map(torch.equal, _leaves(graph(*values, batch)), _leaves(evaluate(*values, batch))))
     except Exception:  # whatever stands in the way of recording a user's model
         return None
-    return torch.no_grad()(graph) if same else None
+    return graph if same else None
 
 
 def _leave_out_detach(graph):

@@ -14,11 +14,14 @@ X, Y = RNG.normal(size=(48, 3, 2)).astype("float32"), RNG.normal(size=(48, 1)).a
 
 ADAM = (lambda: keras.optimizers.Adam(0.01), lambda: [])
 FULL = (lambda: BatchGD(0.1, momentum=0.9), lambda: [FullBatch()])
+MANY = (lambda: BatchGD(0.1, momentum=0.9), lambda: [FullBatch(passes_per_epoch=3)])
 CASES = {
     "dropout": (lambda: [layers.Dropout(0.3)], ADAM),
     "seeded dropout": (lambda: [layers.Dropout(0.3, seed=1)], ADAM),
     "noise": (lambda: [layers.GaussianNoise(0.3)], ADAM),
     "full batches": (lambda: [layers.Dropout(0.2), layers.GaussianDropout(0.2), layers.SpatialDropout1D(0.2)], FULL),
+    "many passes": (lambda: [], MANY),
+    "many passes that draw": (lambda: [layers.Dropout(0.2), layers.GaussianNoise(0.3, seed=2)], MANY),
     "recurrent dropout": (lambda: [layers.SimpleRNN(4, dropout=0.2, return_sequences=True)], ADAM),
 }
 
@@ -38,7 +41,7 @@ class KillAt(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (self.at, 1):
+        if (self.epoch, batch) == (self.at, min(1, self.params["steps"] - 1)):
             raise Killed
 
 
