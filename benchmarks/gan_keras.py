@@ -169,7 +169,7 @@ def main():
     asked = parser.parse_args()
     recipe = read_directory(asked.run).recipe
     images = recipe.load(asked.data_dir)
-    judge = Judge(Classifier(load_model(asked.run / "classifier.keras", recipe.modules)), images, classes=False)
+    judge = Judge(Classifier(load_model(asked.run / "classifier.keras")), images, classes=False)
     x = images.train[0].astype("float32") / 255
     keras.utils.set_random_seed(asked.seed)
     widths = recipe.width, recipe.discriminator_width

@@ -111,7 +111,7 @@ def trained(method, rate, seed, directory):
 def _classifier(path, images):
     """That of a file, in which it is left if it has to be trained first."""
     if path.exists():
-        return gan.Classifier(load_model(path, Cifar10GAN.modules))
+        return gan.Classifier(load_model(path))
     classifier = gan.Classifier.trained(images)
     classifier.model.save(path)
     return classifier
