@@ -143,7 +143,9 @@ class DataOfFit:
         Keras cuts and copies them in each epoch. On TensorFlow it makes two pipelines of data an epoch, 10 ms each, and
         a thread that tunes them delays the end of the epoch by tens of milliseconds more.
         """
-        if is_of_arrays(self._iterator) and self._keeps_order() and self._is_small() and not self._is_shared():
+        if not is_of_arrays(self._iterator) or self._iterator.steps_per_epoch is not None:
+            return  # with `steps_per_epoch` an epoch goes on where the one before has ended
+        if self._keeps_order() and self._is_small() and not self._is_shared():
             epoch = Epoch(self._iterator)
             self._iterator._get_iterator = lambda: iter(epoch.batches())
 
@@ -218,10 +220,11 @@ class Epoch:
     def __init__(self, iterator):
         self._read, self._steps = iterator._get_iterator, iterator.steps_per_epoch
         self._is_constant = is_of_arrays(iterator) and self._steps is None
+        self._ends = type(iterator.data_adapter).__name__ == "GeneratorDataAdapter"  # and does not begin again
         self._under_way = self._kept = None
 
     def batches(self):
-        """The batches of the next epoch, a list; empty at the end of the data."""
+        """The batches of the next epoch, a list."""
         if self._kept is not None:
             return self._kept
         if self._is_constant:
@@ -232,8 +235,20 @@ class Epoch:
             return self._kept
         if self._steps is None:
             return list(self._read())
-        self._under_way = iter(self._read()) if self._under_way is None else self._under_way
-        return list(itertools.islice(self._under_way, self._steps))  # an epoch goes on where the one before has ended
+        return self._next_steps()
+
+    def _next_steps(self):
+        """The next batches, as many as `steps_per_epoch`; behind the last one the data begin again."""
+        found = [] if self._under_way is None else list(itertools.islice(self._under_way, self._steps))
+        while len(found) < self._steps:
+            ends, before = self._ends and self._under_way is not None, len(found)
+            self._under_way = iter(self._read())
+            found += itertools.islice(self._under_way, self._steps - before)
+            if ends or len(found) == before:
+                raise ValueError(
+                    f"FullBatch: the data ended before the {self._steps} batches of an epoch did (`steps_per_epoch`)."
+                )
+        return found
 
 
 def epoch_iterator_of(model):

@@ -36,11 +36,11 @@ class Passes:
             epoch: `callbacks.inside_keras.Epoch`.
 
         Raises:
-            StopIteration: the data have come to their end.
+            ValueError: there are none.
         """
         batches = epoch.batches()
         if not batches:
-            raise StopIteration
+            raise ValueError("FullBatch: there are no data in this epoch.")
         if batches is not self._batches:
             self._batches, self._held = batches, self.hold(batches)
         self._prepare(len(batches))

@@ -12,6 +12,7 @@ from keras import layers, ops
 
 from callbacks import FullBatch
 from custom_optimizers import BatchGD
+from tests import small
 
 BACKEND = keras.backend.backend()
 N, BATCH = 18, 4  # four batches of 4, one of 2
@@ -276,3 +277,15 @@ def loader(kind, **options):
 @pytest.mark.parametrize("kind", ["known", "iterable"])
 def test_loaders_of_torch(kind, reduction):
     check(counted((loader(kind),), 2, reduction=reduction), [first(N)] * 2, reduction)
+
+
+def test_arrays_with_steps_per_epoch_are_read_as_without_the_callback():
+    """An epoch goes on where the one before has ended."""
+    x, y = small.samples(40)
+    model = small.compiled(lambda: BatchGD(0.1))
+    model.fit(x, y, batch_size=10, steps_per_epoch=2, epochs=4, shuffle=False, verbose=0, callbacks=[FullBatch()])
+    assert int(model.optimizer.iterations) == 4
+    other = small.compiled(lambda: BatchGD(0.1))
+    for start in (0, 20, 0, 20):
+        other.train_on_batch(x[start : start + 20], y[start : start + 20])
+    np.testing.assert_allclose(small.flat(model), small.flat(other), atol=1e-6)

@@ -60,6 +60,10 @@ def endless():
         yield from (Rows()[i] for i in range(3))
 
 
+def twice():
+    yield from (Rows()[i] for i in range(2))
+
+
 WEIGHTS = np.linspace(0.1, 2, 50).astype("float32")
 CASES = {  # a function that makes a model, arguments of `fit`, more callbacks
     "one batch": (lambda: compiled(gd()), {"batch_size": 50}, []),
@@ -179,6 +183,19 @@ def test_micro_batches_that_loss_scaling_drops_void_their_pass(scale):
 def test_a_number_of_passes_that_cannot_be(passes):
     with pytest.raises(ValueError, match="FullBatch: `passes_per_epoch` must be an int >= 1"):
         FullBatch(passes_per_epoch=passes)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_steps_per_epoch_go_round_the_data(shuffle):
+    model, full = compiled(gd()), FullBatch(passes_per_epoch=3)
+    model.fit(X[:40], Y[:40], batch_size=10, steps_per_epoch=3, epochs=4, shuffle=shuffle, verbose=0, callbacks=[full])
+    assert (int(model.optimizer.iterations), len(full.trace["loss"])) == (12, 12)
+
+
+def test_a_generator_that_is_spent_is_told():
+    model, full = compiled(gd()), FullBatch(passes_per_epoch=2)
+    with pytest.raises(ValueError, match=r"the data ended before the 3 batches of an epoch did \(`steps_per_epoch`\)"):
+        model.fit(twice(), steps_per_epoch=3, epochs=2, shuffle=False, verbose=0, callbacks=[full])
 
 
 def test_several_updates_a_pass_are_refused():
