@@ -208,8 +208,8 @@ class FullBatch(StepOfFit):
     def around_function(self, model, function):
         if self.passes_per_epoch == 1:
             return function
-        around_step = self.around_step if self._is_plain(model) else None
-        self._passes = passes.make(model, self._optimizer, self.passes_per_epoch, self._take_whole, around_step)
+        counts = self._counts_for if self._is_plain(model) else None
+        self._passes = passes.make(model, self._optimizer, self.passes_per_epoch, self._take_whole, counts)
         return self._passes
 
     def _is_plain(self, model):

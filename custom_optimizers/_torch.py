@@ -214,6 +214,15 @@ def sum_of_squares(tensor):
     return torch.stack([torch.dot(part, part) for part in parts]).sum()
 
 
+def add_weighted(sums, gradients, weight):
+    """Add the gradients of a micro-batch, times its weight, to tensors of the same shapes."""
+    gradients = [dense(g).to(s.dtype) for g, s in zip(gradients, sums, strict=True)]
+    if isinstance(weight, Real):
+        torch._foreach_add_(sums, gradients, alpha=float(weight))
+    else:
+        torch._foreach_addcmul_(sums, gradients, [weight.to(s.dtype) for s in sums])
+
+
 kernels = None  # none are needed: `_Foreach` computes with all variables at once
 
 
@@ -221,11 +230,7 @@ def _accumulate(optimizer, grads, variables):
     weight, divisor = optimizer.micro_batches.take(replica())
     window = optimizer._window
     sums = [window.sum_of(v).value for v in variables]
-    grads = [dense(g).to(s.dtype) for g, s in zip(grads, sums, strict=True)]
-    if isinstance(weight, Real):
-        torch._foreach_add_(sums, grads, alpha=float(weight))
-    else:
-        torch._foreach_addcmul_(sums, grads, [weight.to(s.dtype) for s in sums])
+    add_weighted(sums, grads, weight)
     window.divisor.value.add_(divisor)
     counts = window.gradient_counts.value
     counts.add_(torch.as_tensor(window.one_for_each(variables), device=counts.device))

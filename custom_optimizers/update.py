@@ -26,11 +26,15 @@ def update_from_sums(optimizer, sum_of, divisor, gradient_counts, current=(), re
         current: list of the variables that have a gradient in the micro-batch under way.
         replicas: int. Keras has divided each replica's loss by it already, so the mean is multiplied by it.
     """
-    has_weight = ops.not_equal(divisor, 0)  # False if no micro-batch has any weight: the mean is 0 then
-    factor = ops.where(has_weight, ops.divide(replicas, ops.where(has_weight, divisor, 1)), 0)
     variables, conditions = _with_gradients(optimizer, current, gradient_counts)
-    update(optimizer, variables, [sum_of(v) for v in variables], factor, conditions)
+    update(optimizer, variables, [sum_of(v) for v in variables], mean_factor(divisor, replicas), conditions)
     optimizer._window.close()
+
+
+def mean_factor(divisor, replicas=1):
+    """What a weighted sum of gradients is multiplied by, so that it becomes their mean; arguments as above."""
+    has_weight = ops.not_equal(divisor, 0)  # False if no micro-batch has any weight: the mean is 0 then
+    return ops.where(has_weight, ops.divide(replicas, ops.where(has_weight, divisor, 1)), 0)
 
 
 def _with_gradients(optimizer, current, gradient_counts):

@@ -13,13 +13,13 @@ class Passes:
         optimizer: `Descent` of the model, which makes one update a pass.
         count: int, the number of passes.
         prepare: function that is called before the passes with the number of micro-batches in each.
-        around_step: `around_step` of the callback that makes the passes; None where others change the step too. All of
-            them are in the model's own `train_step` already.
+        counts: function from a batch, and whether it is the first of its pass, to `(weight, divisor)`, as
+            `Windowed.micro_batch` takes them; None where the model's `train_step` does more than to count with them.
     """
 
-    def __init__(self, model, optimizer, count, prepare, around_step):
+    def __init__(self, model, optimizer, count, prepare, counts):
         self._model, self._optimizer, self._count = model, optimizer, count
-        self._prepare, self._around_step = prepare, around_step
+        self._prepare, self._counts = prepare, counts
         self._batches = self._held = None
         self._made, self._traced = 0, {}  # of the last call: how many passes, and a tensor with a value of each by name
 

@@ -214,8 +214,8 @@ def test_compiled_once(batch_size):
     elif BACKEND == "jax":
         assert made._run._cache_size() == 1
     else:
-        assert len(made._by_kind) == (1 if batch_size == 50 else 2)
-        assert None not in made._by_kind.values()
+        assert len(made._recorded._by_kind) == (1 if batch_size == 50 else 2)
+        assert None not in made._recorded._by_kind.values()
 
 
 @pytest.mark.slow
