@@ -1,4 +1,9 @@
-"""Many passes on JAX: a loop over passes, and in it one over the batches of each shape, in one compiled function."""
+"""Many passes on JAX: a loop over passes, and in it one over the batches of each shape, in one compiled function.
+
+On a processor XLA computes a convolution within a loop four times as slowly as outside of one
+(https://github.com/jax-ml/jax/issues/12868). There the loops of a model that has one are of Python, around a compiled
+step.
+"""
 
 import contextlib
 import functools
@@ -22,15 +27,48 @@ class JaxPasses(Passes):
         self._step, self._outer = model.train_step, model.optimizer
         self._is_eager = model.run_eagerly or not model.jit_compile
         self._run = jax.jit(self._passes, donate_argnums=0)
+        self._run_step = jax.jit(self._step, donate_argnums=0)
+        self._begin = jax.jit(self._begun, static_argnums=1)
+        self._is_by_steps = None  # whether the loops are of Python; known from the first call on
+        self._stacks = None  # the batches that are held, those of one shape together
 
     def __call__(self, state, iterator):
-        stacks = self.held(next(iterator))
+        batches = self.held(next(iterator))
+        if self._is_by_steps is None:
+            self._is_by_steps = not self._is_eager and self._has_slow_loops(state, batches[0])
         with jax.disable_jit() if self._is_eager else contextlib.nullcontext():
-            self._made, logs, self._traced, state = self._run(state, stacks)
+            run = self._by_steps if self._is_by_steps else self._in_one_call
+            self._made, logs, self._traced, state = run(state, batches)
         return logs, state
 
     def hold(self, batches):
-        return [stacked(group, jnp.stack) for group in grouped(batches, kind_of)]
+        self._stacks = None
+        return [jax.tree.map(jnp.asarray, batch) for batch in batches]
+
+    def _has_slow_loops(self, state, batch):
+        """Whether the operations of a step take longer within a loop of XLA than outside of one."""
+        if jax.default_backend() != "cpu":
+            return False
+        return "conv_general_dilated" in str(self._run_step.trace(state, batch).jaxpr)
+
+    def _by_steps(self, state, batches):
+        """What `_passes` does, in a loop of Python."""
+        metrics, losses, norms, record = state[METRICS], [], [], self._optimizer._record
+        while self._goes_on((len(losses), state)):
+            values = self._begin(state, len(batches))
+            state = (*state[:OPTIMIZER], values, jax.tree.map(jnp.copy, metrics))
+            for batch in batches:
+                logs, state = self._run_step(state, batch)
+            losses.append(logs["loss"])
+            if record is not None:  # a copy, since the next step is given the memory of the state
+                norms.append(jnp.copy(state[OPTIMIZER][self._place(record.gradient_norm)]))
+        trace = {"loss": losses, "gradient_norm": norms}
+        return len(losses), logs, {name: jnp.stack(each) for name, each in trace.items() if each}, state
+
+    def _in_one_call(self, state, batches):
+        if self._stacks is None:
+            self._stacks = [stacked(group, jnp.stack) for group in grouped(batches, kind_of)]
+        return self._run(state, self._stacks)
 
     def _passes(self, state, stacks):
         """Make the passes, but none more once training has diverged."""

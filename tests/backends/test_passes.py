@@ -104,7 +104,16 @@ def fitted(name, passes_per_epoch, epochs):
     return model, history.history, callbacks[0]
 
 
+@pytest.fixture(params=["by steps", "in one call"] if BACKEND == "jax" else [BACKEND])
+def way(request, monkeypatch):
+    """How the passes are made: on JAX there are two ways, and that of a network with convolutions is by steps."""
+    if request.param == "in one call":
+        monkeypatch.setattr("callbacks.passes._jax.JaxPasses._has_slow_loops", lambda *_: False)
+    return request.param
+
+
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.usefixtures("way")
 def test_updates_are_those_of_an_epoch_for_each_pass(name):
     each, logs, _ = fitted(name, 1, PASSES * EPOCHS)
     many, logs_of_many, full = fitted(name, PASSES, EPOCHS)
@@ -118,6 +127,7 @@ def test_updates_are_those_of_an_epoch_for_each_pass(name):
     np.testing.assert_allclose(full.trace["loss"], logs["loss"], rtol=1e-5)
 
 
+@pytest.mark.usefixtures("way")
 def test_the_trace_has_norms_where_they_are_recorded():
     _, logs, _ = fitted("a monitor", 1, PASSES * EPOCHS)
     _, _, full = fitted("a monitor", PASSES, EPOCHS)
@@ -125,6 +135,7 @@ def test_the_trace_has_norms_where_they_are_recorded():
     assert set(fitted("one batch", PASSES, 1)[2].trace) == {"loss"}
 
 
+@pytest.mark.usefixtures("way")
 def test_a_training_that_diverges_ends_in_the_middle_of_an_epoch(capsys):
     model = compiled(gd(diagnostics=True))
     x = X.copy()
@@ -138,6 +149,7 @@ def test_a_training_that_diverges_ends_in_the_middle_of_an_epoch(capsys):
     assert "the gradient was not finite 5 times in a row" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("way")
 def test_it_goes_on_where_it_was_saved(tmp_path):
     def train(epochs, path):
         model = compiled(gd(clipping=ByGlobalNorm(0.5)))
@@ -151,6 +163,7 @@ def test_it_goes_on_where_it_was_saved(tmp_path):
 
 @pytest.mark.skipif(BACKEND == "torch", reason="loss scaling of Keras has no float16 on a processor of torch")
 @pytest.mark.parametrize("scale", [2.0**10, 2.0**120])
+@pytest.mark.usefixtures("way")
 def test_micro_batches_that_loss_scaling_drops_void_their_pass(scale):
     def train(passes, epochs):
         keras.config.set_dtype_policy("mixed_float16")
@@ -205,14 +218,15 @@ def test_several_updates_a_pass_are_refused():
 
 
 @pytest.mark.parametrize("batch_size", [50, 20])
-def test_compiled_once(batch_size):
+def test_compiled_once(batch_size, way):
     full = FullBatch(passes_per_epoch=10)
     compiled(gd()).fit(X, Y, batch_size=batch_size, epochs=5, shuffle=False, verbose=0, callbacks=[full])
     made = full._passes
     if BACKEND == "tensorflow":
         assert made._run.experimental_get_tracing_count() == 1
     elif BACKEND == "jax":
-        assert made._run._cache_size() == 1
+        compiled_for = made._run_step._cache_size() if way == "by steps" else made._run._cache_size()
+        assert compiled_for == (2 if (batch_size, way) == (20, "by steps") else 1)
     else:
         assert len(made._recorded._by_kind) == (1 if batch_size == 50 else 2)
         assert None not in made._recorded._by_kind.values()
