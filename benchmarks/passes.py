@@ -4,9 +4,9 @@ A tanh network 3×20 on 2,000 points, and the group-normalised CNN on the traini
 every contender one after the other, and ratios are taken within a round. An epoch is one update: Keras's SGD in one
 batch, `FullBatch` in one and in four. Many updates in one call (100, of the CNN 10) stand beside the fastest loop that
 one would write by hand: `jax.lax.scan` or a loop of Python, `tf.while_loop` under `tf.function` with or without XLA,
-and a loop of torch with `torch._foreach_add_`. All are written in one batch, and in four whose gradients are added up. Those
-of the small network use the backend alone, those of the CNN call the Keras model, and none computes anything but loss,
-gradient and update.
+and a loop of torch with `torch._foreach_add_`. All are written in one batch, and in four whose gradients are added up.
+Those of the small network use the backend alone, those of the CNN call the Keras model, and none computes anything but
+loss, gradient and update.
 
 Then, in processes of their own: seconds until the first epoch of 10, 100 and 1,000 passes is over, less what its passes
 take, and peak memory.
