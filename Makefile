@@ -49,12 +49,15 @@ coverage: $(VENV)/ready-test $(OTHERS)/ready  ## lines and branches that `make t
 lint: $(VENV)/ready-test  ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch and of an update, memory of an update
+bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch, of an update and of a pass, memory of an update
 	$(BIN)/python -m benchmarks.accumulation
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.update
 	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.accumulation_jax
 	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.update
+	$(BIN)/python -m benchmarks.passes
+	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.passes
+	KERAS_BACKEND=torch $(OTHERS)/bin/python -m benchmarks.passes
 
 bench-cifar: $(VENV)/ready-bench $(OTHERS)/ready  ## the fast CIFAR-10 recipe beside torch, an hour; DATA_DIR=DIR of tensorflow-datasets
 	$(BIN)/python -m benchmarks.cifar10 $(OTHERS)/bin/python $(if $(DATA_DIR),--data-dir $(DATA_DIR))

@@ -5,6 +5,7 @@ every contender one after the other, and ratios are taken within a round. An epo
 batch, `FullBatch` in one and in four. Many updates in one call (100, of the CNN 10) stand beside the fastest loop that
 one would write by hand: `jax.lax.scan` or a loop of Python, `tf.while_loop` under `tf.function` with or without XLA,
 and a loop of torch with `torch._foreach_add_`. All are written in one batch, and in four whose gradients are added up.
+Without XLA TensorFlow computes the four at once, on both cores and in the memory of one batch; "in turn" it does not.
 Those of the small network use the backend alone, those of the CNN call the Keras model, and none computes anything but
 loss, gradient and update.
 
@@ -42,6 +43,7 @@ RATE = 0.1
 UPDATES = {"mlp": 100, "cnn": 10}  # in a call
 ROUNDS = {"mlp": 7, "cnn": 5}
 EPOCHS = {"mlp": 30, "cnn": 8}  # of one update, in a round
+CALLS = 6  # of many updates, in a round
 COUNTS = (10, 100, 1000)  # of passes in a call
 
 
@@ -84,16 +86,16 @@ class Clock(keras.callbacks.Callback):
         return np.diff(self.starts)[2:]  # the first ones compile
 
 
-def epochs(kind, optimizer, passes, micro_batches):
+def epochs(kind, optimizer, passes, micro_batches, jit_compile="auto"):
     """A function that gives the median seconds of an update in a `fit` of its own."""
     make, data = MODELS[kind]
     x, y = data()
 
     def seconds():
         model, clock = make(), Clock()
-        model.compile(optimizer(), LOSSES[kind])
+        model.compile(optimizer(), LOSSES[kind], jit_compile=jit_compile)
         more = [FullBatch(passes_per_epoch=passes)] if passes else []
-        count = EPOCHS[kind] if passes in (0, 1) else 6
+        count = EPOCHS[kind] if passes in (0, 1) else CALLS + 1
         size = -(-len(x) // micro_batches)
         model.fit(x, y, batch_size=size, epochs=count, shuffle=False, verbose=0, callbacks=[clock, *more])
         return float(np.median(clock.seconds)) / max(passes, 1)
@@ -102,13 +104,17 @@ def epochs(kind, optimizer, passes, micro_batches):
 
 
 def timed(kind, run):
-    """A function that gives the seconds of an update of `run`, which makes `UPDATES[kind]` of them and waits."""
-    run()
+    """A function that gives the median seconds of an update of `run`, which makes `UPDATES[kind]` of them and waits.
+
+    As in a `fit`, the first calls do not count: after something else has run, they take up to twice as long.
+    """
 
     def seconds():
-        start = time.perf_counter()
-        run()
-        return (time.perf_counter() - start) / UPDATES[kind]
+        starts = [time.perf_counter()]
+        for _ in range(CALLS):
+            run()
+            starts.append(time.perf_counter())
+        return float(np.median(np.diff(starts)[2:])) / UPDATES[kind]
 
     return seconds
 
@@ -168,7 +174,7 @@ def by_hand_on_jax(kind, micro_batches=1):
 def by_hand_on_tensorflow(kind, micro_batches=1):
     import tensorflow as tf
 
-    def made(jit_compile):
+    def made(jit_compile, in_turn=False):
         model, parts = MODELS[kind][0](), parts_of(kind, micro_batches, tf.constant)
         weights = [v.value for v in model.trainable_variables]
 
@@ -180,15 +186,31 @@ def by_hand_on_tensorflow(kind, micro_batches=1):
                 out = tf.tanh(out @ weights[i] + weights[i + 1])
             return tf.reduce_mean(tf.square(out @ weights[6] + weights[7] - y))
 
+        def added(i, sums, x, y, share):
+            with tf.GradientTape() as tape:
+                value = loss(x, y) * share
+            return i + 1, [a + b for a, b in zip(sums, [value, *tape.gradient(value, weights)], strict=True)]
+
+        def sums_of_all():
+            sums = [tf.zeros(()), *map(tf.zeros_like, weights)]
+            if not in_turn:
+                for part in parts:
+                    _, sums = added(0, sums, *part)
+                return sums
+            least = min(len(x) for x, _, _ in parts)  # they have to be of one size
+            xs, ys = (tf.stack([each[i][:least] for each in parts]) for i in (0, 1))
+            share = 1 / micro_batches
+
+            def one(i, sums):
+                return added(i, sums, xs[i], ys[i], share)
+
+            return tf.while_loop(lambda i, _: i < micro_batches, one, (0, sums), parallel_iterations=1)[1]
+
         def update(i, _):
-            found = []
-            for x, y, share in parts:
-                with tf.GradientTape() as tape:
-                    value = loss(x, y) * share
-                found.append((value, tape.gradient(value, weights)))
-            for weight, *gradients in zip(weights, *(each for _, each in found), strict=True):
-                weight.assign_sub(RATE * tf.add_n(gradients))
-            return i + 1, tf.add_n([value for value, _ in found])
+            value, *gradients = sums_of_all()
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.assign_sub(RATE * gradient)
+            return i + 1, value
 
         @tf.function(jit_compile=jit_compile)
         def many():
@@ -196,7 +218,10 @@ def by_hand_on_tensorflow(kind, micro_batches=1):
 
         return timed(kind, lambda: many().numpy())
 
-    return {"by hand, XLA": made(True), "by hand, no XLA": made(False)}
+    found = {"by hand, XLA": made(True), "by hand, no XLA": made(False)}
+    if micro_batches > 1:
+        found["by hand, no XLA, in turn"] = made(False, in_turn=True)
+    return found
 
 
 def by_hand_on_torch(kind, micro_batches=1):
@@ -234,6 +259,7 @@ def measure(kind):
         "FullBatch, an epoch of 4": epochs(kind, gd, 1, 4),
         "FullBatch, many passes": epochs(kind, gd, UPDATES[kind], 1),
         "FullBatch, many passes of 4": epochs(kind, gd, UPDATES[kind], 4),
+        **(compiled_by_xla(gd) if (kind, BACKEND) == ("mlp", "tensorflow") else {}),
         **BY_HAND[BACKEND](kind),
         **{f"{name}, of 4": each for name, each in BY_HAND[BACKEND](kind, 4).items()},
     }
@@ -246,20 +272,36 @@ def measure(kind):
     return seconds
 
 
+def compiled_by_xla(gd):
+    """Contenders with `jit_compile=True`, which is not Keras's default where there are only processors."""
+    count = UPDATES["mlp"]
+    return {
+        "FullBatch, many passes, XLA": epochs("mlp", gd, count, 1, jit_compile=True),
+        "FullBatch, many passes of 4, XLA": epochs("mlp", gd, count, 4, jit_compile=True),
+    }
+
+
 def fastest(seconds, of_four):
-    """The faster of the loops by hand, in one micro-batch or in four."""
+    """The fastest of the loops by hand, in one micro-batch or in four, on whatever memory."""
     names = [name for name in seconds if name.startswith("by hand") and name.endswith(", of 4") == of_four]
     return min(names, key=lambda name: statistics.median(seconds[name]))
 
 
 def compared(seconds):
     by_hand, of_four = fastest(seconds, False), fastest(seconds, True)
+    pairs = [
+        ("FullBatch, an epoch", "Keras SGD, an epoch"),
+        ("FullBatch, many passes", by_hand),
+        ("FullBatch, many passes of 4", of_four),
+        ("FullBatch, many passes of 4", "by hand, no XLA, in turn, of 4"),
+        ("FullBatch, many passes of 4", by_hand),
+        ("FullBatch, many passes of 4", "FullBatch, many passes"),
+        ("FullBatch, many passes, XLA", by_hand),
+        ("FullBatch, many passes of 4, XLA", of_four),
+        ("FullBatch, many passes of 4, XLA", "FullBatch, many passes, XLA"),
+    ]
     return {
-        "an epoch / Keras SGD's": ratios(seconds, "FullBatch, an epoch", "Keras SGD, an epoch"),
-        f"many passes / {by_hand}": ratios(seconds, "FullBatch, many passes", by_hand),
-        f"many passes of 4 / {of_four}": ratios(seconds, "FullBatch, many passes of 4", of_four),
-        f"many passes of 4 / {by_hand}": ratios(seconds, "FullBatch, many passes of 4", by_hand),
-        "many passes of 4 / of 1": ratios(seconds, "FullBatch, many passes of 4", "FullBatch, many passes"),
+        f"{one} / {other}": ratios(seconds, one, other) for one, other in pairs if one in seconds and other in seconds
     }
 
 
@@ -292,9 +334,9 @@ def main():
         result[kind] = {"median_ms_of_an_update": medians, "ratios": compared(seconds)}
         print(f"{kind} on {BACKEND}, {ROUNDS[kind]} rounds")
         for name, value in medians.items():
-            print(f"  {name:32} {value:9.3f} ms")
+            print(f"  {name:34} {value:9.3f} ms")
         for name, value in result[kind]["ratios"].items():
-            print("  {:44} {median:8.3f}   ({min:.3f} to {max:.3f})".format(name, **value))
+            print("  {:66} {median:8.3f}   ({min:.3f} to {max:.3f})".format(name, **value))
     for passes, found in result["by_passes"].items():
         print("  {:5} passes: {compile_seconds:.2f} s to compile, {peak_mib:.0f} MiB".format(passes, **found))
     write(f"passes_{BACKEND}", result)

@@ -9,6 +9,8 @@ from callbacks.passes.passes import Passes
 from callbacks.passes.stacks import grouped, kind_of, stacked
 from custom_optimizers.diagnostics import GIVE_UP_AFTER
 
+UNROLLED = 4  # batches in a graph of XLA at most that are not in a loop: a step in a loop takes a quarter more time
+
 
 class TensorflowPasses(Passes):
     """Many passes as one graph, compiled by XLA where the model's own step is, on one device."""
@@ -17,6 +19,7 @@ class TensorflowPasses(Passes):
         super().__init__(model, *about)
         self._strategy = model.distribute_strategy
         compiled = model.jit_compile and self._strategy.num_replicas_in_sync == 1
+        self._unrolled = UNROLLED if compiled else 1
         # a partial, since TensorFlow warns of a method that many fits have traced, each for a few calls
         made = tf.function(functools.partial(self._passes), jit_compile=compiled, autograph=False)
         self._run = self._passes if model.run_eagerly else made
@@ -74,8 +77,9 @@ class TensorflowPasses(Passes):
             self._strategy.run(self._step, args=(stack, i))
             return (i + 1,)
 
-        if count == 1:
-            body(0)
+        if count <= self._unrolled:
+            for i in range(count):
+                body(i)
         else:
             tf.while_loop(lambda i: i < count, body, (0,), parallel_iterations=1)
 
