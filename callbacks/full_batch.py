@@ -65,13 +65,18 @@ class FullBatch(StepOfFit):
     With `passes_per_epoch` an epoch of `fit` is that many passes, each with its update, in one call of compiled code
     (on torch, of recorded operations): a small network on a few thousand samples trains several times faster. The
     batches of an epoch are read once and stay on the device meanwhile; arrays stay for the whole `fit`, in the order of
-    the first epoch. Other callbacks, validation and logs come after the last pass of an epoch, and logs are of that
-    pass: its loss is that before its update, as always. Passes end early once five updates in a row were skipped.
+    the first epoch, and so do other data with `cache=True`. Other callbacks, validation and logs come after the last
+    pass of an epoch, and logs are of that pass: its loss is that before its update, as always. Passes end early once
+    five updates in a row were skipped.
 
     Args:
         reduction: None (read it from the compiled loss), or what the total loss is over the batch, which is then not
             checked: "mean", "mean_with_sample_weight", or "sum".
         passes_per_epoch: int >= 1, passes over the data in each epoch of `fit`.
+        cache: bool, whether the batches of the first epoch, in its order, stay on the device for the whole `fit`, so
+            that a data set of any kind is read once; without `steps_per_epoch`. By default arrays of up to 256 MiB
+            stay where their order does (`shuffle=False`, or one batch) and one device trains, and arrays of any size
+            with `passes_per_epoch` above 1.
 
     Attributes:
         trace: dict, with `passes_per_epoch` above 1: an array with the `loss` of each pass of this `fit`, and one with
@@ -94,13 +99,15 @@ class FullBatch(StepOfFit):
     3
     """
 
-    def __init__(self, reduction=None, passes_per_epoch=1):
+    def __init__(self, reduction=None, passes_per_epoch=1, cache=None):
         super().__init__()
         if not is_whole(passes_per_epoch) or passes_per_epoch < 1:
             raise ValueError(
                 f"FullBatch: `passes_per_epoch` must be an int >= 1. Received: passes_per_epoch={passes_per_epoch!r}"
             )
-        self.passes_per_epoch = passes_per_epoch
+        if cache not in (None, True, False):
+            raise ValueError(f"FullBatch: `cache` must be None, True or False. Received: cache={cache!r}")
+        self.passes_per_epoch, self.cache = passes_per_epoch, cache
         self.trace = {}
         self._passes = None  # the train function of many passes
         self.reduction = reduction
@@ -137,15 +144,15 @@ class FullBatch(StepOfFit):
         self._optimizer.forget_skipped()
         self.trace = {}
         self._data = DataOfFit(self._model)
-        if self._data.is_spent_after_one_epoch() and (self.params or {}).get("epochs", 1) > 1:
+        if self._data.is_spent_after_one_epoch() and not self.cache and (self.params or {}).get("epochs", 1) > 1:
             raise ValueError(
                 "FullBatch: a generator is spent after one epoch, and there are more epochs: give `fit` a generator "
                 "that never ends and `steps_per_epoch`, or a keras.utils.PyDataset."
             )
         self._data.forget_prepared()
-        self._data.keep_batches()
+        self._data.keep_batches(self.cache)
         if self.passes_per_epoch > 1:
-            self._data.in_one_step()
+            self._data.in_one_step(self.cache)
             self.params["steps"] = 1
 
     def on_epoch_begin(self, epoch, logs=None):

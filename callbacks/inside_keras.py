@@ -127,6 +127,7 @@ class DataOfFit:
 
     def __init__(self, model):
         self._iterator = epoch_iterator_of(model)
+        self._cached = None  # `Epoch` that is read once, if the data are
 
     def forget_prepared(self):
         """Drop the batches that workers prepared before the first epoch, so that it begins with its own."""
@@ -137,16 +138,29 @@ class DataOfFit:
             while not queue.empty():
                 queue.get_nowait()
 
-    def keep_batches(self):
-        """Cut arrays into batches once, and not in each epoch: small ones, on one device, whose order stays.
+    def keep_batches(self, cache):
+        """Read the data once, and not in each epoch.
 
-        Keras cuts and copies them in each epoch. On TensorFlow it makes two pipelines of data an epoch, 10 ms each, and
-        a thread that tunes them delays the end of the epoch by tens of milliseconds more.
+        Keras cuts arrays into batches and copies them in each epoch. On TensorFlow it makes two pipelines of data an
+        epoch, 10 ms each, and a thread that tunes them delays the end of the epoch by tens of milliseconds more.
+
+        Args:
+            cache: bool, or None: small arrays on one device whose order stays.
+
+        Raises:
+            ValueError: the data are not the same in each epoch.
         """
-        if not is_of_arrays(self._iterator) or self._iterator.steps_per_epoch is not None:
-            return  # with `steps_per_epoch` an epoch goes on where the one before has ended
-        if self._keeps_order() and self._is_small() and not self._is_shared():
-            epoch = Epoch(self._iterator)
+        steps = self._iterator.steps_per_epoch
+        if cache and steps is not None:
+            raise ValueError(
+                f"FullBatch: `cache=True` is for data that are the same in each epoch. With steps_per_epoch={steps} an "
+                "epoch goes on where the one before has ended: leave out one of the two."
+            )
+        if cache is None:
+            cache = steps is None and is_of_arrays(self._iterator) and self._keeps_order() and self._is_small()
+            cache = cache and not self._is_shared()
+        if cache:
+            epoch = self._cached = Epoch(self._iterator, cache)
             self._iterator._get_iterator = lambda: iter(epoch.batches())
 
     def _keeps_order(self):
@@ -180,10 +194,14 @@ class DataOfFit:
         whole = adapter.batch_size if batches > (last is not None) else None
         return {size for size in (whole, last) if size}
 
-    def in_one_step(self):
-        """From now on an epoch is one step of `fit`, which is given an `Epoch`: all batches of the epoch."""
+    def in_one_step(self, cache):
+        """From now on an epoch is one step of `fit`, which is given an `Epoch`: all batches of the epoch.
+
+        Args:
+            cache: bool, whether data are read once; None: arrays are.
+        """
         iterator = self._iterator
-        epoch = Epoch(iterator)
+        epoch = Epoch(iterator, cache)
         iterator._get_iterator = lambda: iter([epoch])
         iterator.steps_per_epoch, iterator._num_batches, iterator.steps_per_execution = None, 1, 1
 
@@ -196,6 +214,8 @@ class DataOfFit:
         if self._iterator is None or self._iterator.steps_per_epoch is not None:
             return otherwise
         batches = self._iterator.data_adapter.num_batches
+        if self._cached is not None and (batches is None or self._cached.is_read):
+            batches = len(self._cached.batches())
         if batches is None:
             return otherwise
         self._iterator._num_batches = batches
@@ -211,17 +231,23 @@ class Epoch:
     """The batches that a `fit` trains on in an epoch, as tensors on the device.
 
     Arrays that `fit` was given are the same in each epoch, so their batches are made once. Their order does not matter
-    for a full batch: it is that of the first epoch. Other data are read anew in each epoch.
+    for a full batch: it is that of the first epoch. Other data are read anew in each epoch, unless they are cached.
 
     Args:
         iterator: the epoch iterator of `fit`.
+        cache: bool, whether the data are read once; None: arrays are.
     """
 
-    def __init__(self, iterator):
+    def __init__(self, iterator, cache=None):
         self._read, self._steps = iterator._get_iterator, iterator.steps_per_epoch
-        self._is_constant = is_of_arrays(iterator) and self._steps is None
+        self._is_constant = self._steps is None and (is_of_arrays(iterator) if cache is None else cache)
         self._ends = type(iterator.data_adapter).__name__ == "GeneratorDataAdapter"  # and does not begin again
         self._under_way = self._kept = None
+
+    @property
+    def is_read(self):
+        """Whether the batches of all epochs have been read."""
+        return self._kept is not None
 
     def batches(self):
         """The batches of the next epoch, a list."""
@@ -230,7 +256,7 @@ class Epoch:
         if self._is_constant:
             backend = backend_module()
             with backend.random_numbers_of(backend.random_state()):  # a reader of torch draws one, in this epoch alone
-                self._kept = list(self._read())
+                self._kept = [on_device(batch) for batch in self._read()]
             self._read = None  # what was read is not held too
             return self._kept
         if self._steps is None:
@@ -249,6 +275,13 @@ class Epoch:
                     f"FullBatch: the data ended before the {self._steps} batches of an epoch did (`steps_per_epoch`)."
                 )
         return found
+
+
+def on_device(batch):
+    """A batch as tensors on the device; on TensorFlow it is one already."""
+    if keras.backend.backend() == "tensorflow":
+        return batch
+    return keras.tree.map_structure(lambda leaf: leaf if leaf is None else keras.ops.convert_to_tensor(leaf), batch)
 
 
 def epoch_iterator_of(model):

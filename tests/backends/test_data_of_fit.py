@@ -279,6 +279,53 @@ def test_loaders_of_torch(kind, reduction):
     check(counted((loader(kind),), 2, reduction=reduction), [first(N)] * 2, reduction)
 
 
+class Counts(Rows):
+    """Says how often it was asked for a batch."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.asked = 0
+
+    def __getitem__(self, index):
+        self.asked += 1
+        return super().__getitem__(index)
+
+
+CACHED = {"a data set": Counts, "workers": lambda: Counts(**TWO), "a generator": lambda: stream(BATCHES)}
+if BACKEND == "tensorflow":
+    CACHED |= {"tf.data": lambda: of_tf_data(True), "tf.data of unknown length": lambda: of_tf_data(False)}
+
+
+@runs_out
+@pytest.mark.parametrize("name", CACHED)
+def test_data_that_are_cached_are_read_once(name):
+    data = CACHED[name]()
+    more = [Resizes(data, (N, 3, 11))] if isinstance(data, Counts) else []  # which is not looked at
+    check(counted((data,), 3, *more, full_batch=FullBatch(cache=True)), [first(N)] * 3)
+    if name == "a data set":
+        assert data.asked <= BATCHES + 2  # Keras looks at the first one before
+
+
+def test_cached_data_in_many_passes():
+    model, full, (x, y) = (
+        small.compiled(lambda: BatchGD(0.1)),
+        FullBatch(passes_per_epoch=3, cache=True),
+        small.samples(40),
+    )
+    generator = (each for each in [(x[:20], y[:20]), (x[20:], y[20:])])
+    model.fit(generator, epochs=2, shuffle=False, verbose=0, callbacks=[full])
+    other = small.compiled(lambda: BatchGD(0.1))
+    other.fit(x, y, batch_size=20, epochs=6, shuffle=False, verbose=0, callbacks=[FullBatch()])
+    np.testing.assert_allclose(small.flat(model), small.flat(other), atol=1e-6)
+
+
+def test_what_cannot_be_cached():
+    with pytest.raises(ValueError, match="`cache=True` is for data that are the same in each epoch"):
+        counted((stream(),), 3, steps_per_epoch=2, full_batch=FullBatch(cache=True))
+    with pytest.raises(ValueError, match="`cache` must be None, True or False"):
+        FullBatch(cache="yes")
+
+
 def test_arrays_with_steps_per_epoch_are_read_as_without_the_callback():
     """An epoch goes on where the one before has ended."""
     x, y = small.samples(40)
