@@ -4,7 +4,7 @@ import typing
 from recipes import data as sets
 from recipes import optimization
 from recipes.recipe import Recipe
-from recipes.settings import choice, number, optimizer, schedule, whole
+from recipes.settings import choice, number, optimizer, passes_per_epoch, schedule, whole
 from recipes.settings import optimizers as names
 
 SAMPLES = 100
@@ -34,22 +34,34 @@ class LinearRegression(Recipe):
     momentum: float = number(None, "for optimizers that have it; 0 for batch_gd", of_optimizer=True)
     batch_size: int = whole(SAMPLES, "samples behind an update: all, some, or 1", most=SAMPLES, changes="data")
     epochs: int = whole(300, "passes over the samples", is_searched=False)
+    passes_per_epoch: int = passes_per_epoch()
     seed: int = whole(0, "of the samples and their order", least=0, most=2**32 - 1, changes="data", is_searched=False)
 
     score = "distance"
     objectives = {"distance": "min"}
     dtypes = ("float64",)
-    verbose = 0  # there are thousands of epochs
+    verbose = 0  # there are hundreds of epochs
     presets = {
         "batch": {},
         "mini_batch": {"batch_size": 10, "learning_rate": 0.4, "schedule": "inverse_time:0.02", "epochs": 300},
         "stochastic": {"batch_size": 1, "learning_rate": 0.4, "schedule": "inverse_time:0.02", "epochs": 100},
-        "mae": {"loss": "mae", "learning_rate": 0.3, "schedule": "inverse_time:0.05", "momentum": 0.9, "epochs": 4000},
+        "mae": {
+            "loss": "mae",
+            "learning_rate": 0.3,
+            "schedule": "inverse_time:0.05",
+            "momentum": 0.9,
+            "epochs": 40,
+            "passes_per_epoch": 100,
+        },
         "smoke": {"epochs": 5},
     }
 
     def check(self):
         names.check_momentum(self.optimizer, self.momentum)
+
+    @property
+    def steps(self):
+        return names.accumulated_steps(self.optimizer, "auto") if self.batch_size == SAMPLES else 1
 
     def load(self, data_dir=None, download=False):
         """The points: `y = 2 x + 1` and noise of standard deviation 0.1, `x` in 0 to 1."""
@@ -72,6 +84,8 @@ class LinearRegression(Recipe):
         return model
 
     def batches(self, data):
+        if self.steps == "epoch":
+            return sets.full_batches(data.x, data.y, self.batch_size)
         return sets.ShuffledBatches(data.x, data.y, self.batch_size, self.seed)
 
     def validate(self, model, data):

@@ -93,6 +93,8 @@ class Recipe:
         for name, setting in self.settings().items():
             object.__setattr__(self, name, setting.checked(option_of(name), getattr(self, name)))
         self.check()
+        if self.passes > 1 and self.steps != "epoch":
+            raise CommandError(f"--passes-per-epoch {self.passes} is of full batches; this training has mini-batches")
 
     @classmethod
     def from_preset(cls, preset=None, **settings):
@@ -117,6 +119,11 @@ class Recipe:
     def steps(self):
         """Batches behind an update: an int, or "epoch" for full batches."""
         return 1
+
+    @property
+    def passes(self):
+        """Passes over the training part in an epoch: the setting `passes_per_epoch`, if there is one."""
+        return getattr(self, "passes_per_epoch", 1)
 
     @property
     def default_dtype(self):
@@ -183,7 +190,7 @@ class Recipe:
     def updates(self, data):
         """How many updates a run makes."""
         if self.steps == "epoch":
-            return self.epochs
+            return self.epochs * self.passes
         return self.epochs * -(-data.train_size // self.batch_size) // self.steps
 
     @property

@@ -14,6 +14,7 @@ from recipes.settings import (
     multipliers,
     number,
     optimizer,
+    passes_per_epoch,
     schedule,
     whole,
 )
@@ -64,6 +65,7 @@ class Classification(Recipe, is_base=True):
     label_smoothing: float = number(0.0, "share of each target that all classes get alike", least=0, below=1)
     batch_size: int = whole(128, "images in memory at once, the micro-batch of a full batch", changes="data")
     epochs: int = whole(150, "passes over the training part; in full batches also the updates", is_searched=False)
+    passes_per_epoch: int = passes_per_epoch()
     train_images: int = whole(None, "images to train on; all by default", changes="data", is_searched=False)
     validation_split: float = number(
         0.1, "share of the training part that is held out", least=0, below=1, changes="data", is_searched=False
@@ -217,7 +219,7 @@ class Classification(Recipe, is_base=True):
 
     def updates(self, data):
         if self.steps == "epoch":
-            return self.epochs
+            return self.epochs * self.passes
         return self.epochs * self._batches(data) // self.steps
 
     def _batches(self, data):

@@ -52,7 +52,7 @@ def _figures(found, target):
         "epochs": runs.finite_number(result, "epochs"),
         "updates": runs.finite_number(result, "updates"),
         "seconds": runs.finite_number(result, "training_seconds"),
-        "images": result["epochs"] * _trained_on(found.config["trained_on"]),
+        "images": result["epochs"] * recipe.passes * _trained_on(found.config["trained_on"]),
         "peak_mib": runs.peak_memory_of(found.directory),
         "clipped_share": _number(last.get("clipped_share")),
         "skipped_updates": _number(last.get("skipped_updates")),

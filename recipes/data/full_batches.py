@@ -3,7 +3,7 @@ import functools
 import numpy as np
 
 from custom_optimizers.arguments import is_whole
-from recipes.data.row_batches import RowBatches
+from recipes.data.row_batches import RowBatches, bytes_of
 from recipes.data.without_autotune import without_autotune
 from recipes.machine import strategies
 from recipes.settings.nearest import nearest_multiple
@@ -45,6 +45,8 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
         shape `(batch_size, 1)` for means and `(batch_size,)` for sums, unless you gave weights of another shape. By
         this shape `FullBatch` tells weights for means, and refuses them with a loss that is a sum.
 
+        `nbytes` of it says how much memory all batches of a pass take together.
+
     Raises:
         ValueError: the arrays differ in length or are empty, the replicas cannot share a micro-batch evenly, or a
             micro-batch is no multiple of a block.
@@ -75,9 +77,11 @@ def full_batches(x, y, batch_size, replicas=None, *, sample_weight=None, reducti
     rows += [np.arange(n - rest, n)] if rest else []
     weights = _weights(n, rest, rows, sample_weight, reduction)
     samples = keras.tree.lists_to_tuples((x, y))
-    if keras.backend.backend() == "tensorflow":
-        return _dataset(samples, rows, weights)
-    return RowBatches(samples, rows, weights)
+    if keras.backend.backend() != "tensorflow":
+        return RowBatches(samples, rows, weights)
+    batches = _dataset(samples, rows, weights)
+    batches.nbytes = bytes_of(samples, rows, weights)
+    return batches
 
 
 def _rest(n, batch_size, replicas, block_size):

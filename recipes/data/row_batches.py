@@ -29,10 +29,21 @@ class RowBatches(keras.utils.PyDataset):
     def num_batches(self):
         return len(self.rows)
 
+    @property
+    def nbytes(self):
+        """How much memory all batches take together, those of the other processes too."""
+        return bytes_of(self.samples, self.rows, self.weights)
+
     def __getitem__(self, index):
         share = share_of_process(len(self.rows[index]))
         rows = self.rows[index][share]
         return *keras.tree.map_structure(lambda array: array[rows], self.samples), self.weights[index][share]
+
+
+def bytes_of(samples, rows, weights):
+    """How much memory batches of these rows and weights take together."""
+    row = sum(array.nbytes // len(array) for array in keras.tree.flatten(samples))
+    return sum(len(each) * row + weight.nbytes for each, weight in zip(rows, weights, strict=True))
 
 
 def share_of_process(batch_size):

@@ -3,7 +3,7 @@
 from recipes.settings.clippers import clipping
 from recipes.settings.fields import choice, expression, number, several, switch, text, whole
 from recipes.settings.images import images
-from recipes.settings.optimizers import accumulation, multipliers, optimizer
+from recipes.settings.optimizers import accumulation, multipliers, optimizer, passes_per_epoch
 from recipes.settings.schedules import schedule
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "multipliers",
     "number",
     "optimizer",
+    "passes_per_epoch",
     "schedule",
     "several",
     "switch",

@@ -167,6 +167,11 @@ def accumulation(
     return fields.Setting(default, help, str, words, read, **about)
 
 
+def passes_per_epoch(default=1, help="passes over the training part in an epoch of full batches, each with its update"):
+    """A field of a recipe: how many updates of full batches are made before anything else happens."""
+    return whole(default, help, is_searched=False)
+
+
 def multipliers(
     default="", help="of learning rates, by regular expressions of paths, such as beta$=64,head/=2", **about
 ):

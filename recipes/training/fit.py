@@ -2,8 +2,10 @@ import keras
 
 from callbacks import FullBatch, GradientMonitor
 from callbacks.exact_resume import StateError, is_carried
+from callbacks.inside_keras import KEPT_BYTES
 from custom_optimizers.diagnostics import number
 from recipes.errors import Diverged, WorldError
+from recipes.machine import strategies
 from recipes.run.recorder import Recorder
 from recipes.training import contract
 from recipes.training.outcomes import DIVERGED, FINISHED, STOPPED_EARLY
@@ -46,7 +48,7 @@ def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None
             **_validation(recipe.validation(data)),
             verbose=verbose,
             callbacks=[
-                *gradient_callbacks(model, recipe.steps == "epoch"),
+                *gradient_callbacks(model, recipe.steps == "epoch", recipe.passes, batches),
                 StopAtNaN(),
                 *own_callbacks,
                 *callbacks,
@@ -77,12 +79,22 @@ def data_for_fit(batches, is_full, done):
     return batches, None, [batches]
 
 
-def gradient_callbacks(model, is_full):
-    """The callbacks that make full batches, and that log gradients and end a training that has diverged."""
+def gradient_callbacks(model, is_full, passes_per_epoch=1, batches=None):
+    """The callbacks that make full batches, and that log gradients and end a training that has diverged.
+
+    Batches that `recipes.data.full_batches` has made stay on the device if they are small.
+    """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if is_full:
-        return [FullBatch(), GradientMonitor()]
+        cache = True if kept_bytes(batches) else None
+        return [FullBatch(passes_per_epoch=passes_per_epoch, cache=cache), GradientMonitor()]
     return [GradientMonitor()] if getattr(optimizer, "diagnostics", False) else []
+
+
+def kept_bytes(batches):
+    """How much memory the batches take that stay on the device for the whole of training; 0 if they do not stay."""
+    size = getattr(batches, "nbytes", KEPT_BYTES + 1)
+    return size if size <= KEPT_BYTES and strategies.replicas() == 1 else 0
 
 
 def _trained(model, recorder, own_callbacks, epochs, reason):

@@ -102,7 +102,7 @@ def draw(axes, panel, rows):
     for name, line in lines.items():
         axes.plot(*zip(*line, strict=True), label=name, marker="." if len(line) < 3 else None)
     scale = "log" if may_be_log and _spans_a_decade(lines) else "linear"
-    axes.set(xlabel="passes over the training part", ylabel=label, yscale=scale)
+    axes.set(xlabel="epoch", ylabel=label, yscale=scale)
     if scale == "log":
         plain_powers(axes.yaxis)
     axes.xaxis.get_major_locator().set_params(integer=True)
