@@ -26,6 +26,7 @@ CNN = ["cifar10_cnn", "--train-images", "600", "--early-stopping", "999", "--kee
 GAN = ["cifar10_gan", "--preset", "cpu5", "--train-images", "300", "--judge-every", "5", "--epochs", "600"]
 CONTENDERS = {  # command, seconds from start to kill
     "batch_gd, float32": ([*CNN, "--optimizer", "batch_gd"], (2.0, 14.0)),
+    "batch_gd, 10 passes in an epoch": ([*CNN, "--passes-per-epoch", "10", "--epochs", "200"], (2.0, 14.0)),
     "sgd, float32": ([*CNN, "--optimizer", "sgd"], (2.0, 14.0)),
     "gan, with classes": ([*GAN, "--variant", "cgan_pd"], (3.0, 24.0)),
 }

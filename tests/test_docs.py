@@ -63,6 +63,26 @@ def test_what_an_update_of_a_full_batch_costs():
     assert f"{added[0] / added[1]:.0%}".replace("%", " %") in page("full_batch")
 
 
+def test_what_passes_cost():
+    """The table of the guide, in milliseconds of an update, and the ratios that are promised."""
+    text = (ROOT / "docs" / "guides" / "full_batches.md").read_text()
+    for backend, name in {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}.items():
+        found = json.loads((ROOT / "benchmarks" / "results" / f"passes_{backend}.json").read_text())
+        for kind, words in {"mlp": "tanh network", "cnn": "CNN"}.items():
+            each = found[kind]["median_ms_of_an_update"]
+            names = ["Keras SGD, an epoch", "FullBatch, an epoch", "FullBatch, many passes"]
+            by_hand = min(value for key, value in each.items() if key.startswith("by hand") and "of 4" not in key)
+            values = (f"{value:.3g}" for value in (*(each[key] for key in names), by_hand))
+            assert f"| {name}, {words} | {' | '.join(values)} |" in text
+        of_one = min(
+            ratio["median"]
+            for key, ratio in found["mlp"]["ratios"].items()
+            if key.startswith(("FullBatch, many passes / by hand", "FullBatch, many passes, XLA / by hand"))
+        )
+        assert of_one <= (1.2 if backend == "torch" else 1.5)
+        assert found["mlp"]["ratios"]["FullBatch, an epoch / Keras SGD, an epoch"]["median"] <= 1.3
+
+
 def test_ends_of_epochs():
     found = json.loads((ROOT / "benchmarks" / "results" / "autotune.json").read_text())
     text = " ".join(page("full_batch").split())

@@ -18,6 +18,7 @@ from recipes.run.saved_model import load_model
 from recipes.run.state import history_of
 from recipes.run.tables import table
 from recipes.settings.fields import option_of, written
+from recipes.settings.presets import completed
 
 OPEN = {"strategy": ("auto",), "dtype": ("auto", "probe")}  # values that `settle` replaces by actual ones
 WORDS = {"run": "a run", "trial": "a trial of a search", "search": "a search", "comparison": "a comparison"}
@@ -220,7 +221,7 @@ class Run:
                 f"{self.directory} was written by {self._version()}, whose runs this version reads and does not train "
                 f"on; {ELSEWHERE}"
             )
-        return recorded
+        return None if recorded is None else completed(type(self.recipe), recorded)
 
     def _version(self):
         """The version of this package that has written the directory, in words."""
@@ -266,7 +267,8 @@ class Run:
 
     def _is_mine(self, config):
         try:
-            recorded = {name: value for name, value in config_of(config.parent).items() if name != "trained_on"}
+            recorded = completed(type(self.recipe), config_of(config.parent))
+            recorded.pop("trained_on", None)
             same = recorded.keys() == self.config.keys() and all(
                 value == recorded[name] or value in OPEN.get(name, ()) for name, value in self.config.items()
             )

@@ -48,6 +48,7 @@ class Setting:
         names: the words that there are, of a choice; for mistakes in writing.
         moved: words that there were, and the recipes that have them now.
         example: str, a value, for one that is needed.
+        before: its value in runs that were written when there was no such setting; `REQUIRED` if there is none.
     """
 
     default: typing.Any
@@ -63,6 +64,7 @@ class Setting:
     names: tuple = ()
     moved: dict = dataclasses.field(default_factory=dict)
     example: str = ""
+    before: typing.Any = REQUIRED
 
     def __post_init__(self):
         if self.changes not in CHANGES:

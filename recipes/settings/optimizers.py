@@ -169,7 +169,7 @@ def accumulation(
 
 def passes_per_epoch(default=1, help="passes over the training part in an epoch of full batches, each with its update"):
     """A field of a recipe: how many updates of full batches are made before anything else happens."""
-    return whole(default, help, is_searched=False)
+    return whole(default, help, is_searched=False, before=1)
 
 
 def multipliers(

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 
 from recipes.errors import CommandError
-from recipes.settings.fields import check_moved, option_of, written
+from recipes.settings.fields import REQUIRED, check_moved, option_of, written
 from recipes.settings.nearest import unknown
 
 
@@ -106,6 +106,7 @@ def recorded(cls, values):
     settings = cls.settings()
     if settings.keys().isdisjoint(values):
         raise ValueError(f"it has no settings of {cls.name()}")
+    values = completed(cls, values)
     if missing := [name for name in settings if name not in values]:
         raise OtherSettings(f"before {cls.name()} had the setting {option_of(missing[0])}")
     if strange := [name for name in values if name not in settings]:
@@ -117,6 +118,12 @@ def recorded(cls, values):
         return cls(**values)
     except CommandError as error:
         raise ValueError(str(error)) from error
+
+
+def completed(cls, values):
+    """What a config.json holds, with the values of settings that there were not when it was written."""
+    settings = cls.settings().items()
+    return {name: setting.before for name, setting in settings if setting.before is not REQUIRED} | values
 
 
 def _shown(value):

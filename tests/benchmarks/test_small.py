@@ -66,6 +66,11 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "KILLS = 1; CONTENDERS = dict(linear=('linear_regression --preset smoke --epochs 400'.split(), (0.1, 0.2)))",
         ["linear"],
     ),
+    "passes": (
+        "",
+        "MODELS, COUNTS, CALLS = {'mlp': MODELS['mlp']}, (), 3; UPDATES['mlp'], ROUNDS['mlp'], EPOCHS['mlp'] = 2, 1, 4",
+        ["mlp"],
+    ),
 }
 RUN = """
 import pathlib, runpy, sys
@@ -103,7 +108,7 @@ if {in_turn}:
 benchmark.main()
 """
 IN_TURN = ("full_batch", "gan", "gan_clock", "gan_models", "gan_optimizers")
-WRITTEN = {"gan": "gan_digits", "full_batch": "full_batch_small"}
+WRITTEN = {"gan": "gan_digits", "full_batch": "full_batch_small", "passes": "passes_tensorflow"}
 NEEDED = ("gan_digits", "gan_speed")  # results that `gan_models` begins with
 
 

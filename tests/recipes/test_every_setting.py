@@ -33,6 +33,7 @@ BASES = {
 OTHERS = {  # another value, and the settings that both runs have besides those of BASES
     "batch_size": (20, {}),
     "epochs": (3, {}),
+    "passes_per_epoch": (2, {"batch_size": 100}),
     "seed": (1, {}),
     "data": ("folder", {}),
     "variant": (None, {}),
