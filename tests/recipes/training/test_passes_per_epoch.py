@@ -60,9 +60,7 @@ def test_a_run_of_before_goes_on(tmp_path, said):
     ids=["cnn", "line"],
 )
 def test_mini_batches_make_no_passes(make):
-    with pytest.raises(
-        CommandError, match=r"^--passes-per-epoch 2 is of full batches; this training has mini-batches$"
-    ):
+    with pytest.raises(CommandError, match="--passes-per-epoch 2 is of full batches; this"):
         make()
 
 
