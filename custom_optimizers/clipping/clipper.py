@@ -1,10 +1,11 @@
 import keras
 
 from custom_optimizers import declarations
+from custom_optimizers.configured import Configured
 from custom_optimizers.scaled_gradients import ScaledGradients
 
 
-class Clipper:
+class Clipper(Configured):
     """Bounds the gradient of a full batch before it is used.
 
     A clipper is a plain object with a config. It sees all gradients and all variables at once, so that a bound may
@@ -17,7 +18,6 @@ class Clipper:
     `keras.saving.register_keras_serializable(package="custom_optimizers")`.
     """
 
-    arguments = ()  # names of the arguments of `__init__`, which are attributes too
     patterns = ()  # arguments about variables by their paths, `custom_optimizers.patterns.Patterns`
 
     def __init_subclass__(cls, **options):
@@ -53,25 +53,6 @@ class Clipper:
         """`clip` for `custom_optimizers.scaled_gradients.ScaledGradients`, as optimizers call it."""
         clipped, state = self.clip(gradients.multiplied_out(), variables, state)
         return ScaledGradients(clipped), state
-
-    def get_config(self):
-        """The arguments that it was made with, a dict."""
-        return {name: getattr(self, name) for name in self.arguments}
-
-    @classmethod
-    def from_config(cls, config):
-        """A clipper of the arguments that `get_config` gave."""
-        return cls(**config)
-
-    def __eq__(self, other):
-        return type(self) is type(other) and self.get_config() == other.get_config()
-
-    def __hash__(self):
-        return hash(repr(self))
-
-    def __repr__(self):
-        given = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
-        return f"{type(self).__name__}({given})"
 
 
 def as_clippers(clipping):

@@ -1,0 +1,68 @@
+from keras import ops
+
+from custom_optimizers import declarations
+from custom_optimizers.configured import Configured
+
+
+class LineSearch(Configured):
+    """Looks for a step along a direction, one evaluation after the other: a pure state machine of scalars.
+
+    ```python
+    state = search.begin(search.initial_state(), loss(w), gradient(w) @ d, step)    # the slope has to be negative
+    while not (state["accepted"] or state["failed"]):
+        point = w + state["step"] * d
+        state = search.next(state, loss(point), gradient(point) @ d)
+    ```
+
+    It decides by the loss and the slope at one point, and never asks for a point itself: where to look next is in the
+    state. So an evaluation can be a pass over all samples, the state can be saved between two of them, and all of it
+    can be part of compiled code: there is no branch that depends on a value. A loss or a slope that is not finite
+    shortens the step.
+
+    Where the state says `accepted`, the point that was looked at last is taken, and where it says `failed`, none is.
+
+    To write one: name the arguments of `__init__`, which become attributes, in `arguments`, name what else the state
+    has in `names`, implement `begin` and `next`, and register the class with
+    `keras.saving.register_keras_serializable(package="custom_optimizers")`.
+    """
+
+    names = ()  # of the scalars that the state has beside "step", "accepted" and "failed"
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        declarations.check(cls, LineSearch, ("arguments", "names"))
+
+    @property
+    def state_names(self):
+        """The names of all scalars of the state, in their order."""
+        return ("step", "accepted", "failed", *self.names)
+
+    def initial_state(self, dtype="float32"):
+        """The state before the first search: a dict of scalar tensors, which are zeros."""
+        return {name: ops.zeros((), dtype) for name in self.state_names}
+
+    def begin(self, state, value, slope, step):
+        """The state when a search begins.
+
+        Args:
+            state: dict, that of the search before.
+            value: scalar tensor, the loss where the direction begins.
+            slope: scalar tensor < 0, the derivative of the loss along the direction there.
+            step: scalar tensor > 0, where to look first.
+
+        Returns:
+            A dict of scalar tensors of the dtype of `value`; `state["step"]` is where to look.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `begin` method.")
+
+    def next(self, state, value, slope):
+        """The state after an evaluation at `state["step"]`.
+
+        Args:
+            state: dict of scalar tensors.
+            value, slope: scalar tensors, loss and derivative along the direction there; may be NaN or infinite.
+
+        Returns:
+            A dict of scalar tensors.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `next` method.")
