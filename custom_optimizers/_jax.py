@@ -157,6 +157,11 @@ def sum_of_squares(tensor):
     return jnp.sum(jnp.square(tensor))
 
 
+def dot(a, b):
+    """The product of two vectors, or of a matrix and a vector, in full precision on every device."""
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
 kernels = None  # none are needed: XLA fuses a rule into one pass over memory
 
 

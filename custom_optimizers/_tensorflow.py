@@ -118,6 +118,11 @@ def sum_of_squares(tensor):
     return 2 * tf.nn.l2_loss(tensor)
 
 
+def dot(a, b):
+    """The product of two vectors, or of a matrix and a vector."""
+    return tf.tensordot(a, b, axes=1)
+
+
 def value_and_gradients(function, values):
     """`((value, more), gradients)` of `function(values)`, which returns `(value, more)`."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:

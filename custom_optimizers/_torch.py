@@ -223,6 +223,11 @@ def add_weighted(sums, gradients, weight):
         torch._foreach_addcmul_(sums, gradients, [weight.to(s.dtype) for s in sums])
 
 
+def dot(a, b):
+    """The product of two vectors, or of a matrix and a vector; Keras makes float32 of float64 here."""
+    return torch.matmul(a, b)
+
+
 kernels = None  # none are needed: `_Foreach` computes with all variables at once
 
 
