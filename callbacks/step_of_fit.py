@@ -105,6 +105,11 @@ def callbacks_of_step(model):
     return vars(model)[CHANGED].callbacks
 
 
+def own_of_instance(model, name):
+    """The attribute that a model had itself, beside that of its class, before callbacks replaced it; None for none."""
+    return vars(model)[CHANGED].own.get(name)
+
+
 def restore(model):
     """Give a model back the methods that it had before callbacks replaced them."""
     changed = vars(model).pop(CHANGED, None)

@@ -1,19 +1,22 @@
 """Many passes on torch: a loop over passes, and in it one over the batches, which stay on the device.
 
-A training step of Keras costs more than the arithmetic of a small network. So the loss and its gradient are recorded
-once, as the list of torch's own operations that they come to, and this list is carried out in all passes but the last.
-That one is made by the model's own step, from which the logs are.
+A training step of Keras costs more than the arithmetic of a small network. So what a pass does is recorded, as the list
+of torch's own operations that it comes to, and this list is carried out in most passes. The first and the last pass of
+an epoch are made by the model's own step. What was recorded has to do the same as the first one, bit for bit, in each
+epoch: if it does not, since something has been changed meanwhile, it is recorded anew.
 
-A model is trained by its own step in all passes where its loss cannot be recorded: random numbers, numbers that are
-taken out of tensors, a `train_step` or an optimizer around ours, other callbacks that change the step.
+A model is trained by its own step in all passes where that cannot be: random numbers, numbers that are taken out of
+tensors, shapes that depend on values, modules of torch, hooks, a `train_step` or an optimizer around ours, other
+callbacks that change the step.
 """
 
-import keras
 import torch
 
 from callbacks.passes._torch_pass import RecordedPass, can_be_recorded
 from callbacks.passes.passes import Passes
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, number
+
+TRIES = 2  # recordings in an epoch; where both do something else than the own step, nothing is recorded again
 
 
 class TorchPasses(Passes):
@@ -21,43 +24,53 @@ class TorchPasses(Passes):
 
     def __init__(self, model, optimizer, *about):
         super().__init__(model, optimizer, *about)
-        self._is_first = True  # whether no pass has been made, whose loss is looked at by the callback
-        self._recorded = None  # `RecordedPass`, made when the model and its optimizer have been built
-        self._is_recorded = None  # whether it can make the passes of this epoch; None: not asked yet
+        self._recorded = None  # `RecordedPass`
+        self._is_seen = False  # whether it did the same as the model's own step in this epoch
+        self._tries = TRIES  # that are left in this epoch
 
     def __call__(self, data):
-        batches, self._is_recorded = self.held(data[0]), None
+        batches, self._is_seen, self._tries = self.held(data[0]), False, min(self._tries, TRIES) and TRIES
         losses, norms, record = [], [], self._optimizer._record
         for i in range(self._count):
             skipped = 0 if record is None else number(record.skipped_in_a_row)
             if skipped >= GIVE_UP_AFTER:
                 break
             is_last = i == self._count - 1 or skipped == GIVE_UP_AFTER - 1
-            logs = self._one_pass(batches, by_own_step=is_last or self._is_first)
-            self._is_first = False
-            losses.append(logs["loss"])
+            by_own_step = is_last or not self._is_seen
+            logs = self._own_pass(batches, i < self._count - 2) if by_own_step else {"loss": self._recorded()}
+            losses += [logs["loss"]] if "loss" in logs else []
+            record = self._optimizer._record
             if record is not None:
                 norms.append(record.gradient_norm.value.clone())
         found = {"loss": losses, "gradient_norm": norms}
-        self._made, self._traced = len(losses), {name: torch.stack(each) for name, each in found.items() if each}
+        self._made, self._traced = i + 1, {name: _stacked(each) for name, each in found.items() if each}
         return logs
 
     def hold(self, batches):
-        return [keras.tree.map_structure(keras.ops.convert_to_tensor, batch) for batch in batches]
+        return batches
 
-    def _one_pass(self, batches, by_own_step):
-        """Make a pass, and give its logs; those of a recorded one are its loss alone."""
-        if not by_own_step and self._can_record(batches):
-            return {"loss": self._recorded()}
+    def _own_pass(self, batches, is_worth_it):
+        """Make a pass by the model's own step, and see whether what is recorded would do the same; give its logs."""
+        recorded = self._candidate(batches) if is_worth_it and self._tries else None
+        before = None if recorded is None else recorded.state()
         self._optimizer.begin_next_pass(len(batches))
         self._model.reset_metrics()
         for batch in batches:
             logs = self._model.train_step(batch)
+        if recorded is not None:
+            self._is_seen = recorded.does_the_same(before)
+            if not self._is_seen:
+                self._recorded, self._tries = None, self._tries - 1
         return logs
 
-    def _can_record(self, batches):
-        if self._is_recorded is None:
-            if self._recorded is None and self._counts is not None and can_be_recorded(self._model, self._optimizer):
-                self._recorded = RecordedPass(self._model, self._optimizer, self._counts)
-            self._is_recorded = self._recorded is not None and self._recorded.prepare(batches)
-        return self._is_recorded
+    def _candidate(self, batches):
+        """What is recorded, ready for these batches; None if nothing can be."""
+        if self._counts is None or not can_be_recorded(self._model, self._optimizer):
+            return None
+        if self._recorded is None or not self._recorded.is_of(self._model, self._optimizer):
+            self._recorded = RecordedPass(self._model, self._optimizer, self._counts)
+        return self._recorded if self._recorded.prepare(batches) else None
+
+
+def _stacked(values):
+    return torch.stack([torch.as_tensor(value).detach() for value in values])

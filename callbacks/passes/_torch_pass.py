@@ -1,15 +1,19 @@
 import functools
+import itertools
 
 import keras
 import torch
 
 from callbacks.loss import Loss, untrained_variables
-from callbacks.passes._torch_recording import recorded
+from callbacks.passes._torch_recording import NotRecordable, recorded
 from callbacks.passes.stacks import kind_of
+from callbacks.step_of_fit import own_of_instance
+from custom_optimizers import Descent
 from custom_optimizers.update import mean_factor, update
 
 MOST_ENTRIES = 1 << 22  # of all weights; what surrounds the arithmetic of a larger model takes no time beside it
 RATES = (keras.Variable, keras.optimizers.schedules.LearningRateSchedule)  # learning rates that can be recorded
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class RecordedPass:
@@ -24,10 +28,24 @@ class RecordedPass:
 
     def __init__(self, model, optimizer, counts):
         self._model, self._optimizer, self._counts = model, optimizer, counts
-        self._trained, self._untrained = model.trainable_variables, untrained_variables(model)
+        self._trained = list(model.trainable_variables)
+        self._untrained = list(model.non_trainable_variables)  # those of metrics are left to the own step
+        self._state_of_optimizer = _own_variables(optimizer, self._trained)
         self._by_kind = {}  # what was recorded, by the shapes of a batch; None for what cannot be
-        self._update = _Update(optimizer, self._trained)
+        self._update = _Update(optimizer, self._trained, self._state_of_optimizer)
         self._parts = self._values = self._factor = None
+
+    def is_of(self, model, optimizer):
+        """Whether the variables are still those that were recorded; a callback may have frozen a layer."""
+        pairs = itertools.zip_longest(
+            [*self._trained, *self._untrained, *self._state_of_optimizer],
+            [
+                *model.trainable_variables,
+                *model.non_trainable_variables,
+                *_own_variables(optimizer, model.trainable_variables),
+            ],
+        )
+        return all(one is other for one, other in pairs)
 
     def prepare(self, batches):
         """Record what the following passes are to do with these batches; called before the passes of an epoch.
@@ -42,22 +60,40 @@ class RecordedPass:
         self._parts = [
             (graph, _tensors(batch), weight) for graph, batch, (weight, _) in zip(graphs, batches, counts, strict=True)
         ]
-        self._values = _values(self._trained), _values(self._untrained)
-        self._update.prepare()
+        self._values = [_values(each) for each in (self._trained, self._untrained, self._state_of_optimizer)]
         self._factor = None
         if not self._optimizer.takes_batches_whole:
             divisor = torch.zeros_like(self._optimizer._window.divisor.value)
             for _, each in counts:
                 divisor.add_(each)
             self._factor = mean_factor(divisor)
+        self._update.prepare(self._values, self._factor)
         sizes = torch.tensor([float(len(leaves[0])) for _, leaves, _ in self._parts])
         self._shares = sizes / sizes.sum()
         return True
 
+    def state(self):
+        """Copies of the values that a pass changes."""
+        return [[value.detach().clone() for value in values] for values in self._values]
+
+    @torch.no_grad()
+    def does_the_same(self, before):
+        """Whether what is recorded makes of a state what the variables have become, bit for bit; `before` is lost."""
+        try:
+            self._make(*before, in_place=False)
+        except Exception:  # whatever is wrong with what was recorded
+            return False
+        pairs = zip(itertools.chain(*before), itertools.chain(*self._values), strict=True)
+        return all(torch.equal(one, other) for one, other in pairs)
+
     @torch.no_grad()
     def __call__(self):
         """Make the pass, and give its loss, as Keras logs it."""
-        losses, (weights, untrained) = [], self._values
+        return self._make(*self._values)
+
+    def _make(self, weights, untrained, of_optimizer, in_place=True):
+        """Make the pass: it changes these tensors, which are those of the variables if it is made `in_place`."""
+        losses = []
         sums = None if self._factor is None else [self._optimizer._window.sum_of(v).value for v in self._trained]
         for graph, batch, weight in self._parts:
             loss, *found = graph(*weights, *untrained, *batch)
@@ -66,7 +102,7 @@ class RecordedPass:
             _write(untrained, after)
             if sums is not None:
                 self._optimizer._backend.add_weighted(sums, gradients, weight)
-        self._update(gradients if sums is None else sums, self._factor)
+        self._update(weights, of_optimizer, gradients if sums is None else sums, self._factor, in_place)
         if sums is None:
             return loss
         torch._foreach_zero_(sums)
@@ -81,14 +117,10 @@ class RecordedPass:
     def _recorded(self, batch):
         """What is done with a batch of these shapes; None if it cannot be recorded."""
         values = [each.detach() for each in (*_values(self._trained), *_values(self._untrained), *_tensors(batch))]
-        evaluate = functools.partial(self._evaluate, batch)
         try:
-            graph = recorded(evaluate, *values)
-            with torch.no_grad():
-                same = all(map(torch.equal, graph(*values), evaluate(*values)))
+            return recorded(functools.partial(self._evaluate, batch), *values).forward
         except Exception:  # whatever stands in the way of recording a user's model
             return None
-        return graph.forward if same else None
 
     def _evaluate(self, like, *values):
         """The loss, its gradient, and the values of the variables that are not trained, a list.
@@ -98,89 +130,108 @@ class RecordedPass:
             values: of the trained variables, of the others, and of the batch.
         """
         weights, rest = values[: len(self._trained)], values[len(self._trained) :]
-        untrained, leaves = list(rest[: len(self._untrained)]), rest[len(self._untrained) :]
-        batch = keras.tree.pack_sequence_as(like, leaves)
+        untrained, leaves = list(rest[: len(self._untrained)]), iter(rest[len(self._untrained) :])
+        batch = keras.tree.map_structure(lambda leaf: None if leaf is None else next(leaves), like)
+        metrics = _values(untrained_variables(self._model)[len(untrained) :])
         with torch.enable_grad():
             points = [weight.detach().requires_grad_() for weight in weights]
             data = keras.utils.unpack_x_y_sample_weight(batch)
-            scaled, (loss, _, after) = Loss(self._model, untrained, *data)(points)
-            gradients = torch.autograd.grad(scaled, points, materialize_grads=True)
-        after = after[: len(self._model.non_trainable_variables)]  # the others are of metrics
-        return [loss.detach(), *gradients, *(each.detach() for each in after)]
+            scaled, (loss, _, after) = Loss(self._model, [*untrained, *metrics], *data)(points)
+            gradients = torch.autograd.grad(scaled, points, allow_unused=True)
+        if any(gradient is None for gradient in gradients):
+            raise NotRecordable("a weight has no gradient, or a module of torch has it to itself")
+        return [loss.detach(), *gradients, *(each.detach() for each in after[: len(untrained)])]
 
 
 class _Update:
-    """The update of a full batch: recorded, where that gives the same bits as the optimizer's own.
+    """The update of a full batch, recorded where it can be.
 
     Args:
         optimizer: built `Descent`.
         trained: list of the variables that it changes.
+        own: list of the variables of the optimizer that are not of accumulation or diagnostics.
     """
 
-    def __init__(self, optimizer, trained):
-        self._optimizer, self._trained = optimizer, trained
-        late = {id(variable) for variable in optimizer.late_variables}
-        self._variables = [*trained, *(v for v in optimizer.variables if id(v) not in late)]
+    def __init__(self, optimizer, trained, own):
+        self._optimizer, self._trained, self._own = optimizer, trained, own
         self._graph, self._is_tried = None, False
-        self._values = None  # of the variables
 
-    def prepare(self):
-        """Look the variables' tensors up; called before the passes of an epoch."""
-        self._values = _values(self._variables)
-
-    def __call__(self, gradients, factor):
-        """Change the variables.
+    def prepare(self, values, factor):
+        """Record the update, once; called before the passes of an epoch.
 
         Args:
+            values: lists of tensors, those of `trained`, of other variables, and of `own`.
+            factor: scalar tensor that gradients are to be multiplied by, or None.
+        """
+        if self._is_tried:
+            return
+        self._is_tried = True
+        weights, _, of_optimizer = values
+        gradients = weights if factor is None else [self._optimizer._window.sum_of(v).value for v in self._trained]
+        given = [torch.zeros_like(each) for each in gradients]
+        copies = [each.detach().clone() for each in (*weights, *of_optimizer)]  # recording carries the update out
+        if isinstance(self._optimizer._learning_rate, RATES):  # not a function of the user, who may change what it does
+            with torch.no_grad():
+                self._graph = _recorded_or_none(self._updated, *copies, *given, *_optional(factor))
+
+    def __call__(self, weights, of_optimizer, gradients, factor, in_place):
+        """Change tensors, which are those of the variables if the update is made `in_place`.
+
+        Args:
+            weights, of_optimizer: lists of tensors.
             gradients: list of tensors.
             factor: scalar tensor that they are to be multiplied by, or None.
         """
-        if not self._is_tried:
-            self._is_tried = True
-            self._try(gradients, factor)
-        elif self._graph is None:
+        if in_place and self._graph is None:
             update(self._optimizer, self._trained, gradients, factor)
-        else:
-            _write(self._values, self._graph(*self._values, *gradients, *_optional(factor)))
-
-    def _try(self, gradients, factor):
-        """Change the variables by the optimizer's own update, and record it if what is recorded does the same."""
-        values = [each.detach().clone() for each in self._values]
-        given = (*gradients, *_optional(factor))
-        graph = self._recorded(values, given)
-        update(self._optimizer, self._trained, gradients, factor)
-        if graph is not None:
-            _write(values, graph(*values, *given))
-            if all(map(torch.equal, values, self._values)):
-                self._graph = graph.forward
-
-    def _recorded(self, values, given):
-        if not isinstance(self._optimizer._learning_rate, RATES):
-            return None  # a function of the user, who may have it return something else each time
-        copies = [value.clone() for value in values]  # recording carries the update out
-        try:
-            return recorded(self._updated, *copies, *given)
-        except Exception:  # such as that the update depends on the gradient's norm
-            return None
+            return
+        values = [*weights, *of_optimizer]
+        made = self._updated if self._graph is None else self._graph
+        _write(values, made(*values, *gradients, *_optional(factor)))
 
     def _updated(self, *arguments):
         """The values of the variables after an update, a list; some of those given are changed."""
-        values, given = arguments[: len(self._variables)], arguments[len(self._variables) :]
+        variables = [*self._trained, *self._own]
+        values, given = arguments[: len(variables)], arguments[len(variables) :]
         gradients, (factor,) = given[: len(self._trained)], given[len(self._trained) :] or (None,)
-        with keras.StatelessScope(list(zip(self._variables, values, strict=True))) as scope:
+        with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:
             update(self._optimizer, self._trained, list(gradients), factor)
-        return [scope.get_current_value(variable) for variable in self._variables]
+        return [scope.get_current_value(variable) for variable in variables]
 
 
 def can_be_recorded(model, optimizer):
-    """Whether the step is that of Keras without loss scaling, not to be followed line by line, of a small model."""
-    own_step = type(model).train_step is not keras.Model.train_step
+    """Whether the step is that of Keras without loss scaling, of a small model that torch knows nothing more about."""
+    own_step = type(model).train_step is not keras.Model.train_step or own_of_instance(model, "train_step") is not None
+    own_apply = type(optimizer).apply is not Descent.apply
     alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
-    return not own_step and alone and optimizer is model.optimizer and not model.run_eagerly and _is_small(model)
+    is_ours = alone and optimizer is model.optimizer and optimizer.built and model.built
+    return is_ours and not (own_step or own_apply or model.run_eagerly) and _is_small(model) and _is_plain(model)
 
 
 def _is_small(model):
     return sum(variable.value.numel() for variable in model.trainable_variables) <= MOST_ENTRIES
+
+
+def _is_plain(model):
+    """Whether the model has nothing of torch beside the variables of Keras: no modules with a state, and no hooks."""
+    known = {id(variable.value) for variable in model.variables}
+    tensors = [*model.parameters(), *model.buffers()]
+    hooked = any(getattr(module, name, None) for module in model.modules() for name in HOOKS)
+    hooked = hooked or any(each._backward_hooks or each._post_accumulate_grad_hooks for each in tensors)
+    return not hooked and all(id(each) in known for each in tensors)
+
+
+def _own_variables(optimizer, trained):
+    """The variables of an optimizer that its updates change, without those of accumulation and diagnostics."""
+    others = {id(variable) for variable in (*trained, *optimizer.late_variables)}
+    return [variable for variable in optimizer.variables if id(variable) not in others]
+
+
+def _recorded_or_none(function, *values):
+    try:
+        return recorded(function, *values).forward
+    except Exception:  # such as that the update depends on the gradient's norm
+        return None
 
 
 def _tensors(batch):
@@ -197,7 +248,7 @@ def _values(variables):
 
 
 def _write(values, after):
-    """Give tensors the values of others, where these are not the same ones; there may be fewer of them."""
-    for value, new in zip(values, after, strict=False):
+    """Give tensors the values of others, where these are not the same ones."""
+    for value, new in zip(values, after, strict=True):
         if new is not value:
             value.copy_(new)

@@ -1,11 +1,18 @@
 """A function of tensors as the list of torch's own operations that it comes to."""
 
+import contextlib
 import operator
+import random
 
+import numpy as np
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
+from torch.overrides import TorchFunctionMode
 
+from custom_optimizers.backend import backend_module
+
+TAKES_OUT = ("numpy", "tolist", "item", "__array__", "__bool__", "__float__", "__int__", "__index__", "data_ptr")
 aten = torch.ops.aten
 FILLED = {aten.ones_like.default: torch.ones, aten.zeros_like.default: torch.zeros}  # by the shape of a tensor alone
 
@@ -23,10 +30,12 @@ def recorded(function, *values):
         `torch.fx.GraphModule`, which is called like the function.
 
     Raises:
-        Exception: of any class, where what is done depends on the values of tensors.
+        Exception: of any class, where what is done depends on the values of tensors, or on random numbers.
     """
-    with torch.random.fork_rng():
+    with _without_random_numbers(), _WithoutNumbers():
         module = make_fx(function)(*values)
+    if any(map(_has_unknown_shape, module.graph.nodes)):
+        raise NotRecordable("the shape of a tensor depends on values")
     for node in list(module.graph.nodes):
         if _does_nothing(node):
             node.replace_all_uses_with(node.args[0])
@@ -34,6 +43,57 @@ def recorded(function, *values):
     module.graph.eliminate_dead_code()
     module.recompile()
     return module
+
+
+class NotRecordable(Exception):
+    """What a function does is not the same list of operations in each call."""
+
+
+class _WithoutNumbers(TorchFunctionMode):
+    """Context in which no values can be taken out of tensors, which would be those of one call."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__name__", "") in TAKES_OUT:
+            raise NotRecordable(f"`{function.__name__}` takes values out of a tensor")
+        return function(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def _without_random_numbers():
+    """Context after which all generators are as they were; raises an error if one of them was drawn from."""
+    backend = backend_module()
+    before = random.getstate(), np.random.get_state(legacy=False), backend.random_state()
+    try:
+        yield
+        drawn = repr(before[1]) != repr(np.random.get_state(legacy=False)) or before[0] != random.getstate()
+        if drawn or not _are_same(before[2], backend.random_state()):
+            raise NotRecordable("it draws random numbers")
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        backend.set_random_state(before[2])
+
+
+def _are_same(one, other):
+    (of_processor, of_devices), (processor_after, devices_after) = one, other
+    pairs = zip([of_processor, *of_devices], [processor_after, *devices_after], strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def _has_unknown_shape(node):
+    """Whether an operation gives tensors whose shape depends on values: `nonzero`, or indexing by a mask."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    tags = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output} & set(node.target.tags)
+    masks = any(each.meta.get("val") is not None and each.meta["val"].dtype == torch.bool for each in _indices(node))
+    return masks or bool(tags and not _indices(node))
+
+
+def _indices(node):
+    """The tensors that an operation takes as indices."""
+    if not str(node.target).startswith(("aten.index.", "aten.index_put", "aten._unsafe_index")):
+        return []
+    return [each for each in node.args[1] if each is not None]
 
 
 def _does_nothing(node):

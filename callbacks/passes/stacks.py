@@ -25,9 +25,9 @@ def stacked(group, stack):
         group: list of batches, structures of tensors.
         stack: function from a list of tensors of one shape and dtype to one tensor with a new first axis.
     """
-    return keras.tree.map_structure(lambda *leaves: stack(list(leaves)), *group)
+    return keras.tree.map_structure(lambda *leaves: None if leaves[0] is None else stack(list(leaves)), *group)
 
 
 def kind_of(leaf):
-    """The shape and the dtype of a tensor."""
-    return tuple(leaf.shape), str(leaf.dtype)
+    """The shape and the dtype of a tensor; None for a place without one."""
+    return None if leaf is None else (tuple(leaf.shape), str(leaf.dtype))
