@@ -7,7 +7,13 @@ from keras import ops
 
 from callbacks import passes
 from callbacks.batch_size import number_of_samples
-from callbacks.inside_keras import DataOfFit, hide_lent_window, unhide_lent_window
+from callbacks.inside_keras import (
+    DataOfFit,
+    callbacks_of_fit,
+    hide_lent_window,
+    tell_progress_bars,
+    unhide_lent_window,
+)
 from callbacks.loss_reduction import LossReduction, repeated_regularization
 from callbacks.step_of_fit import StepOfFit, callbacks_of_step
 from callbacks.watched import descent_of, stop_if_diverged
@@ -105,7 +111,7 @@ class FullBatch(StepOfFit):
             raise ValueError(
                 f"FullBatch: `passes_per_epoch` must be an int >= 1. Received: passes_per_epoch={passes_per_epoch!r}"
             )
-        if cache not in (None, True, False):
+        if not any(cache is each for each in (None, True, False)):
             raise ValueError(f"FullBatch: `cache` must be None, True or False. Received: cache={cache!r}")
         self.passes_per_epoch, self.cache = passes_per_epoch, cache
         self.trace = {}
@@ -133,14 +139,21 @@ class FullBatch(StepOfFit):
         self._optimizer.is_watched = True
         self._outer = model.optimizer
         hide_lent_window(self._outer, self._optimizer)
+        self._build_optimizer(model)
+
+    def _build_optimizer(self, model):
+        """Build the optimizer, if the model is, before the first step.
+
+        There an error in the middle of tracing would leave some variables without a value, and a loop over passes needs
+        those of the window.
+        """
         if model.built and model.trainable_variables and not model.optimizer.built:
-            # Built here and not in the first step, where an error in the middle of tracing would leave some variables
-            # without a value.
             with self._optimizer.scope():
                 model.optimizer.build(model.trainable_variables)
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
+        self._build_optimizer(self._model)  # Keras has built the model meanwhile
         self._optimizer.forget_skipped()
         self.trace = {}
         self._data = DataOfFit(self._model)
@@ -150,10 +163,19 @@ class FullBatch(StepOfFit):
                 "that never ends and `steps_per_epoch`, or a keras.utils.PyDataset."
             )
         self._data.forget_prepared()
-        self._data.keep_batches(self.cache)
-        if self.passes_per_epoch > 1:
-            self._data.in_one_step(self.cache)
-            self.params["steps"] = 1
+        self._data.check_cache(self.cache)
+        if self.passes_per_epoch == 1:
+            self._data.keep_batches(self.cache)
+            return
+        for callback in callbacks_of_fit():
+            if getattr(callback, "needs_each_update", False):
+                raise ValueError(
+                    f"{type(callback).__name__} looks at each update, and FullBatch(passes_per_epoch="
+                    f"{self.passes_per_epoch}) makes many without a look: leave out one of the two."
+                )
+        self._data.in_one_step(self.cache)
+        self.params["steps"] = 1
+        tell_progress_bars(callbacks_of_fit(), 1)
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.passes_per_epoch > 1:  # each of which is begun where it is made
@@ -195,6 +217,8 @@ class FullBatch(StepOfFit):
         super().step_restored()
         self._data = None
         unhide_lent_window(self._outer)
+        if self._passes is not None:
+            self._passes.release()
         self._optimizer.is_watched = False
         self._optimizer.has_passes_of_one = False
         self._optimizer.accumulate_as_given()
@@ -216,7 +240,7 @@ class FullBatch(StepOfFit):
         if self.passes_per_epoch == 1:
             return function
         counts = self._counts_for if self._is_plain(model) else None
-        self._passes = passes.make(model, self._optimizer, self.passes_per_epoch, self._take_whole, counts)
+        self._passes = passes.make(model, self._optimizer, self.passes_per_epoch, self._take_whole, counts, function)
         return self._passes
 
     def _is_plain(self, model):

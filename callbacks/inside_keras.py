@@ -105,6 +105,13 @@ def _call_without_lent_window(inner, function, store):
         function(store)
 
 
+def tell_progress_bars(callbacks, steps):
+    """Tell the progress bars among callbacks how many steps an epoch has; Keras tells them before `fit` begins."""
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.ProgbarLogger):
+            callback.target = steps
+
+
 def callbacks_of_fit():
     """The callbacks of the `fit` that is calling one of them, a list; empty if none is."""
     for frame in _frames():
@@ -138,6 +145,15 @@ class DataOfFit:
             while not queue.empty():
                 queue.get_nowait()
 
+    def check_cache(self, cache):
+        """Raise a ValueError if data are to be kept that are not the same in each epoch."""
+        steps = self._iterator.steps_per_epoch
+        if cache and steps is not None:
+            raise ValueError(
+                f"FullBatch: `cache=True` is for data that are the same in each epoch. With steps_per_epoch={steps} an "
+                "epoch goes on where the one before has ended: leave out one of the two."
+            )
+
     def keep_batches(self, cache):
         """Read the data once, and not in each epoch.
 
@@ -146,18 +162,14 @@ class DataOfFit:
 
         Args:
             cache: bool, or None: small arrays on one device whose order stays.
-
-        Raises:
-            ValueError: the data are not the same in each epoch.
         """
-        steps = self._iterator.steps_per_epoch
-        if cache and steps is not None:
-            raise ValueError(
-                f"FullBatch: `cache=True` is for data that are the same in each epoch. With steps_per_epoch={steps} an "
-                "epoch goes on where the one before has ended: leave out one of the two."
-            )
         if cache is None:
-            cache = steps is None and is_of_arrays(self._iterator) and self._keeps_order() and self._is_small()
+            cache = (
+                self._iterator.steps_per_epoch is None
+                and is_of_arrays(self._iterator)
+                and self._keeps_order()
+                and self._is_small()
+            )
             cache = cache and not self._is_shared()
         if cache:
             epoch = self._cached = Epoch(self._iterator, cache)
@@ -243,11 +255,19 @@ class Epoch:
         self._is_constant = self._steps is None and (is_of_arrays(iterator) if cache is None else cache)
         self._ends = type(iterator.data_adapter).__name__ == "GeneratorDataAdapter"  # and does not begin again
         self._under_way = self._kept = None
+        self.is_over = False  # whether the batches of all epochs have been handed over
 
     @property
     def is_read(self):
         """Whether the batches of all epochs have been read."""
         return self._kept is not None
+
+    def new_batches(self):
+        """The batches of the next epoch, a list, which is not kept; None if they are those of the epoch before."""
+        if self.is_over:
+            return None
+        found, self._kept, self.is_over = self.batches(), None, self._is_constant
+        return found
 
     def batches(self):
         """The batches of the next epoch, a list."""
@@ -260,8 +280,8 @@ class Epoch:
             self._read = None  # what was read is not held too
             return self._kept
         if self._steps is None:
-            return list(self._read())
-        return self._next_steps()
+            return [on_device(batch) for batch in self._read()]
+        return [on_device(batch) for batch in self._next_steps()]
 
     def _next_steps(self):
         """The next batches, as many as `steps_per_epoch`; behind the last one the data begin again."""

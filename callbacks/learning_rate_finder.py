@@ -91,6 +91,8 @@ class LearningRateFinder(keras.callbacks.Callback):
     0
     """
 
+    needs_each_update = True  # which a `FullBatch` of many passes does not show
+
     def __init__(self, lowest=1e-6, highest=10.0, updates=100, *, smoothing=0.8, diverged=4.0):
         super().__init__()
         _check(0 < lowest < math.inf, "`lowest` must be a float > 0", lowest=lowest)

@@ -170,7 +170,7 @@ class Windowed(keras.optimizers.Optimizer):
         Args:
             micro_batches: int, the number of micro-batches in the next pass.
         """
-        if self.takes_batches_whole:
+        if self.takes_batches_whole or not self.built:
             return
         window = self._window
         self._backend.cond(self, ops.greater(window.micro_batches_begun, 0), self._void)

@@ -13,7 +13,7 @@ import keras
 from jax import numpy as jnp
 
 from callbacks.passes.passes import Passes
-from callbacks.passes.stacks import grouped, kind_of, stacked
+from callbacks.passes.stacks import check_dense, grouped, kind_of, stacked
 from custom_optimizers.diagnostics import GIVE_UP_AFTER
 
 TRAINED, OPTIMIZER, METRICS = 0, 2, 3  # places in the state that a training step takes and gives
@@ -30,20 +30,24 @@ class JaxPasses(Passes):
         self._run_step = jax.jit(self._step, donate_argnums=0)
         self._begin = jax.jit(self._begun, static_argnums=1)
         self._is_by_steps = None  # whether the loops are of Python; known from the first call on
-        self._stacks = None  # the batches that are held, those of one shape together
+        self._is_stacked = False  # whether the batches of one shape that are held have been put together
 
     def __call__(self, state, iterator):
-        batches = self.held(next(iterator))
+        held = self.held(next(iterator))
         if self._is_by_steps is None:
-            self._is_by_steps = not self._is_eager and self._has_slow_loops(state, batches[0])
+            self._is_by_steps = not self._is_eager and self._has_slow_loops(state, held[0])
+        if not (self._is_by_steps or self._is_stacked):
+            self._held = held = [stacked(group, jnp.stack) for group in grouped(held, kind_of)]
+            self._is_stacked = True
         with jax.disable_jit() if self._is_eager else contextlib.nullcontext():
-            run = self._by_steps if self._is_by_steps else self._in_one_call
-            self._made, logs, self._traced, state = run(state, batches)
+            run = self._by_steps if self._is_by_steps else self._run
+            self._made, logs, self._traced, state = run(state, held)
         return logs, state
 
     def hold(self, batches):
-        self._stacks = None
-        return [jax.tree.map(jnp.asarray, batch) for batch in batches]
+        check_dense(batches, lambda leaf: hasattr(leaf, "todense"))
+        self._is_stacked = False
+        return batches
 
     def _has_slow_loops(self, state, batch):
         """Whether the operations of a step take longer within a loop of XLA than outside of one."""
@@ -53,22 +57,18 @@ class JaxPasses(Passes):
 
     def _by_steps(self, state, batches):
         """What `_passes` does, in a loop of Python."""
-        metrics, losses, norms, record = state[METRICS], [], [], self._optimizer._record
-        while self._goes_on((len(losses), state)):
+        metrics, losses, norms, record, made = state[METRICS], [], [], self._optimizer._record, 0
+        while self._goes_on((made, state)):
             values = self._begin(state, len(batches))
             state = (*state[:OPTIMIZER], values, jax.tree.map(jnp.copy, metrics))
             for batch in batches:
                 logs, state = self._run_step(state, batch)
-            losses.append(logs["loss"])
+            made += 1
+            losses += [logs["loss"]] if "loss" in logs else []
             if record is not None:  # a copy, since the next step is given the memory of the state
                 norms.append(jnp.copy(state[OPTIMIZER][self._place(record.gradient_norm)]))
         trace = {"loss": losses, "gradient_norm": norms}
-        return len(losses), logs, {name: jnp.stack(each) for name, each in trace.items() if each}, state
-
-    def _in_one_call(self, state, batches):
-        if self._stacks is None:
-            self._stacks = [stacked(group, jnp.stack) for group in grouped(batches, kind_of)]
-        return self._run(state, self._stacks)
+        return made, logs, {name: jnp.stack(each) for name, each in trace.items() if each}, state
 
     def _passes(self, state, stacks):
         """Make the passes, but none more once training has diverged."""
@@ -76,14 +76,14 @@ class JaxPasses(Passes):
         one = functools.partial(self._one_pass, metrics, stacks)
         shapes, _, norm = jax.eval_shape(one, state)
         logs = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), shapes)
-        trace = {"loss": jnp.zeros(self._count, logs["loss"].dtype)}
+        trace = {"loss": jnp.zeros(self._count, logs["loss"].dtype)} if "loss" in logs else {}
         if norm is not None:
             trace["gradient_norm"] = jnp.zeros(self._count, norm.dtype)
 
         def body(carry):
             i, _, trace, state = carry
             logs, after, norm = one(state)
-            found = {"loss": logs["loss"], "gradient_norm": norm}
+            found = {"loss": logs.get("loss"), "gradient_norm": norm}
             trace = {name: values.at[i].set(found[name]) for name, values in trace.items()}
             return i + 1, logs, trace, _alike(after, state)
 

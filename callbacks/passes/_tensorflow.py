@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from callbacks.passes.passes import Passes
-from callbacks.passes.stacks import grouped, kind_of, stacked
-from custom_optimizers.diagnostics import GIVE_UP_AFTER
+from callbacks.passes.stacks import check_dense, grouped, kind_of, stacked
+from callbacks.step_of_fit import own_of_instance
+from custom_optimizers.diagnostics import GIVE_UP_AFTER, number
 
 UNROLLED = 4  # batches in a graph of XLA at most that are not in a loop: a step in a loop takes a quarter more time
 
@@ -23,13 +24,39 @@ class TensorflowPasses(Passes):
         # a partial, since TensorFlow warns of a method that many fits have traced, each for a few calls
         made = tf.function(functools.partial(self._passes), jit_compile=compiled, autograph=False)
         self._run = self._passes if model.run_eagerly else made
+        # The logs of a step of the user's own cannot be known before it is made.
+        self._is_by_steps = type(model).train_step is not keras.Model.train_step
+        self._is_by_steps = self._is_by_steps or own_of_instance(model, "train_step") is not None
 
     def __call__(self, iterator):
-        self._made, self._traced, logs = self._run(self.held(next(iterator)))
+        held = self.held(next(iterator))
+        if self._is_by_steps:
+            return self._by_steps(held)
+        self._made, self._traced, logs = self._run(held)
+        return logs
+
+    def _by_steps(self, batches):
+        """Make the passes in a loop of Python, around the compiled step."""
+        losses, norms, record = [], [], self._optimizer._record
+        for _ in range(self._count):
+            if record is not None and number(record.skipped_in_a_row) >= GIVE_UP_AFTER:
+                break
+            self._optimizer.begin_next_pass(len(batches))
+            self._model.reset_metrics()
+            for batch in batches:
+                logs = self._function(iter([batch]))
+            losses += [logs["loss"]] if "loss" in logs else []
+            norms += [] if record is None else [tf.convert_to_tensor(record.gradient_norm.value)]
+        self._made = max(len(losses), len(norms))
+        self._traced = {name: each for name, each in {"loss": losses, "gradient_norm": norms}.items() if each}
         return logs
 
     def hold(self, batches):
-        """Stacks of batches, each replica's part by itself."""
+        """Stacks of batches, each replica's part by itself; in a loop of Python the batches as they are."""
+        if self._is_by_steps:
+            return batches
+        check_dense(batches, lambda leaf: isinstance(leaf, tf.SparseTensor))
+        batches = keras.tree.map_structure(_without_optional, batches)
         groups = grouped(batches, lambda leaf: [kind_of(part) for part in self._parts(leaf)])
         stack = functools.partial(self._strategy.run, lambda *own: stacked(own, tf.stack))
         if self._strategy.num_replicas_in_sync > 1:
@@ -41,7 +68,8 @@ class TensorflowPasses(Passes):
 
     def _count_of(self, stack):
         """How many batches there are in a stack."""
-        return int(self._parts(keras.tree.flatten(stack)[0])[0].shape[0])
+        first = next(leaf for leaf in keras.tree.flatten(stack) if leaf is not None)
+        return int(self._parts(first)[0].shape[0])
 
     def _passes(self, stacks):
         """Make the passes, but none more once training has diverged."""
@@ -84,4 +112,9 @@ class TensorflowPasses(Passes):
             tf.while_loop(lambda i: i < count, body, (0,), parallel_iterations=1)
 
     def _step(self, stack, i):
-        self._model.train_step(keras.tree.map_structure(lambda leaf: leaf[i], stack))
+        self._model.train_step(keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[i], stack))
+
+
+def _without_optional(leaf):
+    """A tensor; None for the empty Optional that stands for None in a data set."""
+    return None if isinstance(leaf, tf.experimental.Optional) else leaf

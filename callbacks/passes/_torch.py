@@ -29,7 +29,8 @@ class TorchPasses(Passes):
         self._tries = TRIES  # that are left in this epoch
 
     def __call__(self, data):
-        batches, self._is_seen, self._tries = self.held(data[0]), False, min(self._tries, TRIES) and TRIES
+        batches, self._is_seen = self.held(data[0]), False
+        self._tries = TRIES if self._tries > 0 else 0  # none are left where all have failed in one epoch
         losses, norms, record = [], [], self._optimizer._record
         for i in range(self._count):
             skipped = 0 if record is None else number(record.skipped_in_a_row)

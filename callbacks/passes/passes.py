@@ -15,12 +15,13 @@ class Passes:
         prepare: function that is called before the passes with the number of micro-batches in each.
         counts: function from a batch, and whether it is the first of its pass, to `(weight, divisor)`, as
             `Windowed.micro_batch` takes them; None where the model's `train_step` does more than to count with them.
+        function: train function of `fit` for one step, which is given an iterator, on JAX behind the state of training.
     """
 
-    def __init__(self, model, optimizer, count, prepare, counts):
+    def __init__(self, model, optimizer, count, prepare, counts, function):
         self._model, self._optimizer, self._count = model, optimizer, count
-        self._prepare, self._counts = prepare, counts
-        self._batches = self._held = None
+        self._prepare, self._counts, self._function = prepare, counts, function
+        self._held, self._batches = None, 0  # what `hold` keeps, and of how many batches
         self._made, self._traced = 0, {}  # of the last call: how many passes, and a tensor with a value of each by name
 
     @property
@@ -38,13 +39,19 @@ class Passes:
         Raises:
             ValueError: there are none.
         """
-        batches = epoch.batches()
-        if not batches:
-            raise ValueError("FullBatch: there are no data in this epoch.")
-        if batches is not self._batches:
-            self._batches, self._held = batches, self.hold(batches)
-        self._prepare(len(batches))
+        if not epoch.is_over:
+            self._held = None  # the data of the epoch before are let go before those of the next one are read
+        batches = epoch.new_batches()
+        if batches is not None:
+            if not batches:
+                raise ValueError("FullBatch: there are no data in this epoch.")
+            self._held, self._batches = self.hold(batches), len(batches)
+        self._prepare(self._batches)
         return self._held
+
+    def release(self):
+        """Let go of the data."""
+        self._held = None
 
     def hold(self, batches):
         """What is kept of batches, a list of structures of tensors, for the passes over them."""

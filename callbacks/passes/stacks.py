@@ -3,6 +3,19 @@ import itertools
 import keras
 
 
+def check_dense(batches, is_sparse):
+    """Raise a ValueError for sparse data, which cannot be stacked.
+
+    Args:
+        batches: list of batches, structures of tensors.
+        is_sparse: function from a tensor to whether it is sparse.
+    """
+    if any(is_sparse(leaf) for leaf in keras.tree.flatten(batches)):
+        raise ValueError(
+            "FullBatch: `passes_per_epoch` is for dense data: make those of this `fit` dense, or leave it out."
+        )
+
+
 def grouped(batches, kind_of):
     """Batches that follow each other and are of one kind, together.
 
