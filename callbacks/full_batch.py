@@ -82,7 +82,7 @@ class FullBatch(StepOfFit):
         cache: bool, whether the batches of the first epoch, in its order, stay on the device for the whole `fit`, so
             that a data set of any kind is read once; without `steps_per_epoch`. By default arrays of up to 256 MiB
             stay where their order does (`shuffle=False`, or one batch) and one device trains, and arrays of any size
-            with `passes_per_epoch` above 1.
+            with `passes_per_epoch` above 1. What is changed in place in the data meanwhile is not seen.
 
     Attributes:
         trace: dict, with `passes_per_epoch` above 1: an array with the `loss` of each pass of this `fit`, and one with

@@ -109,7 +109,7 @@ class JaxPasses(Passes):
     def _over(self, stack, state):
         """`(logs, state)` after the batches of a stack."""
         if _count_of(stack) == 1:
-            return self._step(state, keras.tree.map_structure(lambda leaf: leaf[0], stack))
+            return self._step(state, jax.tree.map(lambda leaf: leaf[0], stack))
 
         def body(state, batch):
             logs, after = self._step(state, batch)

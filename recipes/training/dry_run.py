@@ -32,7 +32,7 @@ def dry_run(recipe, seeds=None, *, strategy="auto", dtype=None, data_dir=None, d
         extra |= {"strategy": devices.name, "dtype": settled_dtype(recipe, data, extra["dtype"], devices)}
         with dtypes.policy(extra["dtype"]):
             parameters = contract.model(recipe, data).count_params()
-            kept = kept_bytes(contract.batches(recipe, data)) if recipe.steps == "epoch" else 0
+            kept = kept_bytes(contract.batches(recipe, data), recipe.passes) if recipe.steps == "epoch" else 0
             epochs, share = measured_epochs(recipe, data, extra)
     once = time.perf_counter() - begun - sum(epochs[1:])  # imports, loading, compiling, judging, saving
     for name, value in {**dataclasses.asdict(recipe), **extra}.items():
@@ -44,4 +44,4 @@ def dry_run(recipe, seeds=None, *, strategy="auto", dtype=None, data_dir=None, d
     print(f"{total:,.0f} s expected on {machine()['cores']} cores, {epoch:.2f} s an epoch{runs}")
     print(f"{peak_mib():,.0f} MiB of memory, all images loaded and {BATCHES} batches trained on")
     if kept:
-        print(f"{kept / 2**20:,.1f} MiB of batches stay on the device for the whole of training")
+        print(f"{kept / 2**20:,.1f} MiB of batches stay on the device between passes")

@@ -86,15 +86,21 @@ def gradient_callbacks(model, is_full, passes_per_epoch=1, batches=None):
     """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if is_full:
-        cache = True if kept_bytes(batches) else None
+        cache = True if kept_bytes(batches, 1) else None
         return [FullBatch(passes_per_epoch=passes_per_epoch, cache=cache), GradientMonitor()]
     return [GradientMonitor()] if getattr(optimizer, "diagnostics", False) else []
 
 
-def kept_bytes(batches):
-    """How much memory the batches take that stay on the device for the whole of training; 0 if they do not stay."""
-    size = getattr(batches, "nbytes", KEPT_BYTES + 1)
-    return size if size <= KEPT_BYTES and strategies.replicas() == 1 else 0
+def kept_bytes(batches, passes):
+    """How much memory the batches take that stay on the device between passes; 0 if they do not stay.
+
+    Args:
+        batches: what `recipes.data.full_batches` returns.
+        passes: int, in an epoch.
+    """
+    size = getattr(batches, "nbytes", 0)
+    stays = passes > 1 or (size <= KEPT_BYTES and strategies.replicas() == 1)
+    return size if stays else 0
 
 
 def _trained(model, recorder, own_callbacks, epochs, reason):

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import random
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from callbacks import BlockGradient, ExactResume, FullBatch, GradientMonitor, SharpnessAware
+from callbacks import BlockGradient, ExactResume, FullBatch, GradientMonitor, LearningRateFinder, SharpnessAware
 from custom_optimizers import Accumulate, BatchGD, Muon
 from custom_optimizers.clipping import ByGlobalNorm
 from tests.small import compiled, flat, network, samples
@@ -230,6 +231,177 @@ def test_compiled_once(batch_size, way):
     else:
         assert len(made._recorded._by_kind) == (1 if batch_size == 50 else 2)
         assert None not in made._recorded._by_kind.values()
+
+
+@pytest.mark.parametrize("batch_size", [50, 20])
+def test_a_model_that_is_not_built_yet(batch_size):
+    def train(passes, epochs):
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential([layers.Flatten(), layers.Dense(4)])
+        model.compile(BatchGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        full = FullBatch(passes_per_epoch=passes)
+        model.fit(X, Y, batch_size=batch_size, epochs=epochs, shuffle=False, verbose=0, callbacks=[full])
+        return flat(model)
+
+    np.testing.assert_allclose(train(4, 2), train(1, 8), atol=1e-6)
+
+
+class Logs(keras.Sequential):
+    """Logs what it likes."""
+
+    def train_step(self, *arguments):
+        found = super().train_step(*arguments)
+        if BACKEND == "jax":
+            return {"mine": found[0]["loss"] * 2}, found[1]
+        return {"mine": found["loss"] * 2}
+
+
+def test_a_step_logs_what_it_likes():
+    def train(passes, epochs):
+        keras.utils.set_random_seed(3)
+        model, full = Logs([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(4)]), FullBatch(None, passes)
+        model.compile(BatchGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        fit = {"epochs": epochs, "shuffle": False, "verbose": 0, "callbacks": [full]}
+        return model.fit(X, Y, batch_size=20, **fit).history, full.trace
+
+    (each, _), (many, trace) = train(1, 8), train(4, 2)
+    assert set(many) == set(each) == {"mine"}
+    np.testing.assert_allclose(many["mine"], each["mine"][3::4], rtol=1e-5)
+    assert trace == {}
+
+
+def test_weights_that_are_none():
+    """A generator may say that there are none; Keras on TensorFlow takes it from generators alone."""
+    model, full = compiled(gd()), FullBatch(passes_per_epoch=4)
+    data = ((x, y, None) for x, y in endless())
+    model.fit(data, steps_per_epoch=3, epochs=2, shuffle=False, verbose=0, callbacks=[full])
+    np.testing.assert_allclose(flat(model), flat(fitted("a smaller last one", 1, 8)[0]), atol=1e-6)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch stacks nothing")
+def test_sparse_data_are_refused():
+    import scipy.sparse
+
+    model = keras.Sequential([keras.Input((64,)), layers.Dense(4)])
+    model.compile(BatchGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    sparse = scipy.sparse.csr_matrix(X.reshape(50, 64))
+    with pytest.raises(ValueError, match="FullBatch: `passes_per_epoch` is for dense data"):
+        model.fit(sparse, Y, batch_size=25, shuffle=False, verbose=0, callbacks=[FullBatch(passes_per_epoch=2)])
+
+
+def test_a_range_test_is_refused():
+    with pytest.raises(ValueError, match="LearningRateFinder looks at each update"):
+        compiled(gd()).fit(X, Y, verbose=0, callbacks=[FullBatch(passes_per_epoch=2), LearningRateFinder()])
+
+
+def test_data_are_held_once_and_let_go():
+    full = FullBatch(passes_per_epoch=4)
+    held = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: sizes.append(_bytes(full._passes._held)))
+    sizes, model = [], with_layers()()
+    model.fit(X, Y, batch_size=20, epochs=2, shuffle=False, verbose=0, callbacks=[full, held])
+    data = X.astype("float32"), keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(Y))
+    assert max(sizes) <= sum(each.nbytes for each in data)
+    assert full._passes._held is None
+
+
+def _bytes(held):
+    return sum(keras.ops.convert_to_numpy(leaf).nbytes for leaf in keras.tree.flatten(held) if leaf is not None)
+
+
+# What a recorded pass of torch could miss
+
+
+class Doubles(layers.Layer):
+    """Multiplies by an attribute of Python."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = 1.0
+
+    def call(self, x):
+        return x * self.factor
+
+
+class Branches(layers.Layer):
+    """Asks NumPy what to do."""
+
+    def call(self, x):
+        return x * 0.5 if keras.ops.convert_to_numpy(x).mean() > 0.02 else x
+
+
+class Masks(layers.Layer):
+    """Has tensors whose shapes depend on values."""
+
+    def call(self, x):
+        return x * x[x > 0].mean()
+
+
+class Draws(layers.Layer):
+    """Draws from generators that Keras does not know."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.draw = draw
+
+    def call(self, x):
+        return x * self.draw()
+
+
+def wrapped():
+    import torch
+
+    torch.manual_seed(0)
+    return layers.TorchModuleWrapper(torch.nn.Linear(8, 8))
+
+
+def drawn_by_torch():
+    import torch
+
+    return torch.rand(())
+
+
+def anneal(model, epoch):
+    model.layers[2].factor = 1 / (1 + epoch)
+
+
+def freeze(model, epoch):
+    model.layers[1].trainable = epoch == 0
+
+
+def decay(model, epoch):
+    model.optimizer.weight_decay = 0.1 * epoch
+
+
+MISSED = {  # a layer, what a callback changes at the beginning of an epoch
+    "an attribute": (Doubles, anneal),
+    "a frozen layer": (Doubles, freeze),
+    "an argument of the optimizer": (Doubles, decay),
+    "a branch": (Branches, None),
+    "a mask": (Masks, None),
+    "a module of torch": (wrapped, None),
+    "random numbers of NumPy": (lambda: Draws(np.random.rand), None),
+    "random numbers of Python": (lambda: Draws(random.random), None),
+    "random numbers of torch": (lambda: Draws(drawn_by_torch), None),
+}
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the others compile what they are given")
+@pytest.mark.parametrize("name", MISSED)
+def test_a_recorded_pass_misses_nothing(name):
+    make, change = MISSED[name]
+
+    def train(passes, epochs):
+        model = with_layers(make)()
+        keras.utils.set_random_seed(4)
+        per_block = epochs // EPOCHS
+        begins = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: change and epoch % per_block == 0 and change(model, epoch // per_block)
+        )
+        callbacks = [FullBatch(passes_per_epoch=passes), begins]
+        model.fit(X, Y, batch_size=20, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+        return flat(model)
+
+    np.testing.assert_array_equal(train(8, EPOCHS), train(1, 8 * EPOCHS))
 
 
 @pytest.mark.slow

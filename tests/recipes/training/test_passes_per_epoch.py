@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -64,7 +65,10 @@ def test_mini_batches_make_no_passes(make):
         make()
 
 
-def test_a_dry_run_tells_what_stays_on_the_device(said):
-    status, out, _ = said("train", "linear_regression", "--dry-run")
+@pytest.mark.parametrize(("passes", "is_told"), [(1, False), (2, True)])
+def test_a_dry_run_tells_what_stays_on_the_device(passes, is_told, said, monkeypatch):
+    """All batches with many passes, else where they are small."""
+    monkeypatch.setattr(sys.modules["recipes.training.fit"], "KEPT_BYTES", 100)
+    status, out, _ = said("train", "linear_regression", "--passes-per-epoch", passes, "--dry-run")
     assert status == 0
-    assert "0.0 MiB of batches stay on the device for the whole of training" in out
+    assert ("0.0 MiB of batches stay on the device between passes" in out) == is_told
