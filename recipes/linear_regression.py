@@ -61,7 +61,8 @@ class LinearRegression(Recipe):
 
     @property
     def steps(self):
-        return names.accumulated_steps(self.optimizer, "auto") if self.batch_size == SAMPLES else 1
+        is_full = self.batch_size == SAMPLES and self.passes > 1  # one pass is one batch, which needs no window
+        return names.accumulated_steps(self.optimizer, "auto") if is_full else 1
 
     def load(self, data_dir=None, download=False):
         """The points: `y = 2 x + 1` and noise of standard deviation 0.1, `x` in 0 to 1."""

@@ -34,8 +34,8 @@ def test_the_updates_are_those_of_an_epoch_for_each_pass(make, tmp_path):
     assert len(losses(tmp_path / "many")) == 3
     np.testing.assert_allclose(losses(tmp_path / "many"), losses(tmp_path / "one")[1::2], rtol=1e-5)
     ours, theirs = weights(tmp_path / "many"), weights(tmp_path / "one")
-    assert ours.keys() == theirs.keys()
-    for name, array in ours.items():
+    assert ours.keys() >= theirs.keys()  # one pass of one batch needs neither a window nor diagnostics
+    for name, array in ((name, ours[name]) for name in theirs):
         if array.dtype.kind == "f" and "metrics" not in name:
             np.testing.assert_allclose(array, theirs[name], rtol=1e-5, atol=1e-7)
 
