@@ -4,9 +4,10 @@ from keras import ops
 from callbacks.batch_size import number_of_samples
 from callbacks.full_batch import FullBatch
 from callbacks.inside_keras import DataOfFit
-from callbacks.loss import Loss, replicas, untrained_variables, values_in
+from callbacks.loss import replicas
 from callbacks.loss_reduction import LossReduction, check_has_reduction
-from callbacks.step_of_fit import StepOfFit, build_symbolically
+from callbacks.loss_step import gradient_of_samples, make_step, scaled_by
+from callbacks.step_of_fit import StepOfFit
 from custom_optimizers.arguments import count as count_of
 from custom_optimizers.backend import backend_module
 from custom_optimizers.dtypes import wide_dtype
@@ -141,61 +142,37 @@ class BlockGradient(StepOfFit):
     def around_step(self, model, step, *arguments):
         if not self._in_fit:
             raise ValueError(f"{self._name} was given to something else and not to this `fit`: give it to this `fit`.")
-        if keras.backend.backend() == "jax":
-            return self._stateless_step(model, *arguments)
-        return self._step(model, *arguments)
+        return make_step(model, self._gradient_of_batch, *arguments)
 
     @property
     def _name(self):
         return type(self).__name__
 
-    def _step(self, model, data):
-        build_symbolically(model, data)  # metrics have to exist before `ops.fori_loop` begins
-        variables, scale = untrained_variables(model), _loss_scale(model.optimizer)
-        rate = ops.copy(model.optimizer.learning_rate)
-        weights, untrained = ([ops.copy(v) for v in each] for each in (model.trainable_variables, variables))
-        gradients, untrained, logs = self._gradient_of_batch(model, weights, untrained, rate, scale, data)
-        for variable, value in zip(variables, untrained, strict=True):
-            variable.assign(value)
-        gradients = [gradient / replicas() for gradient in gradients]  # the optimizer sums those of all replicas
-        model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return model.get_metrics_result() if logs is None else logs
-
-    def _stateless_step(self, model, state, data):
-        weights, non_trainable, optimizer_values, metrics = state
-        with keras.StatelessScope(list(zip(model.optimizer.variables, optimizer_values, strict=True))):
-            rate = ops.convert_to_tensor(model.optimizer.learning_rate)
-            scale = _loss_scale(model.optimizer)
-        untrained = [*non_trainable, *metrics]
-        gradients, untrained, logs = self._gradient_of_batch(model, weights, untrained, rate, scale, data)
-        weights, optimizer_values = model.optimizer.stateless_apply(optimizer_values, gradients, weights)
-        if logs is None:
-            with keras.StatelessScope(list(zip(untrained_variables(model), untrained, strict=True))):
-                logs = model.get_metrics_result()
-        count = len(non_trainable)
-        return logs, (weights, untrained[:count], optimizer_values, untrained[count:])
-
     def _gradient_of_batch(self, model, weights, untrained, rate, scale, data):
-        """`(gradient times the loss scale, values of the untrained variables after the batch, logs)`.
+        """`(gradient times the loss scale, values of the untrained variables after the batch, logs, loss)`.
 
         The logs are None if the batch has several blocks: the metrics have counted all of them, and give the logs.
         """
         blocks, count, size = self._blocks(data)
 
+        def change(loss, weights, gradients):
+            return self.block_gradient(loss, weights, gradients, rate)
+
         def add_block(index, carried):
             sums, untrained = carried
             block = _each(lambda leaf: leaf[index], blocks)
-            gradients, untrained, _ = self._gradient_of_block(model, weights, untrained, rate, scale, block, size)
-            return [s + ops.cast(g, s.dtype) for s, g in zip(sums, gradients, strict=True)], untrained
+            gradients, untrained, _, loss = gradient_of_samples(model, weights, untrained, scale, block, size, change)
+            found = [loss, *gradients]
+            return [s + ops.cast(each, s.dtype) for s, each in zip(sums, found, strict=True)], untrained
 
         if isinstance(count, int) and count == 1:
-            gradients, untrained, logs = self._gradient_of_block(model, weights, untrained, rate, scale, blocks, size)
-        else:
-            logs = None
-            sums = [ops.zeros(weight.shape, wide_dtype(weight)) for weight in weights]
-            sums, untrained = ops.fori_loop(0, count, add_block, (sums, untrained))
-            gradients = [s / ops.cast(count, s.dtype) for s in sums]
-        return [g if scale is None else g * ops.cast(scale, g.dtype) for g in gradients], untrained, logs
+            found = gradient_of_samples(model, weights, untrained, scale, blocks, size, change)
+            return scaled_by(found[0], scale), *found[1:]
+        shapes = [((), wide_dtype(*weights)), *((weight.shape, wide_dtype(weight)) for weight in weights)]
+        sums = [ops.zeros(shape, dtype) for shape, dtype in shapes]
+        sums, untrained = ops.fori_loop(0, count, add_block, (sums, untrained))
+        loss, *gradients = [s / ops.cast(count, s.dtype) for s in sums]
+        return scaled_by(gradients, scale), untrained, None, loss
 
     def _blocks(self, data):
         """`((x, y, sample_weight), number of blocks, samples in a block)`; the first axis of each tensor is of blocks.
@@ -234,39 +211,7 @@ class BlockGradient(StepOfFit):
         message = f"{self._name}: the batch is no multiple of block_size={self.block_size}; take another batch_size."
         return backend_module().checked(n, [fits], message)
 
-    def _gradient_of_block(self, model, weights, untrained, rate, scale, block, size):
-        """`(what is used as its gradient, values of the untrained variables after the block, logs)`."""
-        x, y, sample_weight = block
-        loss = Loss(model, untrained, x, y, sample_weight, scale)
-        (value, y_pred, after), gradients = loss.and_gradients(weights)
-        gradients = self.block_gradient(loss, weights, gradients, rate)
-        count = len(model.non_trainable_variables)
-        used = _has_weight(sample_weight)
-        if used is not None:  # a block without any weight only fills the batch, and changes no statistics
-            kept = [ops.where(used, new, old) for new, old in zip(after[:count], untrained[:count], strict=True)]
-            after = [*kept, *after[count:]]
-        variables = untrained_variables(model)
-        with keras.StatelessScope(list(zip(variables, after, strict=True))) as scope:
-            model._loss_tracker.update_state(value, sample_weight=size)
-            logs = model.compute_metrics(x, y, y_pred, sample_weight)
-        return gradients, values_in(scope, variables, after), logs
-
 
 def _each(function, structure):
     """Call a function on each leaf of a structure that is not None; return the structure of the results."""
     return keras.tree.map_structure(lambda leaf: None if leaf is None else function(leaf), structure)
-
-
-def _has_weight(sample_weight):
-    """Whether some sample of a block has a weight other than 0, a scalar bool tensor; None if there are no weights."""
-    given = [leaf for leaf in keras.tree.flatten(sample_weight) if leaf is not None]
-    if not given:
-        return None
-    return ops.any(ops.stack([ops.any(ops.not_equal(leaf, 0)) for leaf in given]))
-
-
-def _loss_scale(optimizer):
-    """The factor that an optimizer scales losses by, a scalar tensor; None if it does not."""
-    if optimizer.loss_scale_factor is None and not hasattr(optimizer, "dynamic_scale"):
-        return None
-    return optimizer.scale_loss(ops.ones((), "float32"))

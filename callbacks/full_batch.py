@@ -15,6 +15,8 @@ from callbacks.inside_keras import (
     unhide_lent_window,
 )
 from callbacks.loss_reduction import LossReduction, repeated_regularization
+from callbacks.loss_step import make_step, whole_gradient
+from callbacks.same_loss import check_loss_is_a_function
 from callbacks.step_of_fit import StepOfFit, callbacks_of_step
 from callbacks.watched import descent_of, stop_if_diverged
 from custom_optimizers.arguments import is_whole
@@ -129,6 +131,8 @@ class FullBatch(StepOfFit):
         self.loss_reduction.read(model)
         if self._optimizer.gradient_accumulation_steps is None:
             self._optimizer.accumulate_over_epoch()
+        if self._optimizer.needs_loss:
+            check_loss_is_a_function(type(self._optimizer).__name__, model)
         if self.passes_per_epoch > 1 and not self._one_update_a_pass:
             raise ValueError(
                 "FullBatch: `passes_per_epoch` is for one update a pass, and the optimizer makes one for "
@@ -155,6 +159,7 @@ class FullBatch(StepOfFit):
         super().on_train_begin(logs)
         self._build_optimizer(self._model)  # Keras has built the model meanwhile
         self._optimizer.forget_skipped()
+        self._optimizer.begin_search()
         self.trace = {}
         self._data = DataOfFit(self._model)
         if self._data.is_spent_after_one_epoch() and not self.cache and (self.params or {}).get("epochs", 1) > 1:
@@ -207,6 +212,17 @@ class FullBatch(StepOfFit):
         if self._passes is not None:
             self._add_to_trace()
         stop_if_diverged(self.model, self._optimizer, voided=self._voided)
+        self._tell_of_search(logs)
+
+    def _tell_of_search(self, logs):
+        """Log where an optimizer with a search is, and stop `fit`, with one line, where it cannot go on."""
+        found = self._optimizer.read_search()
+        reason = found.pop("reason", None)
+        if logs is not None:
+            logs.update(found)
+        if reason is not None and not self.model.stop_training:
+            self.model.stop_training = True
+            print(f"\n{type(self._optimizer).__name__}: {reason}.")
 
     def _add_to_trace(self):
         for name, values in self._passes.trace.items():
@@ -271,6 +287,8 @@ class FullBatch(StepOfFit):
             )
         counts = functools.partial(self._counts_for, arguments[-1])
         weighing, arguments = self._optimizer.micro_batch_in(model.optimizer, arguments, counts)
+        if self._optimizer.needs_loss and not any(each.makes_step for each in callbacks_of_step(model)):
+            step = functools.partial(make_step, model, functools.partial(whole_gradient, "FullBatch"))
         with weighing:
             logs = step(*arguments)
         self.loss_reduction.check_was_computed(model)

@@ -1,4 +1,4 @@
-"""First-order optimizers for Keras, built on the exact gradient of a full batch."""
+"""Optimizers for Keras that are built on the exact gradient of a full batch."""
 
 from custom_optimizers import clipping as clipping  # saved models find their classes
 from custom_optimizers import schedules as schedules
@@ -7,6 +7,7 @@ from custom_optimizers.accumulate import Accumulate
 from custom_optimizers.aggregated_momentum import AggregatedMomentum
 from custom_optimizers.batch_gd import BatchGD
 from custom_optimizers.descent import Descent
+from custom_optimizers.lbfgs import LBFGS
 from custom_optimizers.lookahead import Lookahead
 from custom_optimizers.muon import Muon
 from custom_optimizers.normalized_gd import NormalizedGD
@@ -15,6 +16,7 @@ from custom_optimizers.quasi_hyperbolic import QuasiHyperbolic
 from custom_optimizers.sign_momentum import SignMomentum
 
 __all__ = [
+    "LBFGS",
     "AcceleratedGD",
     "Accumulate",
     "AggregatedMomentum",

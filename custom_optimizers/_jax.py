@@ -51,14 +51,18 @@ def begin_step(optimizer, outer, arguments):
         `(arguments, is_first)`: the arguments with the new count, and whether the micro-batch is the first of its
         update.
     """
-    if optimizer.takes_batches_whole:
-        return arguments, True
     (trainable, non_trainable, values, metrics), data = arguments
     window, place = optimizer._window, {id(variable): i for i, variable in enumerate(outer.variables)}
-    is_first = jnp.equal(values[place[id(window.micro_batches_summed)]], 0)
-    if window.micro_batches_begun is not None:
-        i = place[id(window.micro_batches_begun)]
-        values = [*values[:i], values[i] + 1, *values[i + 1 :]]
+    is_first = True
+    if not optimizer.takes_batches_whole:
+        is_first = jnp.equal(values[place[id(window.micro_batches_summed)]], 0)
+        if window.micro_batches_begun is not None:
+            i = place[id(window.micro_batches_begun)]
+            values = [*values[:i], values[i] + 1, *values[i + 1 :]]
+    if optimizer.needs_loss:
+        state = {name: values[place[id(variable)]] for name, variable in optimizer._search.items()}
+        following = optimizer.next_weights(trainable, state)
+        trainable = [jnp.where(is_first, new, old) for new, old in zip(following, trainable, strict=True)]
     return ((trainable, non_trainable, values, metrics), data), is_first
 
 
@@ -70,7 +74,7 @@ def step(optimizer, grads, variables):
     """Use the gradients of one batch: add them to the sums, and make an update if one is due."""
     if optimizer.takes_batches_whole:
         optimizer.micro_batches.take(replica())  # once in a step
-        update(optimizer, variables, grads)
+        update(optimizer, variables, grads, loss=optimizer.loss_of_micro_batch())
         return
     window = optimizer._window
     _accumulate(optimizer, grads, variables)
@@ -173,6 +177,9 @@ def _accumulate(optimizer, grads, variables):
         total.assign(total.value + ops.cast(grad, total.dtype) * ops.cast(weight, total.dtype))
     window.divisor.assign_add(ops.cast(divisor, window.divisor.dtype))
     window.gradient_counts.assign_add(window.one_for_each(variables))
+    if optimizer.needs_loss:
+        loss = ops.cast(optimizer.loss_of_micro_batch(), window.loss.dtype)
+        window.loss.assign_add(loss * ops.cast(weight, window.loss.dtype))
 
 
 def _update_from_sums(optimizer, current):
@@ -183,6 +190,7 @@ def _update_from_sums(optimizer, current):
         window.divisor.value,
         lambda: window.gradient_counts.value,
         current,
+        loss=window.loss.value if optimizer.needs_loss else None,
     )
 
 

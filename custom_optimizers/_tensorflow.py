@@ -45,9 +45,11 @@ def replicas_in_sync():
 
 def begin_step(optimizer, outer, arguments):
     """`(arguments, is_first)`: a training step's arguments, and whether its micro-batch is the first of its update."""
-    if optimizer.takes_batches_whole or not optimizer.built:
-        return arguments, True
-    return arguments, ops.equal(optimizer.micro_batches_summed, 0)
+    is_whole = optimizer.takes_batches_whole or not optimizer.built
+    is_first = True if is_whole else ops.equal(optimizer.micro_batches_summed, 0)
+    if optimizer.needs_loss and optimizer.built:
+        _merge_call(functools.partial(_move, optimizer), is_first)
+    return arguments, is_first
 
 
 def count_begun(optimizer, data=None):
@@ -61,7 +63,8 @@ def step(optimizer, grads, variables):
     with _control_dependencies(grads[-1:]):  # backpropagation computes the last one first
         if optimizer.takes_batches_whole:
             optimizer.micro_batches.take(replica())  # once in a step
-            _merge_call(functools.partial(_update_from, optimizer, variables), grads)
+            losses = [optimizer.loss_of_micro_batch()] if optimizer.needs_loss else []
+            _merge_call(functools.partial(_update_from, optimizer, variables), grads, *losses)
         else:
             _accumulate(optimizer, grads, variables)
             _merge_call(functools.partial(_update_if_due, optimizer, variables))
@@ -189,6 +192,9 @@ def _accumulate(optimizer, grads, variables):
         kernels.add_scaled(window.sum_of(variable).value, grad, weight)
     window.divisor.value.assign_add(tf.cast(divisor, window.divisor.dtype))
     window.gradient_counts.value.assign_add(window.one_for_each(variables))
+    if optimizer.needs_loss:
+        loss = tf.cast(optimizer.loss_of_micro_batch(), window.loss.dtype)
+        window.loss.value.assign_add(loss * tf.cast(weight, window.loss.dtype))
 
 
 def _update_if_due(optimizer, variables, strategy):
@@ -210,11 +216,22 @@ def _update_from_sums(optimizer, current, strategy):
         lambda: _sum_over_replicas(strategy, window.gradient_counts.value),
         current,
         replicas,
+        _sum_over_replicas(strategy, window.loss.value) if optimizer.needs_loss else None,
     )
 
 
-def _update_from(optimizer, variables, strategy, grads):
-    update(optimizer, variables, [_sum_over_replicas(strategy, g) for g in grads])
+def _move(optimizer, strategy, is_first):
+    """Give the weights the values at which an optimizer with a search looks at the loss next, once in a pass."""
+    is_first = strategy.experimental_local_results(is_first)[0]
+    weights = [tf.convert_to_tensor(variable.value) for variable in optimizer._trainable_variables]
+    following = optimizer.next_weights(weights, optimizer.search_state())
+    for variable, new, old in zip(optimizer._trainable_variables, following, weights, strict=True):
+        variable.assign(tf.where(is_first, new, old))
+
+
+def _update_from(optimizer, variables, strategy, grads, loss=None):
+    loss = None if loss is None else _sum_over_replicas(strategy, loss)
+    update(optimizer, variables, [_sum_over_replicas(strategy, g) for g in grads], loss=loss)
 
 
 def _sum_over_replicas(strategy, value):

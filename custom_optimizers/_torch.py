@@ -39,9 +39,18 @@ def replicas_in_sync():
 
 def begin_step(optimizer, outer, arguments):
     """`(arguments, is_first)`: a training step's arguments, and whether its micro-batch is the first of its update."""
-    if optimizer.takes_batches_whole or not optimizer.built:
-        return arguments, True
-    return arguments, ops.equal(optimizer.micro_batches_summed, 0)
+    is_whole = optimizer.takes_batches_whole or not optimizer.built
+    is_first = True if is_whole else ops.equal(optimizer.micro_batches_summed, 0)
+    if optimizer.needs_loss and optimizer.built and is_first:
+        move(optimizer)
+    return arguments, is_first
+
+
+@torch.no_grad()
+def move(optimizer):
+    """Give the weights the values at which an optimizer with a search looks at the loss next."""
+    weights = [variable.value for variable in optimizer._trainable_variables]
+    torch._foreach_copy_(weights, optimizer.next_weights(weights, optimizer.search_state()))
 
 
 def count_begun(optimizer, data=None):
@@ -54,7 +63,7 @@ def step(optimizer, grads, variables):
     """Use the gradients of one batch: add them to the sums, and make an update if one is due."""
     if optimizer.takes_batches_whole:
         optimizer.micro_batches.take(replica())  # once in a step
-        update(optimizer, variables, grads)
+        update(optimizer, variables, grads, loss=optimizer.loss_of_micro_batch())
         return
     window = optimizer._window
     _accumulate(optimizer, grads, variables)
@@ -237,6 +246,8 @@ def _accumulate(optimizer, grads, variables):
     sums = [window.sum_of(v).value for v in variables]
     add_weighted(sums, grads, weight)
     window.divisor.value.add_(divisor)
+    if optimizer.needs_loss:
+        window.loss.value.add_(optimizer.loss_of_micro_batch() * weight)
     counts = window.gradient_counts.value
     counts.add_(torch.as_tensor(window.one_for_each(variables), device=counts.device))
 
@@ -249,6 +260,7 @@ def _update_from_sums(optimizer, current):
         window.divisor.value,
         lambda: window.gradient_counts.value,
         current,
+        loss=window.loss.value if optimizer.needs_loss else None,
     )
 
 

@@ -20,7 +20,7 @@ class MicroBatches:
 
     def __init__(self):
         self.expected = -1  # micro-batches in a pass; -1: unknown
-        self._by_replica, self._first_by_replica = {}, {}
+        self._by_replica, self._first_by_replica, self._loss_by_replica = {}, {}, {}
 
     @property
     def has_weight(self):
@@ -45,10 +45,19 @@ class MicroBatches:
         finally:
             self._by_replica.pop(replica, None)
             self._first_by_replica.pop(replica, None)
+            self._loss_by_replica.pop(replica, None)
         if optimizer.built and not was_built and is_counted:
             # The step has built the optimizer, and its micro-batch was not counted at its beginning: count it now,
             # unless an update was made, which begins a new count.
             optimizer._window.micro_batches_begun.assign(1 - optimizer.iterations)
+
+    def tell_loss(self, replica, loss):
+        """Give the loss of the micro-batch under way, a scalar tensor, before its gradient is applied."""
+        self._loss_by_replica[replica] = loss
+
+    def loss(self, replica):
+        """The loss of the micro-batch under way; None if it was not told."""
+        return self._loss_by_replica.get(replica)
 
     def take(self, replica):
         """`(weight, divisor)` of the micro-batch under way, once in a step; `(1, 1)` if no weight was given."""

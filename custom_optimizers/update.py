@@ -14,7 +14,7 @@ from custom_optimizers.clipping.norms import scaled
 from custom_optimizers.scaled_gradients import ScaledGradients
 
 
-def update_from_sums(optimizer, sum_of, divisor, gradient_counts, current=(), replicas=1):
+def update_from_sums(optimizer, sum_of, divisor, gradient_counts, current=(), replicas=1, loss=None):
     """Make an update from what has been accumulated, and begin the next full batch.
 
     Args:
@@ -25,9 +25,12 @@ def update_from_sums(optimizer, sum_of, divisor, gradient_counts, current=(), re
             a tensor (variables,).
         current: list of the variables that have a gradient in the micro-batch under way.
         replicas: int. Keras has divided each replica's loss by it already, so the mean is multiplied by it.
+        loss: scalar tensor, the weighted sum of the losses, divided likewise; None where it is not needed.
     """
     variables, conditions = _with_gradients(optimizer, current, gradient_counts)
-    update(optimizer, variables, [sum_of(v) for v in variables], mean_factor(divisor, replicas), conditions)
+    factor = mean_factor(divisor, replicas)
+    loss = None if loss is None else loss * ops.cast(factor, loss.dtype)
+    update(optimizer, variables, [sum_of(v) for v in variables], factor, conditions, loss)
     optimizer._window.close()
 
 
@@ -55,7 +58,7 @@ def _with_gradients(optimizer, current, gradient_counts):
     return every, {i: counts[i] > 0 for i in range(len(every)) if i not in certain}
 
 
-def update(optimizer, variables, gradients, factor=None, conditions=None):
+def update(optimizer, variables, gradients, factor=None, conditions=None, loss=None):
     """Clip the gradients of a full batch and make an update. With diagnostics it is skipped if they are not finite.
 
     Args:
@@ -64,7 +67,11 @@ def update(optimizer, variables, gradients, factor=None, conditions=None):
         gradients: list of tensors.
         factor: scalar tensor that the gradients are to be multiplied by; None for 1.
         conditions: dict from indices of variables to whether they are to be changed at all, scalar bool tensors.
+        loss: scalar tensor, of the full batch, for an optimizer that needs it.
     """
+    if optimizer.needs_loss:
+        optimizer.evaluated(variables, ScaledGradients(gradients, factor), loss)
+        return
     if optimizer.needs_dense_gradients:
         gradients = [optimizer._backend.dense(g) for g in gradients]  # that of an embedding may be sparse
     whole = ScaledGradients(gradients, factor)

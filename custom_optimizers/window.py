@@ -37,6 +37,7 @@ class Window:
             for v in variables
         ]
         self.gradient_counts = local_sum((len(variables),), "float32", "fed")  # how many gradients are in each sum
+        self.loss = local_sum((), wide_dtype(*variables), "loss") if optimizer.needs_loss else None  # weighted sum
         self.is_empty = False  # True where it is known, without a look at the device, that the sums and counts are 0
         self.micro_batches_begun = self.pass_length = None
         if pass_length is not None:
@@ -46,7 +47,7 @@ class Window:
     @property
     def variables(self):
         counters = (self.micro_batches_begun, self.pass_length)
-        every = (self.micro_batches_summed, self.divisor, *self.sums, self.gradient_counts, *counters)
+        every = (self.micro_batches_summed, self.divisor, *self.sums, self.gradient_counts, self.loss, *counters)
         return [v for v in every if v is not None]
 
     def sum_of(self, variable):

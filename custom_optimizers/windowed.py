@@ -96,6 +96,31 @@ class Windowed(keras.optimizers.Optimizer):
         finally:
             self.gradient_accumulation_steps = steps
 
+    needs_loss = False  # whether an update is made by the loss of the full batch too, which has to be told then
+
+    def begin_search(self):
+        """Called when a `fit` begins; an optimizer with a search begins anew if the weights are others."""
+
+    def read_search(self):
+        """What has become of the search of an optimizer that has one, a dict; else an empty one."""
+        return {}
+
+    def tell_loss(self, loss):
+        """Give the loss of the micro-batch under way, a scalar tensor, before its gradient is applied."""
+        self.micro_batches.tell_loss(self._backend.replica(), loss)
+
+    def loss_of_micro_batch(self):
+        """The loss of the micro-batch under way; a ValueError if nothing has told it. None where it is not needed."""
+        if not self.needs_loss:
+            return None
+        loss = self.micro_batches.loss(self._backend.replica())
+        if loss is None:
+            raise ValueError(
+                f"{type(self).__name__} needs the loss of all samples, and not of a batch: give `fit` the callback "
+                "`callbacks.FullBatch()`."
+            )
+        return loss
+
     # When an update is due
 
     @property

@@ -67,7 +67,7 @@ class RecordedPass:
             for _, each in counts:
                 divisor.add_(each)
             self._factor = mean_factor(divisor)
-        self._update.prepare(self._values, self._factor)
+        self._update.prepare(self._values, self._factor, self._optimizer.needs_loss)
         sizes = torch.tensor([float(len(leaves[0])) for _, leaves, _ in self._parts])
         self._shares = sizes / sizes.sum()
         return True
@@ -94,6 +94,8 @@ class RecordedPass:
     def _make(self, weights, untrained, of_optimizer, in_place=True):
         """Make the pass: it changes these tensors, which are those of the variables if it is made `in_place`."""
         losses = []
+        if self._optimizer.needs_loss:
+            torch._foreach_copy_(weights, self._optimizer.next_weights(weights, self._search_in(of_optimizer)))
         sums = None if self._factor is None else [self._optimizer._window.sum_of(v).value for v in self._trained]
         for graph, batch, weight in self._parts:
             loss, *found = graph(*weights, *untrained, *batch)
@@ -102,11 +104,26 @@ class RecordedPass:
             _write(untrained, after)
             if sums is not None:
                 self._optimizer._backend.add_weighted(sums, gradients, weight)
-        self._update(weights, of_optimizer, gradients if sums is None else sums, self._factor, in_place)
+        given = gradients if sums is None else sums, self._factor, self._loss_of(losses)
+        self._update(weights, of_optimizer, *given, in_place=in_place)
         if sums is None:
             return loss
         torch._foreach_zero_(sums)
         return torch.stack(losses) @ self._shares.to(loss)
+
+    def _search_in(self, of_optimizer):
+        """The state of the optimizer's search, from the values of its variables."""
+        values = dict(zip(map(id, self._state_of_optimizer), of_optimizer, strict=True))
+        return {name: values[id(variable)] for name, variable in self._optimizer._search.items()}
+
+    def _loss_of(self, losses):
+        """The loss of the full batch, for an optimizer that needs it, else None."""
+        if not self._optimizer.needs_loss:
+            return None
+        if self._factor is None:
+            return losses[0]
+        weighted = [loss * weight for loss, (_, _, weight) in zip(losses, self._parts, strict=True)]
+        return sum(weighted) * self._factor
 
     def _graph_of(self, batch):
         kind = tuple(map(kind_of, keras.tree.flatten(batch)))
@@ -155,14 +172,17 @@ class _Update:
     def __init__(self, optimizer, trained, own):
         self._optimizer, self._trained, self._own = optimizer, trained, own
         self._graph, self._is_tried = None, False
+        self._has_factor = self._has_loss = False
 
-    def prepare(self, values, factor):
+    def prepare(self, values, factor, has_loss):
         """Record the update, once; called before the passes of an epoch.
 
         Args:
             values: lists of tensors, those of `trained`, of other variables, and of `own`.
             factor: scalar tensor that gradients are to be multiplied by, or None.
+            has_loss: bool, whether the update goes by the loss too.
         """
+        self._has_factor, self._has_loss = factor is not None, has_loss
         if self._is_tried:
             return
         self._is_tried = True
@@ -172,30 +192,34 @@ class _Update:
         copies = [each.detach().clone() for each in (*weights, *of_optimizer)]  # recording carries the update out
         if isinstance(self._optimizer._learning_rate, RATES):  # not a function of the user, who may change what it does
             with torch.no_grad():
-                self._graph = _recorded_or_none(self._updated, *copies, *given, *_optional(factor))
+                loss = torch.zeros_like(weights[0].sum()) if has_loss else None
+                self._graph = _recorded_or_none(self._updated, *copies, *given, *_optional(factor, loss))
 
-    def __call__(self, weights, of_optimizer, gradients, factor, in_place):
+    def __call__(self, weights, of_optimizer, gradients, factor, loss, in_place):
         """Change tensors, which are those of the variables if the update is made `in_place`.
 
         Args:
             weights, of_optimizer: lists of tensors.
             gradients: list of tensors.
             factor: scalar tensor that they are to be multiplied by, or None.
+            loss: scalar tensor, or None.
         """
         if in_place and self._graph is None:
-            update(self._optimizer, self._trained, gradients, factor)
+            update(self._optimizer, self._trained, gradients, factor, loss=loss)
             return
         values = [*weights, *of_optimizer]
         made = self._updated if self._graph is None else self._graph
-        _write(values, made(*values, *gradients, *_optional(factor)))
+        _write(values, made(*values, *gradients, *_optional(factor, loss)))
 
     def _updated(self, *arguments):
         """The values of the variables after an update, a list; some of those given are changed."""
         variables = [*self._trained, *self._own]
         values, given = arguments[: len(variables)], arguments[len(variables) :]
-        gradients, (factor,) = given[: len(self._trained)], given[len(self._trained) :] or (None,)
+        gradients, scalars = given[: len(self._trained)], list(given[len(self._trained) :])
+        factor = scalars.pop(0) if self._has_factor else None
+        loss = scalars.pop(0) if self._has_loss else None
         with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:
-            update(self._optimizer, self._trained, list(gradients), factor)
+            update(self._optimizer, self._trained, list(gradients), factor, loss=loss)
         return [scope.get_current_value(variable) for variable in variables]
 
 
@@ -239,8 +263,8 @@ def _tensors(batch):
     return [leaf for leaf in keras.tree.flatten(batch) if leaf is not None]
 
 
-def _optional(value):
-    return () if value is None else (value,)
+def _optional(*values):
+    return tuple(value for value in values if value is not None)
 
 
 def _values(variables):

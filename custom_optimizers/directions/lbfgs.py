@@ -87,9 +87,8 @@ class LBFGSDirection(Direction):
 
 def _with_row(matrix, row, values, when):
     values = ops.where(when, values, ops.take(matrix, row, axis=0))
-    return ops.slice_update(matrix, (row, 0), values[None])
+    return ops.scatter_update(matrix, ops.reshape(row, (1, 1)), values[None])
 
 
 def _with_column(matrix, column, values, when):
-    values = ops.where(when, values, ops.take(matrix, column, axis=1))
-    return ops.slice_update(matrix, (0, column), values[:, None])
+    return ops.transpose(_with_row(ops.transpose(matrix), column, values, when))
