@@ -53,13 +53,13 @@ class Minimizer:
         return {
             "point": np.asarray(point, self._dtype),
             **{"gradient": zeros, "along": zeros, "value": zero, "lowest": zero, "step_size": zero, **counts},
-            **{f"search_{name}": zero for name in self.line_search.state_names},
+            "search": np.zeros(len(self.line_search.state_names), self._dtype),
             **{f"direction_{name}": v for name, v in self.direction.initial_state(self._size, self._dtype).items()},
         }
 
     def next_point(self, state):
         """Where to evaluate the function next."""
-        return state["point"] + state["search_step"] * state["along"]
+        return state["point"] + self._unpacked(state["search"])["step"] * state["along"]
 
     def next(self, state, value, gradient):
         """The state after an evaluation at `next_point(state)`.
@@ -71,17 +71,17 @@ class Minimizer:
         """
         dot, is_first = backend_module().dot, ops.equal(state["evaluations"], 0)
         value, gradient = ops.cast(value, self._dtype), ops.cast(gradient, self._dtype)
-        before = _part(state, "search_")
+        before, goes_on = self._unpacked(state["search"]), ops.equal(state["reason"], RUNS)
         search = self.line_search.next(before, value, dot(gradient, state["along"]))
         is_finite = ops.logical_and(ops.isfinite(value), ops.all(ops.isfinite(gradient)))
-        accepted = ops.logical_or(is_first, search["accepted"] > 0)
-        failed = ops.logical_and(search["failed"] > 0, ops.logical_not(is_first))
+        accepted = ops.logical_and(goes_on, ops.logical_or(is_first, search["accepted"] > 0))
+        failed = ops.logical_and(goes_on, ops.logical_and(search["failed"] > 0, ops.logical_not(is_first)))
         learnt = self._learnt(state, gradient, ops.logical_and(accepted, ops.logical_not(is_first)), failed)
         taken = {
             "point": ops.where(accepted, self.next_point(state), state["point"]),
             "gradient": ops.where(accepted, gradient, state["gradient"]),
             "value": ops.where(accepted, value, state["value"]),
-            "step_size": ops.where(accepted, state["search_step"], state["step_size"]),
+            "step_size": ops.where(accepted, before["step"], state["step_size"]),
         }
         is_lower = ops.logical_or(is_first, taken["value"] < state["lowest"])
         since = state["since_lowest"] + ops.cast(accepted, "int32")
@@ -91,7 +91,7 @@ class Minimizer:
         aimed = self._aimed(state, taken, learnt, search, begins)
         reason = self._reason(state, taken, learnt, failed, ops.logical_and(is_first, ops.logical_not(is_finite)))
         counts = {
-            "evaluations": state["evaluations"] + 1,
+            "evaluations": state["evaluations"] + ops.cast(goes_on, "int32"),
             "accepted": state["accepted"] + ops.cast(ops.logical_and(accepted, ops.logical_not(is_first)), "int32"),
             "reason": reason,
         }
@@ -100,7 +100,8 @@ class Minimizer:
     def _learnt(self, state, gradient, is_taken, failed):
         """What the direction remembers."""
         before = _part(state, "direction_")
-        step, change = state["search_step"] * state["along"], gradient - state["gradient"]
+        step = self._unpacked(state["search"])["step"] * state["along"]
+        change = gradient - state["gradient"]
         return self.direction.forget(self.direction.learn(before, step, change, is_taken), failed)
 
     def _aimed(self, state, taken, learnt, search, begins):
@@ -112,8 +113,14 @@ class Minimizer:
         slope = ops.where(slope < 0, slope, -dot(gradient, gradient))
         first = self._first_step(learnt, along)
         begun = self.line_search.begin(search, taken["value"], slope, first)
-        search = {name: ops.where(begins, begun[name], search[name]) for name in search}
-        return {"along": ops.where(begins, along, state["along"]), **_named("search_", search)}
+        search = ops.where(begins, self._packed(begun), self._packed(search))
+        return {"along": ops.where(begins, along, state["along"]), "search": search}
+
+    def _packed(self, search):
+        return ops.stack([search[name] for name in self.line_search.state_names])
+
+    def _unpacked(self, vector):
+        return dict(zip(self.line_search.state_names, ops.unstack(vector), strict=True))
 
     def _first_step(self, learnt, along):
         length = ops.sum(ops.absolute(along))

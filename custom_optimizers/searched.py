@@ -85,8 +85,6 @@ class Searched(Descent):
         tensors = [given.get(i, ops.zeros(v.shape, v.dtype)) for i, v in enumerate(every)]
         before["point"] = ops.where(is_first, at, before["point"])
         after = self._minimizer.next(before, loss, self._joined(tensors))
-        has_ended = before["reason"] > 0
-        after = {name: ops.where(has_ended, before[name], value) for name, value in after.items()}
         made = after["accepted"] - before["accepted"]  # here, since on torch `before` are the variables themselves
         for name, variable in self._search.items():
             variable.assign(after[name])

@@ -86,8 +86,7 @@ class HagerZhang(LineSearch):
         is_last = ops.logical_or(is_last, ops.equal(after["step"], after["low"]))
         after["step"] = ops.where(is_last, after["low"], after["step"])  # it is looked at once more, and taken
         evaluated = ops.where(is_last, 0 * step + self.evaluations - 1, state["evaluated"] + 1)
-        done = ops.logical_or(accepted, failed)
-        after = {name: ops.where(done, state[name], each) for name, each in after.items()}
+        after["step"] = ops.where(ops.logical_or(accepted, failed), step, after["step"])
         flags = {"accepted": ops.cast(accepted, step.dtype), "failed": ops.cast(failed, step.dtype)}
         return {**state, **after, **flags, "evaluated": evaluated}
 

@@ -17,17 +17,22 @@ def smaller(a, b):
 
 
 def cubic(a, b):
-    """`(t, share, root)`: the minimum of the cubic through both points, as a `t` and as a share of the way from a to b.
+    """The minimum of the cubic through both points, computed from each end.
 
-    `root` is 0 where the cubic has no minimum, or where that is at infinity.
+    Returns:
+        `(t, t, share, root)`: the minimum as it is computed from `a`, which is exact near `a`, and from `b`; the share
+        of the way from `b` to `a` that it is at; and a root that is 0 where there is none, or where it is at infinity.
     """
     (t_a, f_a, g_a), (t_b, f_b, g_b) = a, b
-    theta = 3 * (f_a - f_b) / (t_b - t_a) + g_a + g_b
+    length = t_b - t_a
+    theta = 3 * (f_a - f_b) / length + g_a + g_b
     scale = larger(ops.absolute(theta), larger(ops.absolute(g_a), ops.absolute(g_b)))
     radicand = (theta / scale) * (theta / scale) - (g_a / scale) * (g_b / scale)
-    root = ops.sign(t_b - t_a) * scale * ops.sqrt(ops.where(radicand < 0, 0 * radicand, radicand))
-    share = (root - g_a + theta) / (root - g_a + root + g_b)
-    return t_a + share * (t_b - t_a), share, root
+    root = ops.sign(length) * scale * ops.sqrt(ops.where(radicand < 0, 0 * radicand, radicand))
+    from_a = (root - g_a + theta) / (root - g_a + root + g_b)
+    back = -root
+    from_b = (back - g_b + theta) / (back - g_b + back + g_a)
+    return t_a + from_a * length, t_b - from_b * length, from_b, back
 
 
 def parabola(a, b):

@@ -81,8 +81,7 @@ class StrongWolfe(LineSearch):
         accepted = _all(decreases, _any(is_flat, _all(ends, at[0] > 0)))
         failed = _all(ends, ops.logical_not(accepted))
         after = self._shorter(state, at, is_finite, decreases, straight)
-        done = _any(accepted, failed)
-        after = {name: ops.where(done, state[name], value) for name, value in after.items()}
+        after["step"] = ops.where(_any(accepted, failed), at[0], after["step"])
         flags = {"accepted": accepted, "failed": failed, "evaluated": state["evaluated"] + 1}
         return {**state, **after, **{name: ops.cast(value, at[1].dtype) for name, value in flags.items()}}
 
@@ -135,15 +134,14 @@ def _interpolated(state, best, other, at):
     is_higher, turns = at[1] > best[1], at[2] * ops.sign(best[2]) < 0
     is_flatter = ops.absolute(at[2]) < ops.absolute(best[2])
     limit = ops.where(is_farther, state["high"], state["low"])
-    between, _, _ = cubic(best, at)
-    by_cubic, share, root = cubic(at, best)
+    between, by_cubic, share, root = cubic(best, at)
     by_secant, by_parabola = secant(at, best), parabola(best, at)
     higher = ops.where(
         ops.absolute(between - best[0]) <= ops.absolute(by_parabola - best[0]), between, (between + by_parabola) / 2
     )
     beyond = ops.where(_all(share < 0, root != 0), by_cubic, limit)
     flatter = _flatter(state, best, other, at, beyond, by_secant)
-    on, _, _ = cubic(at, other)
+    on = cubic(at, other)[0]
     on = ops.where(ops.isfinite(on), on, (at[0] + other[0]) / 2)
     step = ops.where(is_flatter, flatter, ops.where(bracketed, on, limit))
     step = ops.where(turns, _farther(at[0], by_cubic, by_secant), step)
