@@ -55,14 +55,14 @@ class LBFGSDirection(Direction):
         a = ops.solve_triangular(triangle, by_steps)
         right = diagonal * a + scale * (dot(squares, a) - by_changes)
         b = ops.solve_triangular(ops.transpose(triangle), right, lower=True)
-        back = (ops.arange(self.history) - pairs) % self.history
+        back = (ops.arange(self.history, dtype="int32") - pairs) % self.history
         a, b = ops.take(a, back), ops.take(b, back)
         along = dot(b, state["steps"]) - scale * dot(a, state["changes"])
         return -(scale * gradient + along)
 
     def _order(self, pairs):
         """`(rows of the pairs, the oldest first, how many pairs are newer)`; rows without a pair are the first ones."""
-        numbers = ops.arange(self.history)
+        numbers = ops.arange(self.history, dtype="int32")
         return (numbers + pairs) % self.history, self.history - 1 - numbers
 
     def learn(self, state, step, change, is_taken):
