@@ -1,6 +1,7 @@
 """Optimizers for Keras that are built on the exact gradient of a full batch."""
 
 from custom_optimizers import clipping as clipping  # saved models find their classes
+from custom_optimizers import line_search as line_search
 from custom_optimizers import schedules as schedules
 from custom_optimizers.accelerated_gd import AcceleratedGD
 from custom_optimizers.accumulate import Accumulate

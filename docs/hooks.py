@@ -25,6 +25,7 @@ REFERENCE = {  # page: title, packages whose names it has
     "custom_optimizers": ("Optimizers", ["custom_optimizers"]),
     "clipping": ("Clippers", ["custom_optimizers.clipping"]),
     "schedules": ("Schedules", ["custom_optimizers.schedules"]),
+    "line_search": ("Line searches", ["custom_optimizers.line_search"]),
     "callbacks": ("Callbacks", ["callbacks"]),
     "recipe": ("Recipes", ["recipes.recipe", "recipes.classification"]),
     "settings": ("Settings", ["recipes.settings"]),

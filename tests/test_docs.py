@@ -8,7 +8,7 @@ import pytest
 
 import callbacks
 import custom_optimizers
-from custom_optimizers import clipping, schedules
+from custom_optimizers import clipping, line_search, schedules
 from recipes.comparison.verdict import verdicts
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -22,7 +22,9 @@ def percent(value):
     return f"{value:.1%}".replace("%", " %")
 
 
-@pytest.mark.parametrize("package", [custom_optimizers, clipping, schedules, callbacks], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    "package", [custom_optimizers, clipping, schedules, line_search, callbacks], ids=lambda each: each.__name__
+)
 def test_the_readme_and_the_changes_name_all_that_is_exported(package):
     box = (ROOT / "README.md").read_text().partition("## What is in the box")[2]
     changes = (ROOT / "CHANGELOG.md").read_text()
