@@ -11,7 +11,7 @@ from custom_optimizers.scaled_gradients import ScaledGradients
 # public attributes that an optimizer has beside its methods and its arguments
 ATTRIBUTES = (
     *("built", "clippers", "has_passes_of_one", "is_watched", "micro_batches", "multipliers"),
-    *("not_decayed", "slots"),
+    *("needs_loss", "not_decayed", "slots"),
 )
 
 

@@ -37,7 +37,6 @@ class Searched(Descent):
     """
 
     needs_loss = True
-    _hidden = ("diagnostics", "name")
 
     def __init__(self, direction, line_search, *, diagnostics=False, name=None, **kwargs):
         super().__init__(1.0, diagnostics=diagnostics, name=name, **kwargs)
