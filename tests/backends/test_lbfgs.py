@@ -55,6 +55,7 @@ def of_scipy(evaluations):
     return optimize.minimize(function, start, jac=True, method="L-BFGS-B", options=options)
 
 
+@pytest.mark.slow_cases("50-10", "20-1")
 @pytest.mark.parametrize("passes", [1, 10])
 @pytest.mark.parametrize("batch_size", [50, 20])
 def test_it_comes_as_far_as_scipy(passes, batch_size):
@@ -147,6 +148,7 @@ def test_mini_batches_are_refused():
         softmax().fit(X, Y, batch_size=10, verbose=0)
 
 
+@pytest.mark.slow
 def test_blocks_and_norms():
     model = network()
     history = fitted(model, 10, 50, callbacks=[BlockGradient(10), GradientMonitor()]).history

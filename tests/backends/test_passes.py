@@ -113,6 +113,10 @@ def way(request, monkeypatch):
     return request.param
 
 
+BY_STEPS = ("one batch", "a smaller last one", "clipping", "a monitor", "metrics", "a sum")  # else in `make test-all`
+
+
+@pytest.mark.slow_cases(*(f"by steps-{name}" for name in CASES if name not in BY_STEPS and BACKEND == "jax"))
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("way")
 def test_updates_are_those_of_an_epoch_for_each_pass(name):

@@ -76,7 +76,7 @@ def test_as_few_evaluations_as_scipy_needs(name):
 
 
 @pytest.mark.parametrize("line_search", [StrongWolfe(), HagerZhang(), Armijo()], ids=lambda each: type(each).__name__)
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", ["rosenbrock", "himmelblau"])
 def test_float32_comes_close_and_says_why_it_ends(name, line_search):
     function, start = PROBLEMS[name]
     found = minimised(function, start, line_search=line_search, dtype="float32", gradient_norm=1e-3)
