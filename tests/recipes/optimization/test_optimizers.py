@@ -29,7 +29,7 @@ def make(text, clipping="none", momentum=None, **options):
 
 def test_the_tables_hold_every_optimizer():
     """They are written down because Keras is not imported to look a name up."""
-    assert {named.cls for named in optimizers.OURS.values()} == optimizers_of(custom_optimizers) - {"LBFGS"}  # not there yet
+    assert {named.cls for named in optimizers.OURS.values()} == optimizers_of(custom_optimizers) - {"LBFGS"}
     assert set(optimizers.KERAS.values()) == optimizers_of(keras.optimizers)
 
 
