@@ -177,7 +177,7 @@ def state(gan):
     return [np.array(v) for v in [*gan.variables, *gan.optimizer.variables]]
 
 
-@pytest.mark.slow_cases("gradient penalty", "simultaneous")
+@pytest.mark.slow_cases("augmented", "gradient penalty", "simultaneous")
 @pytest.mark.parametrize("family", WITH_DRAWS)
 def test_a_fit_in_two_parts_is_one(tmp_path, family):
     """With exact resume, and from a file."""

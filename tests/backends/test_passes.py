@@ -114,9 +114,10 @@ def way(request, monkeypatch):
 
 
 BY_STEPS = ("one batch", "a smaller last one", "clipping", "a monitor", "metrics", "a sum")  # else in `make test-all`
+LONG = ("in one call-eager", *(f"by steps-{name}" for name in CASES if name not in BY_STEPS))  # on JAX
 
 
-@pytest.mark.slow_cases(*(f"by steps-{name}" for name in CASES if name not in BY_STEPS and BACKEND == "jax"))
+@pytest.mark.slow_cases(*(LONG if BACKEND == "jax" else ()))
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("way")
 def test_updates_are_those_of_an_epoch_for_each_pass(name):

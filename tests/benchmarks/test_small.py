@@ -122,12 +122,15 @@ def test_all_that_pages_name_are_here():
     "exploding",
     "full_batch",
     "full_batch_cost",
+    "flipped",
     "gan",
+    "gan_clock",
     "gan_models",
     "gan_optimizers",
     "gan_speed",
     "gan_step",
     "kills",
+    "passes",
 )
 @pytest.mark.parametrize("name", SMALL)
 def test_it_runs(name, tmp_path):

@@ -102,13 +102,18 @@ OF_RECIPE = {  # where a recipe needs other ones
 }
 FIRST = "cifar10_cnn"  # what it shares with other classifiers is tried there each time, and with the others where slow
 
+LONG = (  # several seconds each
+    *(f"cifar10_gan.{name}" for name in ("clipping", "epochs", "generator_learning_rate", "half_life", "judge_every")),
+    *("cifar10_cnn.keep", "cifar10_fast.variant", "cifar10_full_batch.width", "cifar10_gan.keep"),
+)
+
 
 def cases():
     for name in recipes.names():
         is_another = name != FIRST and issubclass(recipes.find(name), Classification)
         shared = recipes.find(FIRST).settings() if is_another else {}
         for setting in recipes.find(name).settings():
-            is_slow = setting in shared and setting != "variant"
+            is_slow = (setting in shared and setting != "variant") or f"{name}.{setting}" in LONG
             yield pytest.param(name, setting, id=f"{name}.{setting}", marks=[pytest.mark.slow] if is_slow else [])
 
 

@@ -90,6 +90,7 @@ def test_a_search_and_the_command_that_it_ends_with(place, capsys):
     done("report", "search")
 
 
+@pytest.mark.slow
 def test_a_comparison(place):
     options = ["--optimizers", "momentum,adam", "--budget", "epochs=2", "--seeds", "2", "--trials", "2"]
     done("compare", NAME, "--preset", "smoke", *options, "--run-dir", place / "comparison")
@@ -97,6 +98,7 @@ def test_a_comparison(place):
     done("report", "comparison")
 
 
+@pytest.mark.slow
 def test_it_is_killed_and_goes_on_with_the_same_bits(place):
     words = [sys.executable, "-m", "recipes", "train", NAME, "--preset", "smoke", "--epochs", "60", "--run-dir"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
