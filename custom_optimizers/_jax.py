@@ -166,6 +166,11 @@ def dot(a, b):
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
+def value_of(variable):
+    """The value of a variable, a tensor."""
+    return variable.value
+
+
 def of_few(owner, method, *values):
     """What a method computes of a few numbers: a tuple of tensors. Here it is a part of the compiled step."""
     return getattr(owner, method)(*values)

@@ -126,14 +126,22 @@ def dot(a, b):
     return tf.tensordot(a, b, axes=1)
 
 
+def value_of(variable):
+    """The value of a variable, a tensor."""
+    return tf.convert_to_tensor(variable.value)  # of Keras it is the variable itself
+
+
 def of_few(owner, method, *values):
     """What a method computes of a few numbers: a tuple of tensors. Here it is a part of the graph."""
     return getattr(owner, method)(*values)
 
 
 def with_row(matrix, row, values, when):
-    """A matrix with other values in one row where `when` holds."""
-    return tf.tensor_scatter_nd_update(matrix, [[row]], [tf.where(when, values, matrix[row])])
+    """A matrix with other values in one row where `when` holds.
+
+    With `matrix[row]` XLA would compile the step anew for each row.
+    """
+    return tf.tensor_scatter_nd_update(matrix, [[row]], [tf.where(when, values, tf.gather(matrix, row))])
 
 
 def value_and_gradients(function, values):

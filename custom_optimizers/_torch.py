@@ -239,6 +239,11 @@ def dot(a, b):
     return torch.matmul(a, b)
 
 
+def value_of(variable):
+    """The value of a variable, a tensor."""
+    return variable.value
+
+
 def of_few(owner, method, *values):
     """What a method computes of a few numbers: a tuple of tensors.
 

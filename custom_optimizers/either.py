@@ -116,10 +116,9 @@ def solve_triangular(matrix, right, lower=False):
     """The vector whose product with a triangular matrix is `right`."""
     if not isinstance(matrix, np.ndarray):
         return ops.solve_triangular(matrix, right, lower=lower)
-    found = np.zeros_like(right)
-    for i in range(len(right)) if lower else reversed(range(len(right))):
-        found[i] = (right[i] - matrix[i] @ found) / matrix[i, i]
-    return found
+    if lower:  # turned around, it is an upper triangle, for which elimination has nothing to do and swaps no rows
+        return np.linalg.solve(matrix[::-1, ::-1], right[::-1])[::-1]
+    return np.linalg.solve(matrix, right)
 
 
 def _module(value):

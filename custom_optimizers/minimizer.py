@@ -107,7 +107,7 @@ class Minimizer:
         change = gradient - state["gradient"]
         gradient = ops.where(accepted, gradient, state["gradient"])
         learnt, along = self.direction.next(_part(state, "direction_"), gradient, step, change, learns, failed)
-        of_gradient = backend.dot(ops.stack([along, gradient]), gradient)  # the slope, and its square
+        of_gradient = ops.stack([backend.dot(along, gradient), backend.dot(gradient, gradient)])  # slope, square
         length = ops.sum(ops.absolute(gradient))
         is_steepest = ops.cast(ops.convert_to_tensor(self.direction.is_steepest(learnt)), "int32")
         given = numbers, counts, accepted, failed, of_gradient, length, is_steepest

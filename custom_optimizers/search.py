@@ -74,7 +74,8 @@ class Search:
 
     def state(self):
         """The state, a dict of tensors."""
-        return {name: ops.convert_to_tensor(variable) for name, variable in self.variables.items()}
+        read = self._optimizer._backend.value_of
+        return {name: read(variable) for name, variable in self.variables.items()}
 
     def next_weights(self, weights, state):
         """Where the loss is looked at next: a list of tensors; the weights themselves before the first evaluation.
