@@ -191,9 +191,3 @@ class BatchGD(Descent):
         else:
             kernels.descend(variable, gradient, learning_rate)  # an embedding's gradient stays sparse
         return True
-
-    def get_config(self):
-        config = super().get_config()
-        if self.line_search is not None:
-            config["line_search"] = keras.saving.serialize_keras_object(self.line_search)
-        return config

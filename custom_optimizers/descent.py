@@ -4,6 +4,7 @@ from keras import ops
 from custom_optimizers import declarations
 from custom_optimizers.arguments import flag, number_in, positive
 from custom_optimizers.clipping.clipper import as_clippers
+from custom_optimizers.configured import in_config
 from custom_optimizers.diagnosed import Diagnosed
 from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.scaled_gradients import ScaledGradients
@@ -364,7 +365,7 @@ class Descent(Diagnosed):
             **super().get_config(),
             "clipping": serialized or None,
             "diagnostics": self.diagnostics,
-            **{name: getattr(self, name) for name in self.arguments},
+            **{name: in_config(getattr(self, name)) for name in self.arguments},
         }
 
     def finalize_variable_values(self, var_list):

@@ -53,6 +53,3 @@ class LBFGS(Searched):
         direction = LBFGSDirection(history)
         super().__init__(direction, line_search, diagnostics=diagnostics, name=name, **kwargs)
         self.history = direction.history
-
-    def get_config(self):
-        return {**super().get_config(), "history": self.history}

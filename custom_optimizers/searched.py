@@ -1,5 +1,4 @@
-import keras
-
+from custom_optimizers.configured import in_config
 from custom_optimizers.descent import Descent
 from custom_optimizers.line_search.line_searches import as_line_search
 from custom_optimizers.search import Search, refuse_beside_search
@@ -41,5 +40,5 @@ class Searched(Descent):
         return {
             "name": self.name,
             "diagnostics": self.diagnostics,
-            "line_search": keras.saving.serialize_keras_object(self.line_search),
+            **{name: in_config(getattr(self, name)) for name in self.arguments},
         }
