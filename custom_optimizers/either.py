@@ -84,7 +84,7 @@ def unstack(vector):
 
 def positions(values):
     """The whole numbers from 0 on, one for each entry or row."""
-    return _module(values).arange(len(values), dtype="int32")
+    return _module(values).arange(values.shape[0], dtype="int32")
 
 
 def take(values, indices, axis=0):
