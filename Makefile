@@ -3,12 +3,14 @@ VENV = .venv
 BIN = $(VENV)/bin
 # JAX and torch, without TensorFlow
 OTHERS = .venv-others
+# JAX and the problems of CUTEst
+CUTEST = .venv-cutest
 
 # what `make compare` sets beside descent, in mini-batches
 MINI = @gradient_accumulation_steps=1
 OPTIMIZERS = momentum:=momentum$(MINI),nesterov:=nesterov$(MINI),adagrad,rmsprop,adam,muon:=muon$(MINI),sign_momentum:=sign_momentum$(MINI)
 
-.PHONY: run test test-all coverage lint bench bench-cifar bench-search compare exactness docs notebooks fuzz
+.PHONY: run test test-all coverage lint bench bench-cifar bench-cutest bench-search compare exactness docs notebooks fuzz
 
 run: $(VENV)/ready  ## train a CNN on the whole training set behind every update
 	$(BIN)/python -m recipes train cifar10_cnn --data digits
@@ -49,7 +51,7 @@ coverage: $(VENV)/ready-test $(OTHERS)/ready  ## lines and branches that `make t
 lint: $(VENV)/ready-test  ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch, of an update and of a pass, memory of an update
+bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch, of an update and of a pass, memory of an update, evaluations of L-BFGS
 	$(BIN)/python -m benchmarks.accumulation
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.update
@@ -58,9 +60,15 @@ bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch, of an upda
 	$(BIN)/python -m benchmarks.passes
 	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.passes
 	KERAS_BACKEND=torch $(OTHERS)/bin/python -m benchmarks.passes
+	$(BIN)/python -m benchmarks.functions
+	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.functions
+	KERAS_BACKEND=torch $(OTHERS)/bin/python -m benchmarks.functions
 
 bench-cifar: $(VENV)/ready-bench $(OTHERS)/ready  ## the fast CIFAR-10 recipe beside torch, an hour; DATA_DIR=DIR of tensorflow-datasets
 	$(BIN)/python -m benchmarks.cifar10 $(OTHERS)/bin/python $(if $(DATA_DIR),--data-dir $(DATA_DIR))
+
+bench-cutest: $(CUTEST)/ready  ## L-BFGS beside SciPy's on 118 problems of CUTEst, ten minutes, can be interrupted
+	$(CUTEST)/bin/python -m benchmarks.cutest
 
 bench-search: $(VENV)/ready-bench  ## searches: what a trial costs, and algorithms replayed on tables of trainings; hours, can be interrupted
 	$(BIN)/python -m benchmarks.tuning_cost
@@ -98,4 +106,9 @@ $(VENV)/ready-%: $(VENV)/ready
 $(OTHERS)/ready: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(OTHERS)
 	$(OTHERS)/bin/python -m pip install --quiet --editable .[jax,torch,test-others]
+	touch $@
+
+$(CUTEST)/ready: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(CUTEST)
+	$(CUTEST)/bin/python -m pip install --quiet --editable .[jax,cutest]
 	touch $@

@@ -5,6 +5,7 @@ or writes. Weights, optimizers, metrics.csv and result are compared at the end; 
 of the best model it has kept.
 
     python -m benchmarks.kills          # or: python -m benchmarks.kills gan
+    KERAS_BACKEND=torch python -m benchmarks.kills passes
 """
 
 import argparse
@@ -22,6 +23,7 @@ from benchmarks.record import read, write
 from callbacks.exact_resume import read_state
 
 KILLS = 20
+BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
 CNN = ["cifar10_cnn", "--train-images", "600", "--early-stopping", "999", "--keep", "best", "--epochs", "1000"]
 GAN = ["cifar10_gan", "--preset", "cpu5", "--train-images", "300", "--judge-every", "5", "--epochs", "600"]
 CONTENDERS = {  # command, seconds from start to kill
@@ -85,11 +87,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="of what is killed; all by default")
     asked = parser.parse_args().names
-    results = {name: each for name, each in read("kills").items() if name in CONTENDERS}
+    results = {name: each for name, each in read("kills").items() if name.startswith(tuple(CONTENDERS))}
     for name, (options, seconds) in CONTENDERS.items():
         if not asked or any(part in name for part in asked):
-            results[name] = killed(name, options, seconds)
-            print(f"{name}: identical bits after {KILLS} kills: {results[name]['identical']}", flush=True)
+            label = name if BACKEND == "tensorflow" else f"{name}, on {BACKEND}"
+            results[label] = killed(label, options, seconds)
+            print(f"{label}: identical bits after {KILLS} kills: {results[label]['identical']}", flush=True)
             write("kills", results)
     assert all(each["identical"] for each in results.values())
 

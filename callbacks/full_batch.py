@@ -16,7 +16,7 @@ from callbacks.inside_keras import (
 )
 from callbacks.loss_reduction import LossReduction, repeated_regularization
 from callbacks.loss_step import make_step, whole_gradient
-from callbacks.same_loss import check_loss_is_a_function
+from callbacks.same_loss import check_callbacks, check_loss_is_a_function
 from callbacks.step_of_fit import StepOfFit, callbacks_of_step
 from callbacks.watched import descent_of, stop_if_diverged
 from custom_optimizers.arguments import is_whole
@@ -159,7 +159,9 @@ class FullBatch(StepOfFit):
         super().on_train_begin(logs)
         self._build_optimizer(self._model)  # Keras has built the model meanwhile
         self._optimizer.forget_skipped()
-        self._optimizer.begin_search()
+        if self._optimizer.search is not None:
+            check_callbacks(type(self._optimizer).__name__, callbacks_of_fit())
+            self._optimizer.search.begin()
         self.trace = {}
         self._data = DataOfFit(self._model)
         if self._data.is_spent_after_one_epoch() and not self.cache and (self.params or {}).get("epochs", 1) > 1:
@@ -216,7 +218,9 @@ class FullBatch(StepOfFit):
 
     def _tell_of_search(self, logs):
         """Log where an optimizer with a search is, and stop `fit`, with one line, where it cannot go on."""
-        found = self._optimizer.read_search()
+        if self._optimizer.search is None:
+            return
+        found = self._optimizer.search.read()
         reason = found.pop("reason", None)
         if logs is not None:
             logs.update(found)

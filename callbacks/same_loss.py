@@ -11,6 +11,7 @@ RANDOM = (  # layers that draw numbers in training
     keras.layers.GaussianDropout,
     keras.layers.GaussianNoise,
 )
+SET_RATES = keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau
 
 
 def check_loss_is_a_function(owner, model):
@@ -27,12 +28,30 @@ def check_loss_is_a_function(owner, model):
         )
     if model.optimizer.loss_scale_factor is not None or hasattr(model.optimizer, "inner_optimizer"):
         raise ValueError(f"{owner} goes by the loss as it is: leave loss scaling out, with float32 or mixed_bfloat16.")
+    for variable in model.trainable_variables:
+        if getattr(variable, "constraint", None) is not None:
+            raise ValueError(
+                f"{owner}: '{variable.path}' has a constraint, which a step along a line leaves: leave it out, or "
+                "train with an optimizer without a search."
+            )
     for layer in model._flatten_layers():
         if reason := _reason(layer):
             raise ValueError(
                 f"{owner}: the layer '{layer.name}' {reason}, so that two evaluations of the loss at one point differ, "
                 "which a search cannot decide by. Leave it out."
             )
+
+
+def check_callbacks(owner, callbacks):
+    """Raise a ValueError for callbacks of `fit` that would set a learning rate, where a search finds the step.
+
+    Args:
+        owner: str, the optimizer's class.
+        callbacks: list of callbacks.
+    """
+    for callback in callbacks:
+        if isinstance(callback, SET_RATES) or type(callback).__name__ == "LearningRateFinder":
+            raise ValueError(f"{owner}: a search finds the step, so leave out {type(callback).__name__}.")
 
 
 def _reason(layer):

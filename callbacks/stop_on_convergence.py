@@ -25,8 +25,11 @@ class StopOnConvergence(keras.callbacks.Callback):
         require: "both" or "either", where both bounds are given.
         monitor: str, the log that is compared with `loss`: "loss", "val_loss".
 
+    An optimizer that looks for its steps, such as `LBFGS`, ends `fit` by itself where no step is found, with a reason.
+
     Attributes:
         stopped_epoch: int, the epoch after which it stopped `fit`; None if it did not.
+        reason: str, why `fit` ended: a bound that was reached, or what ended the search of the optimizer; else None.
 
     Raises:
         ValueError: no bound is given, or an argument is out of its range.
@@ -61,7 +64,7 @@ class StopOnConvergence(keras.callbacks.Callback):
         if require not in ("both", "either"):
             raise ValueError(f"StopOnConvergence: `require` must be 'both' or 'either'. Received: {require!r}")
         self.loss, self.gradient_norm, self.require, self.monitor = loss, gradient_norm, require, monitor
-        self.stopped_epoch = None
+        self.stopped_epoch = self.reason = None
 
     def set_model(self, model):
         super().set_model(model)
@@ -72,7 +75,7 @@ class StopOnConvergence(keras.callbacks.Callback):
             model.train_function = None  # made before the gradient was watched
 
     def on_train_begin(self, logs=None):
-        self.stopped_epoch = None
+        self.stopped_epoch = self.reason = None
 
     def on_epoch_end(self, epoch, logs=None):
         reached = {}
@@ -86,6 +89,13 @@ class StopOnConvergence(keras.callbacks.Callback):
             self.model.stop_training = True
             words = " and ".join(f"{name} is {value:.3g}" for name, (value, _) in reached.items())
             print(f"\nConverged after epoch {epoch + 1}: {words}.")
+            small = ((name, *each) for name, each in reached.items() if each[0] <= each[1])
+            self.reason = " and ".join(f"{name} is {value:.3g}, within {bound:g}" for name, value, bound in small)
+
+    def on_train_end(self, logs=None):
+        search = getattr(getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer), "search", None)
+        if search is not None and self.reason is None:
+            self.reason = search.read().get("reason")
 
     def _logged(self, logs):
         if self.monitor not in logs:

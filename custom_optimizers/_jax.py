@@ -60,8 +60,8 @@ def begin_step(optimizer, outer, arguments):
             i = place[id(window.micro_batches_begun)]
             values = [*values[:i], values[i] + 1, *values[i + 1 :]]
     if optimizer.needs_loss:
-        state = {name: values[place[id(variable)]] for name, variable in optimizer._search.items()}
-        following = optimizer.next_weights(trainable, state)
+        state = {name: values[place[id(variable)]] for name, variable in optimizer.search.variables.items()}
+        following = optimizer.search.next_weights(trainable, state)
         trainable = [jnp.where(is_first, new, old) for new, old in zip(following, trainable, strict=True)]
     return ((trainable, non_trainable, values, metrics), data), is_first
 
@@ -164,6 +164,22 @@ def sum_of_squares(tensor):
 def dot(a, b):
     """The product of two vectors, or of a matrix and a vector, in full precision on every device."""
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def value_of(variable):
+    """The value of a variable, a tensor."""
+    return variable.value
+
+
+def of_few(owner, method, *values):
+    """What a method computes of a few numbers: a tuple of tensors. Here it is a part of the compiled step."""
+    return getattr(owner, method)(*values)
+
+
+def with_row(matrix, row, values, when):
+    """A matrix with other values in one row where `when` holds."""
+    values = jnp.where(when, values, jax.lax.dynamic_index_in_dim(matrix, row, keepdims=False))
+    return jax.lax.dynamic_update_index_in_dim(matrix, values, row, 0)
 
 
 kernels = None  # none are needed: XLA fuses a rule into one pass over memory

@@ -126,6 +126,24 @@ def dot(a, b):
     return tf.tensordot(a, b, axes=1)
 
 
+def value_of(variable):
+    """The value of a variable, a tensor."""
+    return tf.convert_to_tensor(variable.value)  # of Keras it is the variable itself
+
+
+def of_few(owner, method, *values):
+    """What a method computes of a few numbers: a tuple of tensors. Here it is a part of the graph."""
+    return getattr(owner, method)(*values)
+
+
+def with_row(matrix, row, values, when):
+    """A matrix with other values in one row where `when` holds.
+
+    With `matrix[row]` XLA would compile the step anew for each row.
+    """
+    return tf.tensor_scatter_nd_update(matrix, [[row]], [tf.where(when, values, tf.gather(matrix, row))])
+
+
 def value_and_gradients(function, values):
     """`((value, more), gradients)` of `function(values)`, which returns `(value, more)`."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -224,7 +242,7 @@ def _move(optimizer, strategy, is_first):
     """Give the weights the values at which an optimizer with a search looks at the loss next, once in a pass."""
     is_first = strategy.experimental_local_results(is_first)[0]
     weights = [tf.convert_to_tensor(variable.value) for variable in optimizer._trainable_variables]
-    following = optimizer.next_weights(weights, optimizer.search_state())
+    following = optimizer.search.next_weights(weights, optimizer.search.state())
     for variable, new, old in zip(optimizer._trainable_variables, following, weights, strict=True):
         variable.assign(tf.where(is_first, new, old))
 

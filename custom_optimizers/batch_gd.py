@@ -1,7 +1,10 @@
 import keras
 
-from custom_optimizers.arguments import flag, number_in, one_of
+from custom_optimizers.arguments import flag, number_in, one_of, positive
 from custom_optimizers.descent import Descent
+from custom_optimizers.directions import Steepest
+from custom_optimizers.line_search.line_searches import as_line_search
+from custom_optimizers.search import Search, refuse_beside_search
 
 PRESETS = {"momentum": {"momentum": 0.9}, "nesterov": {"momentum": 0.9, "nesterov": True}}
 
@@ -22,6 +25,8 @@ class BatchGD(Descent):
     velocity = momentum * velocity + g                           # velocity="torch"
     w = w - learning_rate * velocity                             # nesterov=False
     w = w - learning_rate * (g + momentum * velocity)            # nesterov=True
+
+    w = w - t * g                                                # line_search: it finds t, as `Search` says
     ```
 
     The full batch is the data behind one update. By default it is the batch that `fit` hands over, and `BatchGD` is
@@ -52,6 +57,11 @@ class BatchGD(Descent):
             path has a match do not decay.
         learning_rate_multipliers: None or a dict from regular expressions to numbers >= 0, such as `{"head/": 10}`: the
             rate of a variable is multiplied by the number of the first that its path has a match for.
+        line_search: None, or "strong_wolfe", "hager_zhang", "armijo", "nonmonotone_armijo", or an object of
+            `custom_optimizers.line_search`, which finds the step of each update by the exact loss and gradient: `fit`
+            needs `callbacks.FullBatch()`, and each pass is an evaluation at one step. `learning_rate`, a number, is
+            then the step that is tried first; later ones begin at what would have changed the loss as the last update
+            did. There is nothing else beside it: no momentum, decay, clipping or schedule. `LBFGS` takes fewer passes.
         velocity: "keras" keeps the learning rate inside the velocity, "torch" outside, as `torch.optim.SGD` does. The
             two agree for a constant rate; papers written in torch need "torch" under a schedule.
 
@@ -76,7 +86,7 @@ class BatchGD(Descent):
     2
     """
 
-    arguments = ("momentum", "nesterov", "velocity")
+    arguments = ("momentum", "nesterov", "velocity", "line_search")
 
     def __init__(
         self,
@@ -98,8 +108,17 @@ class BatchGD(Descent):
         clipping=None,
         diagnostics=False,
         weight_decay_mode="decoupled",
+        line_search=None,
         **kwargs,
     ):
+        if line_search is not None:
+            given = {
+                **{"weight_decay": weight_decay, "clipnorm": clipnorm, "clipvalue": clipvalue, "clipping": clipping},
+                **{"global_clipnorm": global_clipnorm, "use_ema": use_ema, "loss_scale_factor": loss_scale_factor},
+                **{"gradient_accumulation_steps": gradient_accumulation_steps, "momentum": momentum, **kwargs},
+            }
+            refuse_beside_search("BatchGD with a line search", given)
+            positive("BatchGD with a line search", "learning_rate", learning_rate)
         super().__init__(
             learning_rate,
             gradient_accumulation_steps=gradient_accumulation_steps,
@@ -120,6 +139,9 @@ class BatchGD(Descent):
         self.momentum = number_in("BatchGD", "momentum", momentum, least=0, most=1)
         self.nesterov = flag("BatchGD", "nesterov", nesterov)
         self.velocity = one_of("BatchGD", "velocity", velocity, ("keras", "torch"))
+        self.line_search = None if line_search is None else as_line_search("BatchGD", line_search)
+        if self.line_search is not None:
+            self.search = Search(self, Steepest(), self.line_search, first_step=float(learning_rate))
 
     @classmethod
     def from_preset(cls, preset, **arguments):

@@ -1,3 +1,6 @@
+import keras
+
+
 class Configured:
     """Base class of plain objects that are what their arguments say, such as clippers and line searches.
 
@@ -25,3 +28,8 @@ class Configured:
     def __repr__(self):
         given = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({given})"
+
+
+def in_config(value):
+    """An argument as a config has it: an object such as a line search as a dict, anything else as it is."""
+    return keras.saving.serialize_keras_object(value) if isinstance(value, Configured) else value

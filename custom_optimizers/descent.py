@@ -4,6 +4,7 @@ from keras import ops
 from custom_optimizers import declarations
 from custom_optimizers.arguments import flag, number_in, positive
 from custom_optimizers.clipping.clipper import as_clippers
+from custom_optimizers.configured import in_config
 from custom_optimizers.diagnosed import Diagnosed
 from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.scaled_gradients import ScaledGradients
@@ -11,7 +12,7 @@ from custom_optimizers.scaled_gradients import ScaledGradients
 # public attributes that an optimizer has beside its methods and its arguments
 ATTRIBUTES = (
     *("built", "clippers", "has_passes_of_one", "is_watched", "micro_batches", "multipliers"),
-    *("needs_loss", "not_decayed", "slots"),
+    *("needs_loss", "not_decayed", "search", "slots"),
 )
 
 
@@ -136,6 +137,8 @@ class Descent(Diagnosed):
         slot_names = declarations.names(type(self).__name__, "slot_names", self.slot_names)
         self.slots = [self.add_optimizer_variables(variables, name) for name in slot_names]
         self._clipper_states = [self._build_clipper_state(c, variables) for c in self.clippers]
+        if self.search is not None:
+            self.search.build()
         if self.gradient_accumulation_steps is not None:
             self._build_window()
         if self.diagnostics:
@@ -157,6 +160,20 @@ class Descent(Diagnosed):
         """The variables of accumulation, while there is any, and of diagnostics."""
         window = None if self.gradient_accumulation_steps is None else self._window
         return [v for group in (window, self._record) if group is not None for v in group.variables]
+
+    @property
+    def learning_rate(self):
+        """The learning rate of the next update; with a search the first step that it tries."""
+        return super().learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate):
+        if self.search is not None:
+            raise ValueError(
+                f"{type(self).__name__}: a search finds the step, so that a learning rate has no effect: leave out "
+                "callbacks that set one, such as LearningRateScheduler and ReduceLROnPlateau."
+            )
+        keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
 
     @property
     def iterations(self):
@@ -348,7 +365,7 @@ class Descent(Diagnosed):
             **super().get_config(),
             "clipping": serialized or None,
             "diagnostics": self.diagnostics,
-            **{name: getattr(self, name) for name in self.arguments},
+            **{name: in_config(getattr(self, name)) for name in self.arguments},
         }
 
     def finalize_variable_values(self, var_list):

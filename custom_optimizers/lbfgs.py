@@ -1,7 +1,6 @@
 import keras
 
 from custom_optimizers.directions.lbfgs import LBFGSDirection
-from custom_optimizers.line_search.line_searches import as_line_search
 from custom_optimizers.searched import Searched
 
 
@@ -52,8 +51,5 @@ class LBFGS(Searched):
 
     def __init__(self, history=10, line_search="strong_wolfe", *, diagnostics=False, name=None, **kwargs):
         direction = LBFGSDirection(history)
-        super().__init__(direction, as_line_search("LBFGS", line_search), diagnostics=diagnostics, name=name, **kwargs)
+        super().__init__(direction, line_search, diagnostics=diagnostics, name=name, **kwargs)
         self.history = direction.history
-
-    def get_config(self):
-        return {**super().get_config(), "history": self.history}

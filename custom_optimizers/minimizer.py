@@ -2,8 +2,10 @@ import numpy as np
 from keras import ops
 
 from custom_optimizers.backend import backend_module
+from custom_optimizers.either import cast, isfinite, stack, unstack, where, zeros_like
 
 STALLS_AFTER = 20  # points that were taken without a lower loss than before; such steps are rounding
+GROWS_TO = 10.0  # times the last step, the first one of the next search, at most
 RUNS, NO_DECREASE, NOT_FINITE, FLAT, STALLED = range(5)  # why there is no next point, a number of the state
 REASONS = {
     NO_DECREASE: "no decrease along the steepest descent: at the limit of {dtype}",
@@ -11,6 +13,8 @@ REASONS = {
     FLAT: "the gradient is zero",
     STALLED: f"no lower loss at the last {STALLS_AFTER} updates: at the limit of {{dtype}}",
 }
+NUMBERS = "value", "lowest", "step_size", "slope"  # beside those of the line search
+COUNTS = "evaluations", "updates", "reason", "since_lowest", "is_steepest"
 
 
 class Minimizer:
@@ -18,7 +22,7 @@ class Minimizer:
 
     ```python
     state = minimizer.initial_state(w)
-    while not state["reason"]:
+    while not minimizer.read(state)["reason"]:
         w = minimizer.next_point(state)
         state = minimizer.next(state, loss(w), gradient(w))          # one evaluation
     ```
@@ -27,39 +31,64 @@ class Minimizer:
 
     ```python
     t, accepted, failed = line_search.next(loss, gradient @ d)
-    if accepted:
-        direction.learn(w - point, gradient - gradient_at_point)
-        point, d = w, direction.of(gradient)
-    if failed:                                      # along a direction that was learnt: forget, and try the steepest
-        d = -gradient_at_point                      # along the steepest one: the end
-    if t is new: t = 1, or min(1, 1 / sum(abs(d))) where nothing has been learnt
+    if accepted: point = w
+    d = direction.next(gradient, ...)               # learns of this step; after a failure it is the steepest one
+    if failed along the steepest direction: the end
+    if d is new: t = first step
     ```
+
+    The first step is 1, or `min(1, 1 / sum(abs(gradient)))` where the direction is the steepest one and has no length
+    of its own. With `first_step` it is that number at first, and then what would have changed the loss as much as the
+    last step has, to first order: `t * slope_before / slope`, at most `10 * t`.
 
     Args:
         direction: `custom_optimizers.directions.Direction`.
         line_search: `custom_optimizers.line_search.LineSearch`.
         size: int, entries of the vector.
         dtype: str, in which all of it is computed.
+        first_step: float > 0, or None.
+
+    Reference:
+        Nocedal and Wright, Numerical Optimization, 2006, section 3.5, for the first step.
     """
 
-    def __init__(self, direction, line_search, size, dtype):
+    def __init__(self, direction, line_search, size, dtype, first_step=None):
         self.direction, self.line_search = direction, line_search
-        self._size, self._dtype = size, dtype
+        self._size, self._dtype, self._first_step = size, dtype, first_step
+        self._names = (*(f"search_{name}" for name in line_search.state_names), *NUMBERS)
 
     def initial_state(self, point):
         """The state before the first evaluation, which is at `point`, an array: a dict of arrays."""
-        zeros, zero = np.zeros(self._size, self._dtype), np.zeros((), self._dtype)
-        counts = dict.fromkeys(("evaluations", "accepted", "reason", "since_lowest"), np.zeros((), "int32"))
+        zeros = np.zeros(self._size, self._dtype)
         return {
             "point": np.asarray(point, self._dtype),
-            **{"gradient": zeros, "along": zeros, "value": zero, "lowest": zero, "step_size": zero, **counts},
-            "search": np.zeros(len(self.line_search.state_names), self._dtype),
+            **{"gradient": zeros, "along": zeros},
+            "numbers": np.zeros(len(self._names), self._dtype),
+            "counts": np.zeros(len(COUNTS), "int32"),
             **{f"direction_{name}": v for name, v in self.direction.initial_state(self._size, self._dtype).items()},
         }
 
+    def read(self, state):
+        """The numbers of a state by their names: those of the line search, each behind "search_", and
+
+        - `value`: the loss at the point; `lowest`: that of any point so far;
+        - `step_size`: the step to the point; `slope`: that of the loss where the search began;
+        - `evaluations`, `updates`: how many there were; `since_lowest`: the last updates that found no lower loss;
+        - `reason`: 0, or why there is no next point; `is_steepest`: 1 where the direction is that of descent.
+        """
+        numbers = dict(zip(self._names, unstack(state["numbers"]), strict=True))
+        return {**numbers, **dict(zip(COUNTS, unstack(state["counts"]), strict=True))}
+
+    def has_ended(self, counts):
+        """Whether there is a reason why there is no next point, a scalar bool tensor; `counts` is of the state."""
+        return ops.not_equal(counts[COUNTS.index("reason")], RUNS)
+
     def next_point(self, state):
         """Where to evaluate the function next."""
-        return state["point"] + self._unpacked(state["search"])["step"] * state["along"]
+        return state["point"] + self._step(state)
+
+    def _step(self, state):
+        return state["numbers"][self._names.index("search_step")] * state["along"]
 
     def next(self, state, value, gradient):
         """The state after an evaluation at `next_point(state)`.
@@ -69,76 +98,104 @@ class Minimizer:
             value: scalar tensor.
             gradient: tensor `(size,)`.
         """
-        dot, is_first = backend_module().dot, ops.equal(state["evaluations"], 0)
-        value, gradient = ops.cast(value, self._dtype), ops.cast(gradient, self._dtype)
-        before, goes_on = self._unpacked(state["search"]), ops.equal(state["reason"], RUNS)
-        search = self.line_search.next(before, value, dot(gradient, state["along"]))
-        is_finite = ops.logical_and(ops.isfinite(value), ops.all(ops.isfinite(gradient)))
-        accepted = ops.logical_and(goes_on, ops.logical_or(is_first, search["accepted"] > 0))
-        failed = ops.logical_and(goes_on, ops.logical_and(search["failed"] > 0, ops.logical_not(is_first)))
-        learnt = self._learnt(state, gradient, ops.logical_and(accepted, ops.logical_not(is_first)), failed)
-        taken = {
-            "point": ops.where(accepted, self.next_point(state), state["point"]),
-            "gradient": ops.where(accepted, gradient, state["gradient"]),
-            "value": ops.where(accepted, value, state["value"]),
-            "step_size": ops.where(accepted, before["step"], state["step_size"]),
-        }
-        is_lower = ops.logical_or(is_first, taken["value"] < state["lowest"])
-        since = state["since_lowest"] + ops.cast(accepted, "int32")
-        taken["since_lowest"] = ops.where(is_lower, ops.zeros_like(since), since)
-        taken["lowest"] = ops.where(is_lower, taken["value"], state["lowest"])
-        begins = ops.logical_or(accepted, failed)
-        aimed = self._aimed(state, taken, learnt, search, begins)
-        reason = self._reason(state, taken, learnt, failed, ops.logical_and(is_first, ops.logical_not(is_finite)))
-        counts = {
-            "evaluations": state["evaluations"] + ops.cast(goes_on, "int32"),
-            "accepted": state["accepted"] + ops.cast(ops.logical_and(accepted, ops.logical_not(is_first)), "int32"),
-            "reason": reason,
-        }
-        return {**taken, **aimed, **counts, **_named("direction_", learnt)}
-
-    def _learnt(self, state, gradient, is_taken, failed):
-        """What the direction remembers."""
-        before = _part(state, "direction_")
-        step = self._unpacked(state["search"])["step"] * state["along"]
+        backend = backend_module()
+        gradient = ops.cast(gradient, self._dtype)
+        step = self._step(state)
+        slope = backend.dot(gradient, state["along"])  # NaN if the gradient is not finite, whatever the direction is
+        given = state["numbers"], state["counts"], ops.cast(value, self._dtype), slope
+        numbers, counts, accepted, learns, failed = backend.of_few(self, "decided", *given)
         change = gradient - state["gradient"]
-        return self.direction.forget(self.direction.learn(before, step, change, is_taken), failed)
+        gradient = ops.where(accepted, gradient, state["gradient"])
+        learnt, along = self.direction.next(_part(state, "direction_"), gradient, step, change, learns, failed)
+        of_gradient = ops.stack([backend.dot(along, gradient), backend.dot(gradient, gradient)])  # slope, square
+        length = ops.sum(ops.absolute(gradient))
+        is_steepest = ops.cast(ops.convert_to_tensor(self.direction.is_steepest(learnt)), "int32")
+        given = numbers, counts, accepted, failed, of_gradient, length, is_steepest
+        numbers, counts, is_new, is_turned = backend.of_few(self, "aimed", *given)
+        along = ops.where(is_new, ops.where(is_turned, -gradient, along), state["along"])
+        point = ops.where(accepted, state["point"] + step, state["point"])
+        after = {"point": point, "gradient": gradient, "along": along, "numbers": numbers, "counts": counts}
+        return {**after, **{f"direction_{name}": each for name, each in learnt.items()}}
 
-    def _aimed(self, state, taken, learnt, search, begins):
-        """The direction and the search along it: those under way, or the next ones."""
-        dot, gradient = backend_module().dot, taken["gradient"]
-        along = self.direction.of(learnt, gradient)
-        slope = dot(gradient, along)
-        along = ops.where(slope < 0, along, -gradient)  # rounding may have turned it
-        slope = ops.where(slope < 0, slope, -dot(gradient, gradient))
-        first = self._first_step(learnt, along)
-        begun = self.line_search.begin(search, taken["value"], slope, first)
-        search = ops.where(begins, self._packed(begun), self._packed(search))
-        return {"along": ops.where(begins, along, state["along"]), "search": search}
+    def decided(self, numbers, counts, value, slope):
+        """Whether the point of an evaluation is taken.
 
-    def _packed(self, search):
-        return ops.stack([search[name] for name in self.line_search.state_names])
+        Args:
+            numbers, counts: of the state.
+            value, slope: numbers, the loss and its derivative along the direction.
 
-    def _unpacked(self, vector):
-        return dict(zip(self.line_search.state_names, ops.unstack(vector), strict=True))
+        Returns:
+            `(numbers, counts, accepted, learns, failed)`: the last ones conditions, and `learns` whether there is a
+            point before the one that was accepted.
+        """
+        before = self.read({"numbers": numbers, "counts": counts})
+        is_first, goes_on = before["evaluations"] == 0, before["reason"] == RUNS
+        found = self.line_search.next(self._search_in(before), value, slope)
+        accepted = goes_on & (is_first | (found["accepted"] > 0))
+        failed = goes_on & ~is_first & (found["failed"] > 0)
+        learns = accepted & ~is_first
+        is_lower = accepted & (is_first | (value < before["lowest"]))
+        is_bad = goes_on & is_first & ~(isfinite(value) & isfinite(slope))
+        since = before["since_lowest"] + cast(accepted, counts)
+        after = {
+            **_named(found),
+            "value": where(accepted, value, before["value"]),
+            "lowest": where(is_lower, value, before["lowest"]),
+            "step_size": where(accepted, before["search_step"], before["step_size"]),
+            "evaluations": before["evaluations"] + cast(goes_on, counts),
+            "updates": before["updates"] + cast(learns, counts),
+            "since_lowest": where(is_lower, zeros_like(since), since),
+            "reason": where(is_bad, NOT_FINITE, before["reason"]),
+        }
+        return *self._written({**before, **after}, numbers, counts), accepted, learns, failed
 
-    def _first_step(self, learnt, along):
-        length = ops.sum(ops.absolute(along))
-        short = ops.where(length > 1, 1 / length, ops.ones_like(length))
-        return ops.where(self.direction.is_steepest(learnt), short, ops.ones_like(length))
+    def aimed(self, numbers, counts, accepted, failed, of_gradient, length, is_steepest):
+        """Where the search along the next direction begins.
 
-    def _reason(self, state, taken, learnt, failed, is_bad):
-        was_steepest = self.direction.is_steepest(_part(state, "direction_"))
-        is_flat = ops.all(ops.equal(taken["gradient"], 0))
-        reason = ops.where(is_flat, FLAT, state["reason"])
-        reason = ops.where(taken["since_lowest"] >= STALLS_AFTER, STALLED, reason)
-        reason = ops.where(ops.logical_and(failed, was_steepest), NO_DECREASE, reason)
-        return ops.cast(ops.where(is_bad, NOT_FINITE, reason), "int32")
+        Args:
+            numbers, counts: that `decided` has returned.
+            accepted, failed: conditions, as `decided` returns them.
+            of_gradient: `(2,)`, the products of direction and gradient with the gradient.
+            length: number, the sum of the gradient's absolute entries.
+            is_steepest: 1 if the direction is that of steepest descent, else 0.
+
+        Returns:
+            `(numbers, counts, is_new, is_turned)`: the last ones conditions, whether there is a new direction, and
+            whether it is the gradient's opposite, since rounding has turned that of the method.
+        """
+        before = self.read({"numbers": numbers, "counts": counts})
+        is_new, is_turned = accepted | failed, ~(of_gradient[0] < 0)
+        slope = where(is_turned, -of_gradient[1], of_gradient[0])
+        first = self._first(before, slope, length, is_steepest > 0)
+        begun = self.line_search.begin(self._search_in(before), before["value"], slope, first)
+        begun = {**_named(begun), "slope": slope, "is_steepest": is_steepest}
+        after = {name: where(is_new, number, before[name]) for name, number in begun.items()}
+        reason = where(length == 0, FLAT, before["reason"])
+        reason = where(before["since_lowest"] >= STALLS_AFTER, STALLED, reason)
+        reason = where(failed & (before["is_steepest"] > 0), NO_DECREASE, reason)
+        reason = where(before["reason"] == RUNS, reason, before["reason"])
+        return *self._written({**before, **after, "reason": reason}, numbers, counts), is_new, is_turned
+
+    def _first(self, before, slope, length, is_steepest):
+        """The first step of a search."""
+        one = zeros_like(slope) + 1
+        if self._first_step is None:
+            return where(is_steepest & (length > 1), one / length, one)
+        step, growth = before["step_size"], before["slope"] / slope
+        following = step * where(growth > GROWS_TO, GROWS_TO * one, growth)
+        return where(before["updates"] > 0, following, self._first_step * one)
+
+    def _search_in(self, values):
+        return {name: values[f"search_{name}"] for name in self.line_search.state_names}
+
+    def _written(self, values, numbers, counts):
+        """`(numbers, counts)` of the state, from all of them by name."""
+        return stack([values[n] for n in self._names], numbers), stack([values[n] for n in COUNTS], counts)
+
+
+def _named(search):
+    return {f"search_{name}": value for name, value in search.items()}
 
 
 def _part(state, prefix):
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-
-def _named(prefix, values):
-    return {prefix + name: value for name, value in values.items()}

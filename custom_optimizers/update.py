@@ -70,7 +70,7 @@ def update(optimizer, variables, gradients, factor=None, conditions=None, loss=N
         loss: scalar tensor, of the full batch, for an optimizer that needs it.
     """
     if optimizer.needs_loss:
-        optimizer.evaluated(variables, ScaledGradients(gradients, factor), loss)
+        optimizer.search.evaluated(variables, ScaledGradients(gradients, factor), loss)
         return
     if optimizer.needs_dense_gradients:
         gradients = [optimizer._backend.dense(g) for g in gradients]  # that of an embedding may be sparse

@@ -96,14 +96,12 @@ class Windowed(keras.optimizers.Optimizer):
         finally:
             self.gradient_accumulation_steps = steps
 
-    needs_loss = False  # whether an update is made by the loss of the full batch too, which has to be told then
+    search = None  # `custom_optimizers.search.Search`, in an optimizer that looks for its step by the loss
 
-    def begin_search(self):
-        """Called when a `fit` begins; an optimizer with a search begins anew if the weights are others."""
-
-    def read_search(self):
-        """What has become of the search of an optimizer that has one, a dict; else an empty one."""
-        return {}
+    @property
+    def needs_loss(self):
+        """Whether an update is made by the loss of the full batch too, which has to be told then."""
+        return self.search is not None
 
     def tell_loss(self, loss):
         """Give the loss of the micro-batch under way, a scalar tensor, before its gradient is applied."""

@@ -14,7 +14,6 @@ from jax import numpy as jnp
 
 from callbacks.passes.passes import Passes
 from callbacks.passes.stacks import check_dense, grouped, kind_of, stacked
-from custom_optimizers.diagnostics import GIVE_UP_AFTER
 
 TRAINED, OPTIMIZER, METRICS = 0, 2, 3  # places in the state that a training step takes and gives
 
@@ -71,7 +70,7 @@ class JaxPasses(Passes):
         return made, logs, {name: jnp.stack(each) for name, each in trace.items() if each}, state
 
     def _passes(self, state, stacks):
-        """Make the passes, but none more once training has diverged."""
+        """Make the passes, but none more once training has diverged, or a search has ended."""
         metrics = state[METRICS]
         one = functools.partial(self._one_pass, metrics, stacks)
         shapes, _, norm = jax.eval_shape(one, state)
@@ -90,12 +89,10 @@ class JaxPasses(Passes):
         return jax.lax.while_loop(self._goes_on, body, (0, logs, trace, state))
 
     def _goes_on(self, carry):
-        i, state = carry[0], carry[-1]
-        record = self._optimizer._record
-        if record is None:
-            return i < self._count
-        skipped = state[OPTIMIZER][self._place(record.skipped_in_a_row)]
-        return (i < self._count) & (skipped < GIVE_UP_AFTER)
+        goes_on, state = carry[0] < self._count, carry[-1]
+        for ended in self.ends(lambda variable: state[OPTIMIZER][self._place(variable)]):
+            goes_on = goes_on & ~ended
+        return goes_on
 
     def _one_pass(self, metrics, stacks, state):
         """`(logs, state, norm of the gradient)` after a pass."""

@@ -8,7 +8,6 @@ import tensorflow as tf
 from callbacks.passes.passes import Passes
 from callbacks.passes.stacks import check_dense, grouped, kind_of, stacked
 from callbacks.step_of_fit import own_of_instance
-from custom_optimizers.diagnostics import GIVE_UP_AFTER, number
 
 UNROLLED = 4  # batches in a graph of XLA at most that are not in a loop: a step in a loop takes a quarter more time
 
@@ -39,7 +38,7 @@ class TensorflowPasses(Passes):
         """Make the passes in a loop of Python, around the compiled step."""
         losses, norms, record = [], [], self._optimizer._record
         for _ in range(self._count):
-            if record is not None and number(record.skipped_in_a_row) >= GIVE_UP_AFTER:
+            if any(map(bool, self.ends(tf.convert_to_tensor))):
                 break
             self._optimizer.begin_next_pass(len(batches))
             self._model.reset_metrics()
@@ -72,7 +71,7 @@ class TensorflowPasses(Passes):
         return int(self._parts(first)[0].shape[0])
 
     def _passes(self, stacks):
-        """Make the passes, but none more once training has diverged."""
+        """Make the passes, but none more once training has diverged, or a search has ended."""
         record = self._optimizer._record
         read = {"loss": self._model._loss_tracker.result}
         if record is not None:
@@ -80,9 +79,8 @@ class TensorflowPasses(Passes):
         empty = {name: tf.zeros(self._count, value().dtype) for name, value in read.items()}
 
         def goes_on(i, trace):
-            if record is None:
-                return i < self._count
-            return tf.logical_and(i < self._count, record.skipped_in_a_row.value < GIVE_UP_AFTER)
+            ended = self.ends(tf.convert_to_tensor)
+            return tf.reduce_all([i < self._count, *map(tf.logical_not, ended)])
 
         def body(i, trace):
             self._one_pass(stacks)

@@ -37,15 +37,24 @@ class TorchPasses(Passes):
             if skipped >= GIVE_UP_AFTER:
                 break
             is_last = i == self._count - 1 or skipped == GIVE_UP_AFTER - 1
+            is_last = is_last or self._search_has_ended()
             by_own_step = is_last or not self._is_seen
             logs = self._own_pass(batches, i < self._count - 2) if by_own_step else {"loss": self._recorded()}
             losses += [logs["loss"]] if "loss" in logs else []
             record = self._optimizer._record
             if record is not None:
                 norms.append(record.gradient_norm.value.clone())
+            if is_last:
+                break
         found = {"loss": losses, "gradient_norm": norms}
         self._made, self._traced = i + 1, {name: _stacked(each) for name, each in found.items() if each}
         return logs
+
+    def _search_has_ended(self):
+        """Whether a search has; on a GPU it is not asked between passes, since that would wait for the device."""
+        search = self._optimizer.search
+        counts = search.variables["counts"].value if search is not None and search.variables else None
+        return counts is not None and counts.device.type == "cpu" and bool(search.has_ended(counts))
 
     def hold(self, batches):
         return batches

@@ -95,7 +95,7 @@ class RecordedPass:
         """Make the pass: it changes these tensors, which are those of the variables if it is made `in_place`."""
         losses = []
         if self._optimizer.needs_loss:
-            torch._foreach_copy_(weights, self._optimizer.next_weights(weights, self._search_in(of_optimizer)))
+            torch._foreach_copy_(weights, self._update.next_weights(weights, of_optimizer))
         sums = None if self._factor is None else [self._optimizer._window.sum_of(v).value for v in self._trained]
         for graph, batch, weight in self._parts:
             loss, *found = graph(*weights, *untrained, *batch)
@@ -110,11 +110,6 @@ class RecordedPass:
             return loss
         torch._foreach_zero_(sums)
         return torch.stack(losses) @ self._shares.to(loss)
-
-    def _search_in(self, of_optimizer):
-        """The state of the optimizer's search, from the values of its variables."""
-        values = dict(zip(map(id, self._state_of_optimizer), of_optimizer, strict=True))
-        return {name: values[id(variable)] for name, variable in self._optimizer._search.items()}
 
     def _loss_of(self, losses):
         """The loss of the full batch, for an optimizer that needs it, else None."""
@@ -171,7 +166,8 @@ class _Update:
 
     def __init__(self, optimizer, trained, own):
         self._optimizer, self._trained, self._own = optimizer, trained, own
-        self._graph, self._is_tried = None, False
+        self._graph = self._graph_of_next = None
+        self._is_tried = False
         self._has_factor = self._has_loss = False
 
     def prepare(self, values, factor, has_loss):
@@ -193,7 +189,19 @@ class _Update:
         if isinstance(self._optimizer._learning_rate, RATES):  # not a function of the user, who may change what it does
             with torch.no_grad():
                 loss = torch.zeros_like(weights[0].sum()) if has_loss else None
+                if has_loss:
+                    self._graph_of_next = _recorded_or_none(self._next, *copies)
                 self._graph = _recorded_or_none(self._updated, *copies, *given, *_optional(factor, loss))
+
+    def next_weights(self, weights, of_optimizer):
+        """Where an optimizer with a search looks at the loss next: a list of tensors."""
+        return (self._graph_of_next or self._next)(*weights, *of_optimizer)
+
+    def _next(self, *values):
+        weights, own = values[: len(self._trained)], values[len(self._trained) :]
+        own = dict(zip(map(id, self._own), own, strict=True))
+        search = self._optimizer.search
+        return search.next_weights(weights, {name: own[id(v)] for name, v in search.variables.items()})
 
     def __call__(self, weights, of_optimizer, gradients, factor, loss, in_place):
         """Change tensors, which are those of the variables if the update is made `in_place`.
@@ -273,6 +281,6 @@ def _values(variables):
 
 def _write(values, after):
     """Give tensors the values of others, where these are not the same ones."""
-    for value, new in zip(values, after, strict=True):
-        if new is not value:
-            value.copy_(new)
+    changed = [(value, new) for value, new in zip(values, after, strict=True) if new is not value]
+    if changed:
+        torch._foreach_copy_(*map(list, zip(*changed, strict=True)))

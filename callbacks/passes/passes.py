@@ -1,6 +1,8 @@
 import numpy as np
 from keras import ops
 
+from custom_optimizers.diagnostics import GIVE_UP_AFTER
+
 
 class Passes:
     """Base class of the train functions of `fit` that make many passes, each with its update, in one call.
@@ -29,6 +31,19 @@ class Passes:
         """Of the passes of the last call: `loss`, and `gradient_norm` where norms are recorded; arrays."""
         made = int(self._made)
         return {name: np.asarray(ops.convert_to_numpy(values))[:made] for name, values in self._traced.items()}
+
+    def ends(self, value_of):
+        """Conditions after which no pass changes anything, a list: training diverges, or a search has come to its end.
+
+        Args:
+            value_of: function from a variable of the optimizer to its value.
+        """
+        record, search, conditions = self._optimizer._record, self._optimizer.search, []
+        if record is not None:
+            conditions.append(value_of(record.skipped_in_a_row) >= GIVE_UP_AFTER)
+        if search is not None:
+            conditions.append(search.has_ended(value_of(search.variables["counts"])))
+        return conditions
 
     def held(self, epoch):
         """The batches of the next epoch as `hold` keeps them on the device.

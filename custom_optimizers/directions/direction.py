@@ -7,14 +7,14 @@ class Direction(Configured):
 
     ```python
     state = direction.initial_state(size, dtype)
-    d = direction.of(state, gradient)                        # d @ gradient < 0
-    state = direction.learn(state, step, change, is_taken)   # step = w_new - w, change = gradient_new - gradient
+    state, d = direction.next(state, gradient, step, change, is_taken, has_failed)       # d @ gradient < 0
     ```
 
     All variables of the model are one vector. There is no branch that depends on a value: all of it can be compiled.
+    On torch the tensors of the state may be changed in place: use what `next` returns.
 
-    To write one: name the arguments of `__init__`, which become attributes, in `arguments`, implement `of` and, where
-    it remembers something, `initial_state` and `learn`, and register the class with
+    To write one: name the arguments of `__init__`, which become attributes, in `arguments`, implement `next` and, where
+    it remembers something, `initial_state` and `is_steepest`, and register the class with
     `keras.saving.register_keras_serializable(package="custom_optimizers")`.
     """
 
@@ -31,33 +31,23 @@ class Direction(Configured):
         """
         return {}
 
-    def of(self, state, gradient):
-        """The direction, a tensor of the shape of `gradient`.
+    def next(self, state, gradient, step, change, is_taken, has_failed):
+        """The direction from the point that was taken last, and what is remembered.
 
         Args:
             state: dict of tensors.
-            gradient: tensor `(size,)` at the point that was taken last.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no `of` method.")
-
-    def learn(self, state, step, change, is_taken):
-        """The state after a point.
-
-        Args:
-            state: dict of tensors.
-            step: tensor `(size,)`, the way from the point before.
-            change: tensor `(size,)`, the gradient less that at the point before.
-            is_taken: scalar bool tensor, whether the point was taken at all; if not, the state stays.
+            gradient: tensor `(size,)` at that point.
+            step: tensor `(size,)`, the way to it from the point before.
+            change: tensor `(size,)`, its gradient less that at the point before.
+            is_taken: scalar bool tensor, whether the point was taken just now; if not, nothing is learnt.
+            has_failed: scalar bool tensor, whether no point was found along the last direction: then all is forgotten,
+                and the direction is that of steepest descent.
 
         Returns:
-            A dict of tensors of the same shapes.
+            `(state, direction)`, tensors of the same shapes.
         """
-        return state
-
-    def forget(self, state, when):
-        """The state without what was learnt where the scalar bool tensor `when` is true."""
-        return state
+        raise NotImplementedError(f"{type(self).__name__} has no `next` method.")
 
     def is_steepest(self, state):
-        """Whether the direction is that of steepest descent, a scalar bool tensor or a bool."""
+        """Whether the direction of a state is that of steepest descent, a scalar bool tensor or a bool."""
         return True

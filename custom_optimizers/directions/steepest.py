@@ -12,5 +12,5 @@ class Steepest(Direction):
     ```
     """
 
-    def of(self, state, gradient):
-        return -gradient
+    def next(self, state, gradient, step, change, is_taken, has_failed):
+        return state, -gradient

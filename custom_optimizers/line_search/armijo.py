@@ -1,8 +1,9 @@
 import keras
-from keras import ops
+import numpy as np
 
 from custom_optimizers.arguments import count, number_in
-from custom_optimizers.line_search.interpolation import larger, parabola, smaller
+from custom_optimizers.either import cast, clip, isfinite, number, where, zeros_like
+from custom_optimizers.line_search.interpolation import parabola
 from custom_optimizers.line_search.line_search import LineSearch
 
 SHORTEST, LONGEST = 0.1, 0.5  # of a step that was too far, the next one
@@ -46,25 +47,23 @@ class Armijo(LineSearch):
         self.evaluations = count(type(self).__name__, "evaluations", evaluations)
 
     def begin(self, state, value, slope, step):
-        value = ops.convert_to_tensor(value)
-        slope, step = (ops.cast(each, value.dtype) for each in (slope, step))
-        flags = dict.fromkeys(("accepted", "failed", "evaluated"), ops.zeros_like(value))
-        return {"step": step, **flags, "value_0": value, "slope_0": slope, "bound": value}
+        value = number(value)
+        flags = dict.fromkeys(("accepted", "failed", "evaluated"), zeros_like(value))
+        return {"step": cast(step, value), **flags, "value_0": value, "slope_0": cast(slope, value), "bound": value}
 
+    @np.errstate(all="ignore")
     def next(self, state, value, slope):
-        step, start = state["step"], (0 * state["step"], state["value_0"], state["slope_0"])
-        value, slope = (ops.cast(each, step.dtype) for each in (value, slope))
-        is_finite = ops.logical_and(ops.isfinite(value), ops.isfinite(slope))
-        decreases = value <= state["bound"] + self.decrease * step * state["slope_0"]
-        accepted = ops.logical_and(is_finite, decreases)
-        failed = ops.logical_and(ops.logical_not(accepted), state["evaluated"] + 1 >= self.evaluations)
-        by_parabola = parabola(start, (step, value, slope))
-        shorter = larger(SHORTEST * step, smaller(LONGEST * step, by_parabola))
-        shorter = ops.where(is_finite, shorter, SHORTEST * step)
+        step, start = state["step"], (zeros_like(state["step"]), state["value_0"], state["slope_0"])
+        value, slope = cast(value, step), cast(slope, step)
+        is_finite = isfinite(value) & isfinite(slope)
+        accepted = is_finite & (value <= state["bound"] + self.decrease * step * state["slope_0"])
+        failed = ~accepted & (state["evaluated"] + 1 >= self.evaluations)
+        shorter = clip(parabola(start, (step, value, slope)), SHORTEST * step, LONGEST * step)
+        shorter = where(is_finite, shorter, SHORTEST * step)
         return {
             **state,
-            "step": ops.where(ops.logical_or(accepted, failed), step, shorter),
-            "accepted": ops.cast(accepted, step.dtype),
-            "failed": ops.cast(failed, step.dtype),
+            "step": where(accepted | failed, step, shorter),
+            "accepted": cast(accepted, step),
+            "failed": cast(failed, step),
             "evaluated": state["evaluated"] + 1,
         }

@@ -1,7 +1,8 @@
 import keras
-from keras import ops
+import numpy as np
 
 from custom_optimizers.arguments import count, number_in
+from custom_optimizers.either import cast, isfinite, number, where, zeros_like
 from custom_optimizers.line_search.interpolation import secant
 from custom_optimizers.line_search.line_search import LineSearch
 
@@ -62,54 +63,52 @@ class HagerZhang(LineSearch):
         self.evaluations = count("HagerZhang", "evaluations", evaluations, least=2)
 
     def begin(self, state, value, slope, step):
-        value = ops.convert_to_tensor(value)
-        slope, step = (ops.cast(each, value.dtype) for each in (slope, step))
-        found = dict.fromkeys(self.state_names, ops.zeros_like(value))
-        return {
-            **found,
-            **{"step": step, "value_0": value, "slope_0": slope, "low_slope": slope},
-            "width": ops.zeros_like(value) + LARGEST,
-        }
+        value = number(value)
+        found = dict.fromkeys(self.state_names, zeros_like(value))
+        slope = cast(slope, value)
+        found = {**found, "step": cast(step, value), "value_0": value, "slope_0": slope, "low_slope": slope}
+        return {**found, "width": zeros_like(value) + LARGEST}
 
+    @np.errstate(all="ignore")
     def next(self, state, value, slope):
         step = state["step"]
-        value, slope = (ops.cast(each, step.dtype) for each in (value, slope))
-        is_finite = ops.logical_and(ops.isfinite(value), ops.isfinite(slope))
-        is_low = ops.logical_and(is_finite, value <= state["value_0"] + self.tolerance * ops.absolute(state["value_0"]))
-        is_good = ops.logical_and(is_finite, self._is_good(state, value, slope, is_low))
+        value, slope = cast(value, step), cast(slope, step)
+        is_finite = isfinite(value) & isfinite(slope)
+        is_low = is_finite & (value <= state["value_0"] + self.tolerance * abs(state["value_0"]))
+        is_good = is_finite & self._is_good(state, value, slope, is_low)
         ends = state["evaluated"] + 1 >= self.evaluations
-        taken = ops.logical_and(ends, ops.logical_and(is_low, ops.logical_and(step > 0, slope <= 0)))
-        accepted = ops.logical_or(is_good, taken)
-        failed = ops.logical_and(ends, ops.logical_not(accepted))
+        accepted = is_good | (ends & is_low & (step > 0) & (slope <= 0))
+        failed = ends & ~accepted
         after = self._after(state, step, slope, is_finite, is_low)
-        is_last = state["evaluated"] + 2 >= self.evaluations
-        is_last = ops.logical_or(is_last, ops.equal(after["step"], after["low"]))
-        after["step"] = ops.where(is_last, after["low"], after["step"])  # it is looked at once more, and taken
-        evaluated = ops.where(is_last, 0 * step + self.evaluations - 1, state["evaluated"] + 1)
-        after["step"] = ops.where(ops.logical_or(accepted, failed), step, after["step"])
-        flags = {"accepted": ops.cast(accepted, step.dtype), "failed": ops.cast(failed, step.dtype)}
-        return {**state, **after, **flags, "evaluated": evaluated}
+        is_last = (state["evaluated"] + 2 >= self.evaluations) | (after["step"] == after["low"])
+        after["step"] = where(is_last, after["low"], after["step"])  # it is looked at once more, and taken
+        evaluated = where(is_last, zeros_like(step) + self.evaluations - 1, state["evaluated"] + 1)
+        after["step"] = where(accepted | failed, step, after["step"])
+        return {
+            **state,
+            **after,
+            **{"accepted": cast(accepted, step), "failed": cast(failed, step), "evaluated": evaluated},
+        }
 
     def _is_good(self, state, value, slope, is_low):
         """Whether a finite step meets the conditions of Wolfe, exactly or approximately."""
         falls = value - state["value_0"] <= self.decrease * state["step"] * state["slope_0"]
-        is_approximate = ops.logical_and(is_low, (2 * self.decrease - 1) * state["slope_0"] >= slope)
-        is_flat = slope >= self.curvature * state["slope_0"]
-        return ops.logical_and(is_flat, ops.logical_or(falls, is_approximate))
+        is_approximate = is_low & ((2 * self.decrease - 1) * state["slope_0"] >= slope)
+        return (slope >= self.curvature * state["slope_0"]) & (falls | is_approximate)
 
     def _after(self, state, step, slope, is_finite, is_low):
         """The interval with this evaluation in it, what is done next, and the next step, as a part of the state."""
-        rises = ops.logical_and(is_finite, slope >= 0)
-        is_too_high = ops.logical_not(ops.logical_or(rises, is_low))
-        ends = ops.logical_or(rises, is_too_high)
-        low, low_slope = ops.where(ends, state["low"], step), ops.where(ends, state["low_slope"], slope)
-        high, high_slope = ops.where(ends, step, state["high"]), ops.where(ends, slope, state["high_slope"])
-        share = ops.where(is_finite, 0 * step + 0.5, 0 * step + NOT_FINITE_TO)
+        rises = is_finite & (slope >= 0)
+        is_too_high = ~(rises | is_low)
+        ends = rises | is_too_high
+        low, low_slope = where(ends, state["low"], step), where(ends, state["low_slope"], slope)
+        high, high_slope = where(ends, step, state["high"]), where(ends, slope, state["high_slope"])
+        share = where(is_finite, zeros_like(step) + 0.5, zeros_like(step) + NOT_FINITE_TO)
         interval = (low, low_slope), (high, high_slope), low + share * (high - low)
-        grows = ops.logical_and(ops.equal(state["stage"], BRACKET), ops.logical_not(ends))
-        bisects = ops.logical_and(ops.equal(state["stage"], BISECT), ops.logical_not(rises))
+        grows = (state["stage"] == BRACKET) & ~ends
+        bisects = (state["stage"] == BISECT) & ~rises
         found = self._shorter(state, *interval, rises)
-        found = _chosen(ops.logical_or(is_too_high, bisects), {**found, "stage": BISECT, "step": interval[2]}, found)
+        found = _chosen(is_too_high | bisects, {**found, "stage": BISECT, "step": interval[2]}, found)
         found = _chosen(grows, {**found, "stage": BRACKET, "step": GROWS * step, "width": state["width"]}, found)
         return {**found, "low": low, "low_slope": low_slope, "high": high, "high_slope": high_slope}
 
@@ -117,14 +116,14 @@ class HagerZhang(LineSearch):
         """What is done next where the slopes at both ends have different signs."""
         stage, width = state["stage"], high[0] - low[0]
         before = [(state[f"{end}_before"], state[f"{end}_slope_before"]) for end in ("low", "high")]
-        second = ops.where(rises, _secant(before[1], high), _secant(before[0], low))
-        seconds = ops.logical_and(ops.equal(stage, SECANT), _is_inside(second, low, high))
+        second = where(rises, _secant(before[1], high), _secant(before[0], low))
+        seconds = (stage == SECANT) & _is_inside(second, low, high)
         is_slow = width > SHRINKS_TO * state["width"]
-        halves = ops.logical_and(ops.logical_and(stage > BRACKET, stage < HALVE), is_slow)
+        halves = (stage > BRACKET) & (stage < HALVE) & is_slow
         first = _secant(low, high)
         firsts = _is_inside(first, low, high)
         found = {
-            **{"stage": ops.where(firsts, SECANT, HALVE), "step": ops.where(firsts, first, middle), "width": width},
+            **{"stage": where(firsts, SECANT, HALVE), "step": where(firsts, first, middle), "width": width},
             **{"low_before": low[0], "low_slope_before": low[1]},
             **{"high_before": high[0], "high_slope_before": high[1]},
         }
@@ -138,9 +137,9 @@ def _secant(a, b):
 
 
 def _is_inside(t, low, high):
-    return ops.logical_and(t > low[0], t < high[0])
+    return (t > low[0]) & (t < high[0])
 
 
 def _chosen(condition, one, other):
-    dtype = other["step"].dtype
-    return {name: ops.where(condition, ops.cast(one[name], dtype), ops.cast(other[name], dtype)) for name in other}
+    like = other["step"]
+    return {name: where(condition, cast(one[name], like), cast(other[name], like)) for name in other}

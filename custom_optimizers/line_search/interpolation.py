@@ -1,19 +1,9 @@
 """Where a function of one variable has its minimum, by its values and slopes at two points.
 
-Points are tuples `(t, value, slope)` of scalar tensors. What cannot be computed is NaN or infinite.
+Points are tuples `(t, value, slope)` of numbers. What cannot be computed is NaN or infinite.
 """
 
-from keras import ops
-
-
-def larger(a, b):
-    """The larger of two numbers; `maximum` of Keras makes float32 of float64 on torch."""
-    return ops.where(a > b, a, b)
-
-
-def smaller(a, b):
-    """The smaller of two numbers."""
-    return ops.where(a < b, a, b)
+from custom_optimizers.either import larger, sign, sqrt, where
 
 
 def cubic(a, b):
@@ -26,9 +16,9 @@ def cubic(a, b):
     (t_a, f_a, g_a), (t_b, f_b, g_b) = a, b
     length = t_b - t_a
     theta = 3 * (f_a - f_b) / length + g_a + g_b
-    scale = larger(ops.absolute(theta), larger(ops.absolute(g_a), ops.absolute(g_b)))
+    scale = larger(abs(theta), larger(abs(g_a), abs(g_b)))
     radicand = (theta / scale) * (theta / scale) - (g_a / scale) * (g_b / scale)
-    root = ops.sign(length) * scale * ops.sqrt(ops.where(radicand < 0, 0 * radicand, radicand))
+    root = sign(length) * scale * sqrt(where(radicand < 0, 0 * radicand, radicand))
     from_a = (root - g_a + theta) / (root - g_a + root + g_b)
     back = -root
     from_b = (back - g_b + theta) / (back - g_b + back + g_a)

@@ -1,11 +1,11 @@
-from keras import ops
+import numpy as np
 
 from custom_optimizers import declarations
 from custom_optimizers.configured import Configured
 
 
 class LineSearch(Configured):
-    """Looks for a step along a direction, one evaluation after the other: a pure state machine of scalars.
+    """Looks for a step along a direction, one evaluation after the other: a pure state machine of numbers.
 
     ```python
     state = search.begin(search.initial_state(), loss(w), gradient(w) @ d, step)    # the slope has to be negative
@@ -18,6 +18,9 @@ class LineSearch(Configured):
     state. So an evaluation can be a pass over all samples, the state can be saved between two of them, and all of it
     can be part of compiled code: there is no branch that depends on a value. A loss or a slope that is not finite
     shortens the step.
+
+    Numbers are scalar tensors, or those of NumPy: what is written with operators and the functions of
+    `custom_optimizers.either` takes both.
 
     Where the state says `accepted`, the point that was looked at last is taken, and where it says `failed`, none is.
 
@@ -38,20 +41,20 @@ class LineSearch(Configured):
         return ("step", "accepted", "failed", *self.names)
 
     def initial_state(self, dtype="float32"):
-        """The state before the first search: a dict of scalar tensors, which are zeros."""
-        return {name: ops.zeros((), dtype) for name in self.state_names}
+        """The state before the first search: a dict of zeros of NumPy."""
+        return {name: np.zeros((), dtype)[()] for name in self.state_names}
 
     def begin(self, state, value, slope, step):
         """The state when a search begins.
 
         Args:
             state: dict, that of the search before.
-            value: scalar tensor, the loss where the direction begins.
-            slope: scalar tensor < 0, the derivative of the loss along the direction there.
-            step: scalar tensor > 0, where to look first.
+            value: number, the loss where the direction begins.
+            slope: number < 0, the derivative of the loss along the direction there.
+            step: number > 0, where to look first.
 
         Returns:
-            A dict of scalar tensors of the dtype of `value`; `state["step"]` is where to look.
+            A dict of numbers of the dtype of `value`; `state["step"]` is where to look.
         """
         raise NotImplementedError(f"{type(self).__name__} has no `begin` method.")
 
@@ -59,10 +62,10 @@ class LineSearch(Configured):
         """The state after an evaluation at `state["step"]`.
 
         Args:
-            state: dict of scalar tensors.
-            value, slope: scalar tensors, loss and derivative along the direction there; may be NaN or infinite.
+            state: dict of numbers.
+            value, slope: numbers, loss and derivative along the direction there; may be NaN or infinite.
 
         Returns:
-            A dict of scalar tensors.
+            A dict of numbers.
         """
         raise NotImplementedError(f"{type(self).__name__} has no `next` method.")

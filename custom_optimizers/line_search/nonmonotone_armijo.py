@@ -1,9 +1,8 @@
 import keras
-from keras import ops
 
 from custom_optimizers.arguments import count
+from custom_optimizers.either import cast, larger, where
 from custom_optimizers.line_search.armijo import Armijo
-from custom_optimizers.line_search.interpolation import larger
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -53,9 +52,9 @@ class NonmonotoneArmijo(Armijo):
     def begin(self, state, value, slope, step):
         found = super().begin(state, value, slope, step)
         value = found["value_0"]
-        before = [ops.cast(state[name], value.dtype) for name in self._losses]
-        searches = ops.cast(state["searches"], value.dtype)
+        before = [cast(state[name], value) for name in self._losses]
+        searches = cast(state["searches"], value)
         losses, bound = [value, *before[:-1]], value
         for age, loss in enumerate(losses[1:], start=1):
-            bound = ops.where(searches >= age, larger(bound, loss), bound)
+            bound = where(searches >= age, larger(bound, loss), bound)
         return {**found, "bound": bound, "searches": searches + 1, **dict(zip(self._losses, losses, strict=True))}

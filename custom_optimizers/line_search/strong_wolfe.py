@@ -1,8 +1,9 @@
 import keras
-from keras import ops
+import numpy as np
 
 from custom_optimizers.arguments import count, number_in
-from custom_optimizers.line_search.interpolation import cubic, larger, parabola, secant, smaller
+from custom_optimizers.either import cast, chosen, clip, isfinite, larger, number, sign, smaller, where, zeros_like
+from custom_optimizers.line_search.interpolation import cubic, parabola, secant
 from custom_optimizers.line_search.line_search import LineSearch
 
 FARTHER = 1.1, 4.0  # how much farther from the best step than the last one the next may be, while none was too far
@@ -59,9 +60,8 @@ class StrongWolfe(LineSearch):
         self.evaluations = count("StrongWolfe", "evaluations", evaluations, least=2)
 
     def begin(self, state, value, slope, step):
-        value = ops.convert_to_tensor(value)
-        slope, step = (ops.cast(each, value.dtype) for each in (slope, step))
-        zero = ops.zeros_like(value)
+        value = number(value)
+        slope, step, zero = cast(slope, value), cast(step, value), zeros_like(value)
         flags = dict.fromkeys(("accepted", "failed", "evaluated", "past", "bracketed", "low"), zero)
         widths = {"high": (1 + FARTHER[1]) * step, "width": zero + LARGEST, "width_before": zero + 2 * LARGEST}
         start = (zero, value, slope)
@@ -71,58 +71,59 @@ class StrongWolfe(LineSearch):
             **_named("other", start),
         }
 
+    @np.errstate(all="ignore")
     def next(self, state, value, slope):
-        at = (state["step"], *(ops.cast(each, state["step"].dtype) for each in (value, slope)))
+        at = (state["step"], cast(value, state["step"]), cast(slope, state["step"]))
         straight = self.decrease * state["slope_0"]
-        is_finite = _all(ops.isfinite(at[1]), ops.isfinite(at[2]))
-        decreases = _all(is_finite, at[1] <= state["value_0"] + at[0] * straight)
-        is_flat = ops.absolute(at[2]) <= -self.curvature * state["slope_0"]
+        is_finite = isfinite(at[1]) & isfinite(at[2])
+        decreases = is_finite & (at[1] <= state["value_0"] + at[0] * straight)
+        is_flat = abs(at[2]) <= -self.curvature * state["slope_0"]
         ends = self._ends(state, at, decreases, straight)
-        accepted = _all(decreases, _any(is_flat, _all(ends, at[0] > 0)))
-        failed = _all(ends, ops.logical_not(accepted))
+        accepted = decreases & (is_flat | (ends & (at[0] > 0)))
+        failed = ends & ~accepted
         after = self._shorter(state, at, is_finite, decreases, straight)
-        after["step"] = ops.where(_any(accepted, failed), at[0], after["step"])
-        flags = {"accepted": accepted, "failed": failed, "evaluated": state["evaluated"] + 1}
-        return {**state, **after, **{name: ops.cast(value, at[1].dtype) for name, value in flags.items()}}
+        after["step"] = where(accepted | failed, at[0], after["step"])
+        flags = {"accepted": cast(accepted, at[1]), "failed": cast(failed, at[1]), "evaluated": state["evaluated"] + 1}
+        return {**state, **after, **flags}
 
     def _ends(self, state, at, decreases, straight):
         """Whether this evaluation is the last one, although its slope is not small."""
         low, high, is_bracketed = state["low"], state["high"], state["bracketed"] > 0
-        is_narrow = _any(at[0] <= low, at[0] >= high, high - low <= NARROW * high)
-        is_largest = _all(at[0] >= LARGEST, decreases, at[2] <= straight)
-        return _any(_all(is_bracketed, is_narrow), is_largest, state["evaluated"] + 1 >= self.evaluations)
+        is_narrow = (at[0] <= low) | (at[0] >= high) | (high - low <= NARROW * high)
+        is_largest = (at[0] >= LARGEST) & decreases & (at[2] <= straight)
+        return (is_bracketed & is_narrow) | is_largest | (state["evaluated"] + 1 >= self.evaluations)
 
     def _shorter(self, state, at, is_finite, decreases, straight):
         """The interval with this evaluation in it, and the next step, as a part of the state."""
-        past = _any(state["past"] > 0, _all(decreases, at[2] >= 0))
+        past = (state["past"] > 0) | (decreases & (at[2] >= 0))
         # Until a step has gone past the minimum, what is minimised is the loss less the decrease that is asked for.
-        lowers = _all(at[1] <= state["best_value"], ops.logical_not(decreases), ops.logical_not(past))
-        tilt = ops.where(lowers, straight, 0 * straight)
+        lowers = (at[1] <= state["best_value"]) & ~decreases & ~past
+        tilt = where(lowers, straight, 0 * straight)
         best, other, at_ = (_tilted(each, tilt) for each in (_point(state, "best"), _point(state, "other"), at))
         step, best, other, bracketed = _interpolated(state, best, other, at_)
         best, other = _tilted(best, -tilt), _tilted(other, -tilt)
         shorter = at[0] * NOT_FINITE_TO + state["best"] * (1 - NOT_FINITE_TO)
-        step, bracketed = ops.where(is_finite, step, shorter), _any(bracketed, ops.logical_not(is_finite))
-        best = _chosen(is_finite, best, _point(state, "best"))
-        other = _chosen(is_finite, other, (at[0], at[1], 0 * at[0]))
+        step, bracketed = where(is_finite, step, shorter), bracketed | ~is_finite
+        best = chosen(is_finite, best, _point(state, "best"))
+        other = chosen(is_finite, other, (at[0], at[1], 0 * at[0]))
         return self._bounded(state, step, best, other, bracketed, past)
 
     def _bounded(self, state, step, best, other, bracketed, past):
-        length = ops.absolute(other[0] - best[0])
-        halves = _all(bracketed, length >= SHRINKS_TO * state["width_before"])
-        step = ops.where(halves, best[0] + 0.5 * (other[0] - best[0]), step)
-        low = ops.where(bracketed, smaller(best[0], other[0]), step + FARTHER[0] * (step - best[0]))
-        high = ops.where(bracketed, larger(best[0], other[0]), step + FARTHER[1] * (step - best[0]))
-        step = ops.clip(step, 0, LARGEST)
+        length = abs(other[0] - best[0])
+        halves = bracketed & (length >= SHRINKS_TO * state["width_before"])
+        step = where(halves, best[0] + 0.5 * (other[0] - best[0]), step)
+        low = where(bracketed, smaller(best[0], other[0]), step + FARTHER[0] * (step - best[0]))
+        high = where(bracketed, larger(best[0], other[0]), step + FARTHER[1] * (step - best[0]))
+        step = clip(step, zeros_like(step), zeros_like(step) + LARGEST)
         is_last = state["evaluated"] + 2 >= self.evaluations
-        is_narrow = _all(bracketed, _any(step <= low, step >= high, high - low <= NARROW * high))
+        is_narrow = bracketed & ((step <= low) | (step >= high) | (high - low <= NARROW * high))
         return {
-            "step": ops.where(_any(is_narrow, is_last), best[0], step),  # the best one once more
-            "past": ops.cast(past, step.dtype),
-            "bracketed": ops.cast(bracketed, step.dtype),
+            "step": where(is_narrow | is_last, best[0], step),  # the best one once more
+            "past": cast(past, step),
+            "bracketed": cast(bracketed, step),
             **{"low": low, "high": high},
-            "width": ops.where(bracketed, length, state["width"]),
-            "width_before": ops.where(bracketed, state["width"], state["width_before"]),
+            "width": where(bracketed, length, state["width"]),
+            "width_before": where(bracketed, state["width"], state["width_before"]),
             **_named("best", best),
             **_named("other", other),
         }
@@ -131,42 +132,37 @@ class StrongWolfe(LineSearch):
 def _interpolated(state, best, other, at):
     """`(next step, best point, point at the other end, whether a minimum is between them)`: their cases 1 to 4."""
     bracketed, is_farther = state["bracketed"] > 0, at[0] > best[0]
-    is_higher, turns = at[1] > best[1], at[2] * ops.sign(best[2]) < 0
-    is_flatter = ops.absolute(at[2]) < ops.absolute(best[2])
-    limit = ops.where(is_farther, state["high"], state["low"])
+    is_higher, turns = at[1] > best[1], at[2] * sign(best[2]) < 0
+    is_flatter = abs(at[2]) < abs(best[2])
+    limit = where(is_farther, state["high"], state["low"])
     between, by_cubic, share, root = cubic(best, at)
     by_secant, by_parabola = secant(at, best), parabola(best, at)
-    higher = ops.where(
-        ops.absolute(between - best[0]) <= ops.absolute(by_parabola - best[0]), between, (between + by_parabola) / 2
-    )
-    beyond = ops.where(_all(share < 0, root != 0), by_cubic, limit)
+    is_nearer = abs(between - best[0]) <= abs(by_parabola - best[0])
+    higher = where(is_nearer, between, (between + by_parabola) / 2)
+    beyond = where((share < 0) & (root != 0), by_cubic, limit)
     flatter = _flatter(state, best, other, at, beyond, by_secant)
     on = cubic(at, other)[0]
-    on = ops.where(ops.isfinite(on), on, (at[0] + other[0]) / 2)
-    step = ops.where(is_flatter, flatter, ops.where(bracketed, on, limit))
-    step = ops.where(turns, _farther(at[0], by_cubic, by_secant), step)
-    step = ops.where(is_higher, higher, step)
-    new_other = _chosen(is_higher, at, _chosen(turns, best, other))
-    return step, _chosen(is_higher, best, at), new_other, _any(bracketed, is_higher, turns)
+    on = where(isfinite(on), on, (at[0] + other[0]) / 2)
+    step = where(is_flatter, flatter, where(bracketed, on, limit))
+    step = where(turns, _farther(at[0], by_cubic, by_secant), step)
+    step = where(is_higher, higher, step)
+    new_other = chosen(is_higher, at, chosen(turns, best, other))
+    return step, chosen(is_higher, best, at), new_other, bracketed | is_higher | turns
 
 
 def _flatter(state, best, other, at, by_cubic, by_secant):
     """The next step where the loss is lower and the slope flatter, of the same sign."""
     bracketed, is_farther = state["bracketed"] > 0, at[0] > best[0]
-    is_near = ops.absolute(by_cubic - at[0]) < ops.absolute(by_secant - at[0])
-    inside = ops.where(is_near, by_cubic, by_secant)
+    is_near = abs(by_cubic - at[0]) < abs(by_secant - at[0])
+    inside = where(is_near, by_cubic, by_secant)
     limit = at[0] + SHRINKS_TO * (other[0] - at[0])
-    inside = ops.where(is_farther, smaller(limit, inside), larger(limit, inside))
-    outside = ops.clip(_farther(at[0], by_cubic, by_secant), state["low"], state["high"])
-    return ops.where(bracketed, inside, outside)
+    inside = where(is_farther, smaller(limit, inside), larger(limit, inside))
+    outside = clip(_farther(at[0], by_cubic, by_secant), state["low"], state["high"])
+    return where(bracketed, inside, outside)
 
 
 def _farther(t, one, other):
-    return ops.where(ops.absolute(one - t) > ops.absolute(other - t), one, other)
-
-
-def _chosen(condition, one, other):
-    return tuple(ops.where(condition, a, b) for a, b in zip(one, other, strict=True))
+    return where(abs(one - t) > abs(other - t), one, other)
 
 
 def _tilted(point, tilt):
@@ -180,17 +176,3 @@ def _point(state, name):
 
 def _named(name, point):
     return dict(zip((name, f"{name}_value", f"{name}_slope"), point, strict=True))
-
-
-def _all(*conditions):
-    found = conditions[0]
-    for each in conditions[1:]:
-        found = ops.logical_and(found, each)
-    return found
-
-
-def _any(*conditions):
-    found = conditions[0]
-    for each in conditions[1:]:
-        found = ops.logical_or(found, each)
-    return found

@@ -81,7 +81,7 @@ def test_weight_decay_is_that_of_the_formula(case, mode):
 def test_each_argument_has_a_case_with_another_value_than_its_default(cls):
     given = [{**case.arguments, **case.other} for case in FAMILY if case.cls is cls]
     parameters = inspect.signature(cls).parameters
-    for name in cls.arguments:
+    for name in set(cls.arguments) - {"line_search"}:  # which leaves no rule, in tests/backends/test_lbfgs.py
         assert any(name in each and each[name] != parameters[name].default for each in given), name
 
 

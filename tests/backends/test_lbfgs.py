@@ -6,8 +6,9 @@ import pytest
 from keras import layers
 from scipy import optimize
 
-from callbacks import BlockGradient, ExactResume, FullBatch, GradientMonitor
-from custom_optimizers import LBFGS
+from callbacks import BlockGradient, ExactResume, FullBatch, GradientMonitor, StopOnConvergence
+from custom_optimizers import LBFGS, BatchGD
+from custom_optimizers.line_search.line_searches import as_line_search
 from tests.small import flat, samples
 
 X, Y = samples(50)
@@ -37,8 +38,8 @@ def fitted(model, epochs=30, batch_size=50, passes=1, callbacks=(), **more):
     return model.fit(X, Y, batch_size=batch_size, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks, **more)
 
 
-def of_scipy(evaluations):
-    """The loss that L-BFGS-B reaches."""
+def loss_and_gradient():
+    """Those of the softmax regression, in NumPy, as a function of all weights."""
 
     def function(w):
         kernel, bias = w[:256].reshape(64, 4), w[256:]
@@ -50,9 +51,17 @@ def of_scipy(evaluations):
         gradient = X.reshape(50, 64).T @ shares / 50 + 0.02 * kernel
         return loss, np.concatenate([gradient.ravel(), shares.mean(axis=0)])
 
-    start = np.concatenate([w.ravel() for w in softmax().get_weights()]).astype("float64")
+    return function
+
+
+def start_of_softmax():
+    return np.concatenate([w.ravel() for w in softmax().get_weights()]).astype("float64")
+
+
+def of_scipy(evaluations):
+    """The loss that L-BFGS-B reaches."""
     options = {"maxcor": 10, "maxfun": evaluations, "ftol": 0, "gtol": 0}
-    return optimize.minimize(function, start, jac=True, method="L-BFGS-B", options=options)
+    return optimize.minimize(loss_and_gradient(), start_of_softmax(), jac=True, method="L-BFGS-B", options=options)
 
 
 @pytest.mark.slow_cases("50-10", "20-1")
@@ -141,6 +150,106 @@ def test_a_loss_that_is_no_function_is_refused(name):
     make, words = REFUSED[name]
     with pytest.raises(ValueError, match=words):
         fitted(make(), 1)
+
+
+SET_RATES = {
+    "a schedule": lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
+    "a plateau": keras.callbacks.ReduceLROnPlateau,
+}
+
+
+@pytest.mark.parametrize("name", SET_RATES)
+def test_callbacks_that_set_a_rate_are_refused(name):
+    with pytest.raises(ValueError, match="a search finds the step, so leave out"):
+        fitted(network(), 1, callbacks=[SET_RATES[name]()])
+
+
+def test_constraints_are_refused():
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(4, bias_constraint="non_neg")])
+    model.compile(LBFGS(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="has a constraint, which a step along a line leaves"):
+        fitted(model, 1)
+
+
+NOT_BESIDE = {
+    "weight_decay": (0.1, "kernel_regularizer"),
+    "clipnorm": (1.0, "the search bounds the step"),
+    "use_ema": (True, "at the weights themselves"),
+    "gradient_accumulation_steps": (2, "makes each pass over the data an evaluation"),
+    "loss_scale_factor": (8.0, "it goes by the loss as it is"),
+    "learning_rate_multipliers": ({"kernel": 2}, "the search finds the step"),
+}
+
+
+@pytest.mark.parametrize("make", [LBFGS, lambda **more: BatchGD(0.1, line_search="armijo", **more)])
+@pytest.mark.parametrize("argument", NOT_BESIDE)
+def test_arguments_without_effect_are_refused(argument, make):
+    value, words = NOT_BESIDE[argument]
+    with pytest.raises(ValueError, match=f"has no `{argument}`: .*{words}"):
+        make(**{argument: value})
+
+
+def test_a_rate_has_no_effect():
+    with pytest.raises(ValueError, match="a learning rate has no effect"):
+        LBFGS().learning_rate = 0.1
+    with pytest.raises(ValueError, match="`learning_rate` must be a finite number > 0"):
+        BatchGD(lambda: 0.1, line_search="armijo")
+    with pytest.raises(ValueError, match="has no `momentum`"):
+        BatchGD(momentum=0.9, line_search="armijo")
+
+
+@pytest.mark.slow_cases("hager_zhang", "nonmonotone_armijo")
+@pytest.mark.parametrize("line_search", ["strong_wolfe", "hager_zhang", "armijo", "nonmonotone_armijo"])
+def test_descent_with_a_search_is_that_of_the_line_search(line_search):
+    """Steps along the gradient, each from where the last one ended, beside the same by hand in NumPy."""
+    model = softmax(BatchGD(0.5, line_search=line_search))
+    history = fitted(model, 12).history
+    theirs = by_hand(as_line_search("", line_search), 0.5, 12)
+    np.testing.assert_allclose(history["loss"], theirs, rtol=2e-5)
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    config = model.optimizer.get_config()
+    assert BatchGD.from_config(config).line_search == model.optimizer.line_search
+
+
+def by_hand(search, first, evaluations):
+    """The losses at the accepted points, after each evaluation."""
+    function, point, losses = loss_and_gradient(), start_of_softmax(), []
+    value, gradient = function(point)
+    slope, step, state, updates = None, None, search.initial_state("float64"), 0
+    losses.append(value)
+    while len(losses) < evaluations:
+        before, slope = slope, -gradient @ gradient
+        begin = first if not updates else step * min(before / slope, 10)
+        state = search.begin(state, value, slope, begin)
+        while not state["accepted"] and len(losses) < evaluations:
+            step = state["step"]
+            found = function(point - step * gradient)
+            state = search.next(state, found[0], -found[1] @ gradient)
+            losses.append(found[0] if state["accepted"] else value)
+        if state["accepted"]:
+            updates, point = updates + 1, point - step * gradient
+            value, gradient = found
+    return losses
+
+
+def test_many_passes_end_where_the_search_does():
+    model, full_batch = softmax(), FullBatch(passes_per_epoch=2000)
+    model.fit(X, Y, batch_size=50, epochs=3, shuffle=False, verbose=0, callbacks=[full_batch])
+    found = model.optimizer.search.read()
+    assert "at the limit of float32" in found["reason"]
+    assert found["evaluations"] <= len(full_batch.trace["loss"]) <= found["evaluations"] + 1 < 1000
+
+
+def test_the_reason_is_in_stop_on_convergence(capsys):
+    stop = StopOnConvergence(gradient_norm=1e-2)
+    fitted(softmax(), 100, callbacks=[stop])
+    assert "the gradient's norm is 0.00" in stop.reason
+    assert stop.reason.endswith("within 0.01")
+    stop = StopOnConvergence(gradient_norm=0)
+    fitted(softmax(), 20, passes=100, callbacks=[stop])
+    assert stop.stopped_epoch is None
+    assert "at the limit of float32" in stop.reason
+    assert stop.reason in capsys.readouterr().out
 
 
 def test_mini_batches_are_refused():

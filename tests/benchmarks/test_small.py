@@ -16,6 +16,7 @@ from tests import warm
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MENTIONS, BENCHMARK = (PAGES, [ROOT / "Makefile"]), re.compile(r"python -m benchmarks\.(\w+)")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("they compare with TensorFlow's", allow_module_level=True)
 
@@ -33,6 +34,11 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "PRESETS = dict(sgd=('--epochs=1',), fb=('--epochs=1',)); "
         "STUDIES = dict(small=(('sgd', 'fb'), 1, ('--train-images=64', '--width=8'), ()))",
         ["means", "rows"],
+    ),
+    "functions": (
+        "",
+        "FUNCTIONS = {name: FUNCTIONS[name] for name in ('matyas', 'eggholder')}; LINE_SEARCHES = ('strong_wolfe',)",
+        ["functions"],
     ),
     "full_batch_cost": (
         "",
@@ -108,13 +114,20 @@ if {in_turn}:
 benchmark.main()
 """
 IN_TURN = ("full_batch", "gan", "gan_clock", "gan_models", "gan_optimizers")
-WRITTEN = {"gan": "gan_digits", "full_batch": "full_batch_small", "passes": "passes_tensorflow"}
+WRITTEN = {
+    **{"gan": "gan_digits", "full_batch": "full_batch_small"},
+    **{name: f"{name}_tensorflow" for name in ("functions", "passes")},
+}
 NEEDED = ("gan_digits", "gan_speed")  # results that `gan_models` begins with
 
 
+ELSEWHERE = {"cutest"}  # in an environment of its own; `test_cutest` has its parts
+
+
 def test_all_that_pages_name_are_here():
-    named = {name for page in PAGES for name in re.findall(r"python -m benchmarks\.(\w+)", page.read_text())}
-    assert named == set(SMALL)
+    by_pages, by_make = ({name for page in pages for name in BENCHMARK.findall(page.read_text())} for pages in MENTIONS)
+    assert by_pages - ELSEWHERE <= set(SMALL)
+    assert set(SMALL) <= by_pages | by_make
 
 
 @pytest.mark.slow_cases(

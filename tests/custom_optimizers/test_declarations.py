@@ -106,7 +106,7 @@ def test_a_declaration_that_cannot_be(base, body, said):
     ("base", "declared", "missing"),
     [
         (Descent, (), "beta"),
-        (BatchGD, ("beta",), "momentum, nesterov, velocity"),
+        (BatchGD, ("beta",), "momentum, nesterov, velocity, line_search"),
         (AGC, ("limit", "eps", "exclude"), "beta"),
     ],
 )

@@ -47,12 +47,17 @@ class KernelOfTheseTests(AsyncKernelManager):
         return KernelSpecManager(kernel_dirs=[])
 
 
-def test_there_are_six():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["1_", "2_", "3_", "4_", "5_", "6_"]
+def test_there_are_seven():
+    assert [path.name[:2] for path in NOTEBOOKS] == ["1_", "2_", "3_", "4_", "5_", "6_", "7_"]
 
 
 @pytest.mark.slow_cases(
-    "2_cifar10_cnn", "3_momentum_and_clipping", "4_gan", "5_searching_schedules", "6_several_devices"
+    "2_cifar10_cnn",
+    "3_momentum_and_clipping",
+    "4_gan",
+    "5_searching_schedules",
+    "6_several_devices",
+    "7_without_a_learning_rate",
 )
 @each
 def test_runs(path, tmp_path, monkeypatch):

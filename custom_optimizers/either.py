@@ -1,0 +1,125 @@
+"""Functions of tensors that take NumPy's arrays and numbers too, and then compute with NumPy.
+
+Line searches and other arithmetic with a few numbers are written with these, and with operators: `a + b`, `abs(a)`,
+`a < b`, `a & b`, `~a`. So they can be a part of compiled code; and where numbers are at hand, on a processor, they cost
+a hundredth of what as many operations on tensors do.
+"""
+
+import numpy as np
+from keras import ops
+
+from custom_optimizers.backend import backend_module
+
+NUMPY = np.ndarray, np.generic
+
+
+def number(value):
+    """A tensor or a NumPy number as it is; a number of Python as one of NumPy, in float64."""
+    return np.float64(value) if isinstance(value, (int, float)) else value
+
+
+def where(condition, one, other):
+    """`one` where the condition holds, else `other`."""
+    if isinstance(condition, (bool, np.bool_)):
+        return one if condition else other
+    return (np if isinstance(condition, np.ndarray) else ops).where(condition, one, other)
+
+
+def chosen(condition, one, other):
+    """`where`, for tuples of numbers."""
+    return tuple(where(condition, a, b) for a, b in zip(one, other, strict=True))
+
+
+def larger(a, b):
+    """The larger of two numbers; `maximum` of Keras makes float32 of float64 on torch."""
+    return where(a > b, a, b)
+
+
+def smaller(a, b):
+    """The smaller of two numbers."""
+    return where(a < b, a, b)
+
+
+def clip(value, low, high):
+    """A number between two others; `low` for NaN."""
+    return smaller(larger(value, low), high)
+
+
+def isfinite(value):
+    """Whether a number is neither infinite nor NaN."""
+    return _module(value).isfinite(value)
+
+
+def sqrt(value):
+    """The square root of a number."""
+    return _module(value).sqrt(value)
+
+
+def sign(value):
+    """1, 0 or -1."""
+    return _module(value).sign(value)
+
+
+def zeros_like(value):
+    """Zeros of the dtype and the shape of other numbers."""
+    return value.dtype.type(0) if isinstance(value, np.generic) else _module(value).zeros_like(value)
+
+
+def cast(value, like):
+    """A number or a condition in the dtype of another number."""
+    return np.asarray(value, like.dtype)[()] if isinstance(like, NUMPY) else ops.cast(value, like.dtype)
+
+
+def stack(values, like):
+    """Numbers as a vector of the dtype of another tensor or number."""
+    if isinstance(like, NUMPY):
+        return np.array(values, like.dtype)
+    return ops.stack([ops.cast(value, like.dtype) for value in values])
+
+
+def unstack(vector):
+    """The numbers of a vector, a list."""
+    return list(vector) if isinstance(vector, np.ndarray) else ops.unstack(vector)
+
+
+def positions(values):
+    """The whole numbers from 0 on, one for each entry or row."""
+    return _module(values).arange(values.shape[0], dtype="int32")
+
+
+def take(values, indices, axis=0):
+    """Entries, rows or columns of an array."""
+    return _module(values).take(values, indices, axis=axis)
+
+
+def diag(values):
+    """The diagonal of a matrix, or the matrix with that diagonal."""
+    return _module(values).diag(values)
+
+
+def triu(matrix):
+    """A matrix without what is below its diagonal."""
+    return _module(matrix).triu(matrix)
+
+
+def transpose(matrix):
+    """A matrix with its rows as columns."""
+    return _module(matrix).transpose(matrix)
+
+
+def dot(matrix, vector):
+    """The product of a matrix and a vector."""
+    return matrix @ vector if isinstance(matrix, np.ndarray) else backend_module().dot(matrix, vector)
+
+
+def solve_triangular(matrix, right, lower=False):
+    """The vector whose product with a triangular matrix is `right`."""
+    if not isinstance(matrix, np.ndarray):
+        return ops.solve_triangular(matrix, right, lower=lower)
+    if lower:  # turned around, it is an upper triangle, for which elimination has nothing to do and swaps no rows
+        return np.linalg.solve(matrix[::-1, ::-1], right[::-1])[::-1]
+    return np.linalg.solve(matrix, right)
+
+
+def _module(value):
+    return np if isinstance(value, NUMPY) else ops

@@ -1,0 +1,170 @@
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from custom_optimizers.clipping.norms import global_norm
+from custom_optimizers.diagnostics import number
+from custom_optimizers.dtypes import wide_dtype
+from custom_optimizers.minimizer import REASONS, Minimizer
+
+INSTEAD = {  # of the arguments that a search leaves no place for
+    "weight_decay": "give layers `kernel_regularizer`, which is a part of the loss",
+    "clipping": "the search bounds the step, and a clipped gradient is not that of the loss",
+    "use_ema": "the loss is lowest at the weights themselves",
+    "loss_scale_factor": "it goes by the loss as it is, in float32, float64 or mixed_bfloat16",
+    "gradient_accumulation_steps": "`callbacks.FullBatch()` makes each pass over the data an evaluation",
+    "momentum": "the search is along the gradient; LBFGS remembers steps",
+    "learning_rate": "the search finds the step",
+}
+SAME = {"clipnorm": "clipping", "clipvalue": "clipping", "global_clipnorm": "clipping", "ema_momentum": "use_ema"}
+SAME |= {"exclude_from_weight_decay": "weight_decay", "learning_rate_multipliers": "learning_rate"}
+
+
+def refuse_beside_search(owner, given):
+    """Raise a ValueError for arguments of an optimizer that would have no effect beside a search.
+
+    Args:
+        owner: str, whose arguments they are.
+        given: dict of arguments; those that are None, False or 0 are not given.
+    """
+    for argument, value in given.items():
+        reason = INSTEAD.get(SAME.get(argument, argument))
+        if value and reason:
+            raise ValueError(f"{owner} has no `{argument}`: {reason}.")
+
+
+class Search:
+    """What an optimizer does that looks for its step along a direction, by the exact loss and gradient.
+
+    ```python
+    w = point + t * d                                # a pass begins: where the loss is looked at
+    loss, g = mean over all micro-batches            # one evaluation
+    t, accepted = line_search(loss, g @ d)
+    if accepted: point, d = w, direction(g)          # an update: `iterations` counts these
+    w = point                                        # a pass ends
+    ```
+
+    An evaluation is a pass over all samples, whether or not its point is accepted. Between passes the weights are those
+    that were accepted last: they are validated, saved and returned.
+
+    Args:
+        optimizer: `Descent`, whose variables the state of the search becomes.
+        direction: `custom_optimizers.directions.Direction`.
+        line_search: `custom_optimizers.line_search.LineSearch`.
+        first_step: float > 0, or None, as in `Minimizer`.
+    """
+
+    def __init__(self, optimizer, direction, line_search, first_step=None):
+        self._optimizer, self._first_step = optimizer, first_step
+        self.direction, self.line_search = direction, line_search
+        self._minimizer = None
+        self.variables = {}  # the state by its names
+
+    def build(self):
+        """Add the variables of the state; called when the optimizer is built."""
+        trained = self._optimizer._trainable_variables
+        size, dtype = sum(math.prod(variable.shape) for variable in trained), wide_dtype(*trained)
+        self._minimizer = Minimizer(self.direction, self.line_search, size, dtype, self._first_step)
+        self.variables = {
+            name: self._optimizer.add_variable(value.shape, dtype=str(value.dtype), name=name)
+            for name, value in self._minimizer.initial_state(np.zeros(size)).items()
+        }
+
+    def state(self):
+        """The state, a dict of tensors."""
+        read = self._optimizer._backend.value_of
+        return {name: read(variable) for name, variable in self.variables.items()}
+
+    def next_weights(self, weights, state):
+        """Where the loss is looked at next: a list of tensors; the weights themselves before the first evaluation.
+
+        Args:
+            weights: list of tensors.
+            state: dict of tensors.
+        """
+        is_first = ops.equal(self._minimizer.read(state)["evaluations"], 0)
+        following = ops.where(is_first, self._joined(weights), self._minimizer.next_point(state))
+        return self._split(following, weights)
+
+    def evaluated(self, variables, gradients, loss):
+        """Make an update, or the next step of the search, after an evaluation.
+
+        Args:
+            variables: list of the variables that have gradients.
+            gradients: `ScaledGradients` of them.
+            loss: scalar tensor.
+        """
+        optimizer, before = self._optimizer, self.state()
+        every = optimizer._trainable_variables
+        places = map(optimizer._get_variable_index, variables)
+        given = dict(zip(places, gradients.multiplied_out(), strict=True))
+        tensors = [given.get(i, ops.zeros(v.shape, v.dtype)) for i, v in enumerate(every)]
+        counts = self._minimizer.read(before)
+        at = self._joined([variable.value for variable in every])
+        before["point"] = ops.where(ops.equal(counts["evaluations"], 0), at, before["point"])
+        after = self._minimizer.next(before, loss, self._joined(tensors))
+        made = self._minimizer.read(after)["updates"] - counts["updates"]  # here: torch changes `before` in place
+        for name, variable in self.variables.items():
+            if after[name] is not before[name]:
+                variable.assign(after[name])
+        for variable, value in zip(every, self._split(after["point"], every), strict=True):
+            variable.assign(value)
+        optimizer._iterations.assign_add(ops.cast(made, optimizer._iterations.dtype))
+        if optimizer.diagnostics:
+            self._write_record(gradients, after["gradient"])
+
+    def _write_record(self, gradients, gradient):
+        record, norm = self._optimizer._record, ops.cast(global_norm([gradient]), "float32")
+        record.gradient_norm.assign(norm)
+        record.clipped_norm.assign(norm)
+        record.variable_norms.assign(ops.stack(gradients.norms()))
+
+    def begin(self):
+        """Begin anew if the weights are not those that the search has left; called when a `fit` begins."""
+        if not self._is_under_way():
+            return
+        trained = self._optimizer._trainable_variables
+        here = self._joined([ops.convert_to_tensor(variable) for variable in trained])
+        if not np.array_equal(*map(ops.convert_to_numpy, (here, self.variables["point"]))):
+            for variable in self.variables.values():
+                variable.assign(ops.zeros(variable.shape, variable.dtype))
+
+    def read(self):
+        """What has become of the search: a dict of `loss` at the accepted point, `evaluations`, `step_size`, `reason`.
+
+        `reason` is None while it goes on, else a sentence. Empty before the first evaluation.
+        """
+        if not self._is_under_way():
+            return {}
+        found = {name: number(value) for name, value in self._minimizer.read(self.state()).items()}
+        reason = REASONS.get(found["reason"])
+        dtype = keras.backend.standardize_dtype(self.variables["point"].dtype)
+        return {
+            "loss": found["value"],
+            **{name: found[name] for name in ("evaluations", "step_size")},
+            "reason": None if reason is None else reason.format(dtype=dtype),
+        }
+
+    def has_ended(self, counts):
+        """Whether there is a reason why it ended, a scalar bool tensor; `counts` is that entry of the state."""
+        return self._minimizer.has_ended(counts)
+
+    def _is_under_way(self):
+        return self._minimizer is not None and number(self._minimizer.read(self.state())["evaluations"]) > 0
+
+    def _joined(self, tensors):
+        """Tensors as one vector, in the dtype of the search."""
+        dtype, dense = self.variables["point"].dtype, self._optimizer._backend.dense
+        return ops.concatenate([ops.reshape(ops.cast(dense(t), dtype), (-1,)) for t in tensors])
+
+    def _split(self, vector, like):
+        """A vector as tensors of the shapes and dtypes of others."""
+        parts, start = [], 0
+        for each in like:
+            size = math.prod(each.shape)
+            part = ops.reshape(vector[start : start + size], tuple(each.shape))
+            parts.append(ops.cast(part, keras.backend.standardize_dtype(each.dtype)))
+            start += size
+        return parts

@@ -1,0 +1,58 @@
+"""Arithmetic with a few numbers: the same with NumPy and with tensors."""
+
+import math
+
+import numpy as np
+import pytest
+from keras import ops
+
+from custom_optimizers import either
+
+UPPER = np.array([[2.0, 1.0, 3.0], [0.0, 4.0, -1.0], [0.0, 0.0, 0.5]], "float32")
+ROW = np.array([1.0, -2.0, 3.0], "float32")
+ONE, TWO = np.float32(1), np.float32(2)
+SAME = {
+    "where": (lambda a, b: either.where(a < b, a, b), (ONE, TWO)),
+    "where of a vector": (lambda a, b: either.where(a < b, a, b), (ROW, 0 * ROW)),
+    "larger": (either.larger, (ONE, TWO)),
+    "smaller": (either.smaller, (ONE, TWO)),
+    "clip": (either.clip, (np.float32(7), ONE, TWO)),
+    "sqrt": (either.sqrt, (TWO,)),
+    "sign": (either.sign, (-TWO,)),
+    "zeros": (either.zeros_like, (ROW,)),
+    "stack": (lambda a, b: either.stack([a, b, 3], a), (ONE, TWO)),
+    "unstack": (lambda v: either.unstack(v)[1], (ROW,)),
+    "take": (lambda m, i: either.take(m, i, axis=1), (UPPER, np.array([2, 0]))),
+    "positions": (either.positions, (UPPER,)),
+    "diag": (either.diag, (UPPER,)),
+    "triu": (either.triu, (UPPER.T,)),
+    "transpose": (either.transpose, (UPPER,)),
+    "dot": (either.dot, (UPPER, ROW)),
+    "upper triangle": (either.solve_triangular, (UPPER, ROW)),
+    "lower triangle": (lambda m, r: either.solve_triangular(m, r, lower=True), (UPPER.T.copy(), ROW)),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_numpy_and_tensors_agree(name):
+    function, values = SAME[name]
+    by_numpy = function(*values)
+    by_tensors = function(*map(ops.convert_to_tensor, values))
+    assert isinstance(by_numpy, either.NUMPY)
+    assert not isinstance(by_tensors, either.NUMPY)
+    np.testing.assert_allclose(ops.convert_to_numpy(by_tensors), by_numpy, rtol=1e-6)
+
+
+def test_triangles_are_solved():
+    np.testing.assert_allclose(UPPER @ either.solve_triangular(UPPER, ROW), ROW, rtol=1e-6)
+    np.testing.assert_allclose(UPPER.T @ either.solve_triangular(UPPER.T, ROW, lower=True), ROW, rtol=1e-6)
+
+
+def test_numbers():
+    assert either.number(3).dtype == "float64"
+    assert either.number(ONE) is ONE
+    assert either.cast(True, ONE) == 1
+    assert either.cast(True, ONE).dtype == "float32"
+    assert either.clip(np.float32(math.nan), ONE, TWO) == 1
+    assert either.chosen(np.bool_(False), (1, 2), (3, 4)) == (3, 4)
+    assert not either.isfinite(np.float64(math.inf))
