@@ -85,6 +85,17 @@ def test_what_passes_cost():
         assert found["mlp"]["ratios"]["FullBatch, an epoch / Keras SGD, an epoch"]["median"] <= 1.3
 
 
+def test_problems_that_searches_solve():
+    found = json.loads((ROOT / "benchmarks" / "results" / "cutest.json").read_text())
+    ours, theirs = (f"{100 * found['solved'][name]:.1f} %" for name in ("strong_wolfe", "lbfgsb"))
+    assert f"in 1,000 evaluations | {ours} | {theirs}, L-BFGS-B of SciPy |" in (ROOT / "README.md").read_text()
+    guide = " ".join((ROOT / "docs" / "guides" / "without_a_learning_rate.md").read_text().split())
+    second = f"{100 * found['solved']['hager_zhang']:.1f} %"
+    assert f'in {ours} with `"strong_wolfe"`, in {second} with `"hager_zhang"`, and in {theirs} with SciPy' in guide
+    assert f"On the {found['problems']} unconstrained problems" in guide
+    assert found["calls_to_those_of_lbfgsb"]["strong_wolfe"]["median"] <= 1.1
+
+
 def test_ends_of_epochs():
     found = json.loads((ROOT / "benchmarks" / "results" / "autotune.json").read_text())
     text = " ".join(page("full_batch").split())
