@@ -144,7 +144,7 @@ def test_its_figures_of_the_fast_recipe_are_those_of_the_results():
 def test_kills_left_no_trace():
     found = result("kills")
     runs = [each for each in found.values() if "kills" in each]
-    assert len(runs) == 4
+    assert len(runs) == 6
     assert all(each["kills"] == 20 and each["identical"] for each in runs)
 
 
