@@ -14,7 +14,9 @@ from recipes.errors import CommandError, WorldError, one_line
 from recipes.machine.backend import import_foreign
 from recipes.settings.declare import check_arguments, check_fields, declare_settings
 from recipes.settings.fields import option_of, whole, written
+from recipes.settings.line_searches import idle
 from recipes.settings.nearest import unknown
+from recipes.settings.optimizers import is_optimizer, parse_optimizer, with_line_search
 from recipes.settings.presets import check_names, resolve, ways_to
 from recipes.settings.schedules import has_horizon
 
@@ -54,6 +56,9 @@ class Recipe:
     `python -m recipes train mymodule:Line` trains one that is not of this package; so does
     `recipes.training.train(Line.from_preset(epochs=7))` in a notebook.
 
+    Settings that have no effect beside the line search of an `optimizer`, such as a schedule, get the values that stand
+    for none, whatever the recipe is made with; a command refuses one that is typed.
+
     Args:
         batch_size, epochs, seed: settings that every recipe has.
 
@@ -92,6 +97,8 @@ class Recipe:
             raise TypeError(f"{type(self).__name__} is what recipes are made of, and has no method `{missing[0]}`")
         for name, setting in self.settings().items():
             object.__setattr__(self, name, setting.checked(option_of(name), getattr(self, name)))
+        for name, value in idle(self.settings(), self.chosen).items():
+            object.__setattr__(self, name, value)
         self.check()
         if self.passes > 1 and self.steps != "epoch":
             raise CommandError(f"--passes-per-epoch {self.passes} is of full batches; this training has mini-batches")
@@ -124,6 +131,18 @@ class Recipe:
     def passes(self):
         """Passes over the training part in an epoch: the setting `passes_per_epoch`, if there is one."""
         return getattr(self, "passes_per_epoch", 1)
+
+    @property
+    def chosen(self):
+        """Its optimizer as a `recipes.settings.optimizers.Chosen`; None for one that has no name there."""
+        if "optimizer" not in self.settings() or not is_optimizer(self.optimizer):
+            return None
+        return parse_optimizer(with_line_search(self.optimizer, getattr(self, "line_search", None)))
+
+    @property
+    def has_line_search(self):
+        """Whether its optimizer finds the length of its steps by a line search."""
+        return self.chosen is not None and self.chosen.line_search is not None
 
     @property
     def default_dtype(self):

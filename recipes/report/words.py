@@ -57,6 +57,8 @@ def outcome_of(found):
 
 def advice(recipe):
     """What to do about a training that has diverged."""
+    if recipe.has_line_search:
+        return "a line search cannot begin there: try another --seed, in another --run-dir"
     clipping = " or give --clipping" if "clipping" in recipe.settings() else ""
     return f"lower the learning rate{clipping}, in another --run-dir"
 

@@ -5,6 +5,7 @@ import dataclasses
 
 from recipes.errors import CommandError
 from recipes.settings.fields import REQUIRED, check_moved, option_of, written
+from recipes.settings.line_searches import check_given
 from recipes.settings.nearest import unknown
 
 
@@ -31,7 +32,9 @@ def resolve(cls, given, preset=None):
         values = _of_optimizer(cls, _preset(cls, own), given) | _preset(cls, preset)
     else:
         values = _of_optimizer(cls, _preset(cls, preset), given)
-    return cls(**(values | given))
+    recipe = cls(**(values | given))
+    check_given(recipe, given)
+    return recipe
 
 
 def check_names(cls, values):
@@ -82,10 +85,10 @@ def ways_to(recipe):
 
 
 def _optimizer_if_another(cls, variant, preset, wanted):
-    """The optimizer, a dict, if it is another than that of the preset, which then gives less of its own."""
-    if "optimizer" not in wanted or resolve(cls, variant, preset).optimizer == wanted["optimizer"]:
-        return {}
-    return {"optimizer": wanted["optimizer"]}
+    """The optimizer and its line search, as far as they are others than the preset's, which then gives less: a dict."""
+    names = [name for name in ("optimizer", "line_search") if name in wanted]
+    found = resolve(cls, variant, preset)
+    return {name: wanted[name] for name in names if wanted[name] != getattr(found, name)}
 
 
 class OtherSettings(ValueError):
