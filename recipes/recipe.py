@@ -16,7 +16,7 @@ from recipes.settings.declare import check_arguments, check_fields, declare_sett
 from recipes.settings.fields import option_of, whole, written
 from recipes.settings.line_searches import idle
 from recipes.settings.nearest import unknown
-from recipes.settings.optimizers import is_optimizer, parse_optimizer, with_line_search
+from recipes.settings.optimizers import chosen_in
 from recipes.settings.presets import check_names, resolve, ways_to
 from recipes.settings.schedules import has_horizon
 
@@ -135,9 +135,8 @@ class Recipe:
     @property
     def chosen(self):
         """Its optimizer as a `recipes.settings.optimizers.Chosen`; None for one that has no name there."""
-        if "optimizer" not in self.settings() or not is_optimizer(self.optimizer):
-            return None
-        return parse_optimizer(with_line_search(self.optimizer, getattr(self, "line_search", None)))
+        names = [name for name in ("optimizer", "line_search") if name in self.settings()]
+        return chosen_in({name: getattr(self, name) for name in names})
 
     @property
     def has_line_search(self):

@@ -262,6 +262,14 @@ def is_optimizer(text):
     return False
 
 
+def chosen_in(values):
+    """The optimizer of a dict of settings, with its line search, as `Chosen`; None where there is none of that name."""
+    text = values.get("optimizer")
+    if not isinstance(text, str) or not is_optimizer(text):
+        return None
+    return parse_optimizer(with_line_search(text, values.get("line_search")))
+
+
 def _parameters_of(name):
     return OURS[name].parameters if name in OURS else _PARAMETERS_OF_KERAS.get(name, {})
 
