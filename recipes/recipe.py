@@ -12,11 +12,10 @@ import typing
 
 from recipes.errors import CommandError, WorldError, one_line
 from recipes.machine.backend import import_foreign
+from recipes.settings.beside_search import idle
 from recipes.settings.declare import check_arguments, check_fields, declare_settings
 from recipes.settings.fields import option_of, whole, written
-from recipes.settings.line_searches import idle
 from recipes.settings.nearest import unknown
-from recipes.settings.optimizers import chosen_in
 from recipes.settings.presets import check_names, resolve, ways_to
 from recipes.settings.schedules import has_horizon
 
@@ -97,8 +96,7 @@ class Recipe:
             raise TypeError(f"{type(self).__name__} is what recipes are made of, and has no method `{missing[0]}`")
         for name, setting in self.settings().items():
             object.__setattr__(self, name, setting.checked(option_of(name), getattr(self, name)))
-        for name, value in idle(self.settings(), self.chosen).items():
-            object.__setattr__(self, name, value)
+        vars(self).update(idle(self))
         self.check()
         if self.passes > 1 and self.steps != "epoch":
             raise CommandError(f"--passes-per-epoch {self.passes} is of full batches; this training has mini-batches")
@@ -131,17 +129,6 @@ class Recipe:
     def passes(self):
         """Passes over the training part in an epoch: the setting `passes_per_epoch`, if there is one."""
         return getattr(self, "passes_per_epoch", 1)
-
-    @property
-    def chosen(self):
-        """Its optimizer as a `recipes.settings.optimizers.Chosen`; None for one that has no name there."""
-        names = [name for name in ("optimizer", "line_search") if name in self.settings()]
-        return chosen_in({name: getattr(self, name) for name in names})
-
-    @property
-    def has_line_search(self):
-        """Whether its optimizer finds the length of its steps by a line search."""
-        return self.chosen is not None and self.chosen.line_search is not None
 
     @property
     def default_dtype(self):

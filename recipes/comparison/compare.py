@@ -8,6 +8,7 @@ from recipes import training, tuning, workers
 from recipes.errors import WorldError
 from recipes.machine.backend import start_keras
 from recipes.machine.leaving import cleaned_up
+from recipes.settings.beside_search import has_line_search
 from recipes.tuning import storage
 from recipes.tuning.objective import objective_of
 from recipes.tuning.statuses import COMPLETED
@@ -66,7 +67,7 @@ def _searched(recipe, contender, comparison, run, place, processes):
         pace = oracle.recall("pace", functools.partial(_pace, recipe, comparison, processes))
         epochs = comparison.budget.epochs(pace["updates"], pace["seconds"])
         recipe = dataclasses.replace(recipe, epochs=epochs)
-        if recipe.has_line_search:
+        if has_line_search(recipe):
             plan = f"{epochs} epochs of {pace['updates']:g} evaluations"
             print(
                 f"{contender.label}: {plan}; a line search finds the steps, so no learning rate is searched", flush=True

@@ -1,7 +1,7 @@
 import dataclasses
 
 from recipes.errors import CommandError
-from recipes.settings.line_searches import check_given
+from recipes.settings.beside_search import check_given
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 
 from recipes import run as runs
 from recipes import training
+from recipes.settings.beside_search import has_line_search
 from recipes.tuning.objective import objective_of
 
 
@@ -47,7 +48,7 @@ def _figures(found, target):
     last = curve[-1] if curve else {}  # training may diverge within its first epoch
     return {
         "seed": recipe.seed,
-        "learning_rate": None if recipe.has_line_search else recipe.learning_rate,
+        "learning_rate": None if has_line_search(recipe) else recipe.learning_rate,
         **_judged(recipe, result),
         "epochs": runs.finite_number(result, "epochs"),
         "updates": runs.finite_number(result, "updates"),

@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "optimizers": ["build_optimizer", "check_search", "has_momentum", "make_clippers", "make_optimizer"],
+        "optimizers": ["build_optimizer", "has_momentum", "make_clippers", "make_optimizer"],
         "schedules": ["make_schedule", "shared_updates"],
     },
 )

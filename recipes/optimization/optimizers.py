@@ -5,7 +5,6 @@ import inspect
 import keras
 
 import custom_optimizers
-from callbacks.same_loss import check_loss_is_a_function
 from custom_optimizers import clipping as clippers
 from recipes.errors import CommandError
 from recipes.settings.clippers import CLIPPERS, parse_clipping
@@ -62,19 +61,6 @@ def build_optimizer(model):
     """Build a compiled model's optimizer now: a CommandError if an expression matches none of its variables."""
     try:
         model.optimizer.build(model.trainable_variables)
-    except ValueError as error:
-        raise CommandError(str(error)) from None
-
-
-def check_search(model):
-    """Raise a CommandError if an optimizer with a line search cannot go by the loss of a compiled model.
-
-    Two evaluations at one point have to agree. `fit` would refuse it too, as an error of Python.
-    """
-    if getattr(model.optimizer, "search", None) is None:
-        return
-    try:
-        check_loss_is_a_function(type(model.optimizer).__name__, model)
     except ValueError as error:
         raise CommandError(str(error)) from None
 

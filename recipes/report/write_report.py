@@ -11,7 +11,7 @@ from recipes.report.sections.comparison import Compared, sections_of_comparison
 from recipes.report.sections.environment import environment
 from recipes.report.sections.run import sections_of_run
 from recipes.report.sections.search import Best, sections_of_search
-from recipes.settings.line_searches import idle
+from recipes.settings.beside_search import idle
 
 
 def write_report(directories, out=None):
@@ -89,7 +89,7 @@ def _best(found):
         runs.finite_number(best, "score"),
         training_command(found, recipe),
         settings,
-        tuple(idle(recipe.settings(), recipe.chosen)),
+        tuple(idle(recipe)),
     )
 
 

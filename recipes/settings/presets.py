@@ -4,8 +4,8 @@ import contextlib
 import dataclasses
 
 from recipes.errors import CommandError
+from recipes.settings.beside_search import check_given
 from recipes.settings.fields import REQUIRED, check_moved, option_of, written
-from recipes.settings.line_searches import check_given
 from recipes.settings.nearest import unknown
 
 

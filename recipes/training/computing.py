@@ -5,7 +5,7 @@ import contextlib
 from recipes.errors import CommandError
 from recipes.machine import dtypes, strategies
 from recipes.machine.backend import backend_name
-from recipes.settings.line_searches import dtypes_of
+from recipes.settings.beside_search import dtypes_of
 from recipes.training.probe import probe
 
 

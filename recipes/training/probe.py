@@ -10,7 +10,7 @@ from recipes.machine import dtypes
 from recipes.machine.leaving import cleaned_up
 from recipes.run.run import Run
 from recipes.run.timing import seconds_of
-from recipes.settings.line_searches import dtypes_of
+from recipes.settings.beside_search import dtypes_of
 
 BATCHES = 8  # batches of an epoch that is measured
 EPOCHS = 3  # epochs that are trained; the first one compiles, and is not measured

@@ -18,8 +18,9 @@ import itertools
 
 from recipes.errors import CommandError
 from recipes.settings import grammar
+from recipes.settings.beside_search import IDLE, idle
 from recipes.settings.fields import NONE, option_of
-from recipes.settings.line_searches import IDLE, LINE_SEARCHES, idle
+from recipes.settings.line_searches import LINE_SEARCHES
 from recipes.settings.nearest import spelled, unknown
 from recipes.settings.optimizers import KERAS, parse_optimizer
 from recipes.tuning.axes import Between, OneOf
@@ -66,7 +67,7 @@ PACES = ("optimizer", "gradient_accumulation_steps", "batch_size")  # what decid
 def usual_space(recipe):
     """What is searched unless `--space` is given: names of settings that a recipe has."""
     has_momentum = parse_optimizer(optimizer_of(recipe)).momentum is not None
-    without = idle(recipe.settings(), recipe.chosen)
+    without = idle(recipe)
     names = [name for name in _usual(recipe.settings()) if name not in without and (name != "momentum" or has_momentum)]
     return names or [name for name in ("line_search",) if name in recipe.settings()]
 
@@ -210,7 +211,7 @@ def searching(space, recipe):
 
 def _check_effect(space, recipe):
     """Raise a CommandError for an axis that means nothing beside the line search of an optimizer."""
-    for name in idle(recipe.settings(), recipe.chosen):
+    for name in idle(recipe):
         has_another = name == "momentum" and set(with_momentum(space)) - {recipe.optimizer}
         if name in space and not has_another:
             raise CommandError(
