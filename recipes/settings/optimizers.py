@@ -9,7 +9,6 @@
 `recipes.optimization.make_optimizer` makes them; names are looked up here, without importing Keras.
 """
 
-import contextlib
 import dataclasses
 import re
 
@@ -255,19 +254,13 @@ def with_line_search(text, line_search):
     return f"{text}{',' if ':' in text else ':'}line_search={line_search}"
 
 
-def is_optimizer(text):
-    """Whether a text names an optimizer, with parameters that it can have."""
-    with contextlib.suppress(CommandError):
-        return parse_optimizer(text) is not None
-    return False
-
-
 def chosen_in(values):
     """The optimizer of a dict of settings, with its line search, as `Chosen`; None where there is none of that name."""
-    text = values.get("optimizer")
-    if not isinstance(text, str) or not is_optimizer(text):
+    try:
+        parse_optimizer(str(values.get("optimizer")))
+    except CommandError:
         return None
-    return parse_optimizer(with_line_search(text, values.get("line_search")))
+    return parse_optimizer(with_line_search(values["optimizer"], values.get("line_search")))
 
 
 def _parameters_of(name):

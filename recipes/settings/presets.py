@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 
 from recipes.errors import CommandError
-from recipes.settings.beside_search import check_given
+from recipes.settings.beside_search import check_given, idle
 from recipes.settings.fields import REQUIRED, check_moved, option_of, written
 from recipes.settings.nearest import unknown
 
@@ -81,7 +81,8 @@ def ways_to(recipe):
             first = _optimizer_if_another(cls, variant, preset, wanted)
             plain = dataclasses.asdict(resolve(cls, variant | first, preset))
             yield preset, first | {name: value for name, value in wanted.items() if value != plain[name]}
-    yield None, wanted
+    without = idle(recipe)  # which cannot be given
+    yield None, {name: value for name, value in wanted.items() if name not in without}
 
 
 def _optimizer_if_another(cls, variant, preset, wanted):
