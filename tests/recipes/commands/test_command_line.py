@@ -53,7 +53,7 @@ WRONG = [
     ),
     (
         ["train", "cifar10_cnn", "--optimizer", "lbfgs", "--gradient-accumulation-steps", "1"],
-        "--gradient-accumulation-steps 1 is without effect beside lbfgs: it goes by the loss of all samples, so leave it",
+        "--gradient-accumulation-steps 1 is without effect beside lbfgs: it goes by the loss of all samples",
     ),
     (
         ["train", "cifar10_cnn", "--optimizer", "lbfgs", "--dtype", "float16"],
