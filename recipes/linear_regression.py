@@ -1,11 +1,15 @@
+import contextlib
 import hashlib
 import typing
 
 from recipes import data as sets
 from recipes import optimization
+from recipes.errors import CommandError
+from recipes.machine import dtypes
 from recipes.recipe import Recipe
-from recipes.settings import choice, number, optimizer, passes_per_epoch, schedule, whole
+from recipes.settings import choice, line_search, number, optimizer, passes_per_epoch, schedule, whole
 from recipes.settings import optimizers as names
+from recipes.settings.beside_search import has_line_search
 
 SAMPLES = 100
 
@@ -29,6 +33,7 @@ class LinearRegression(Recipe):
 
     loss: str = choice("mse", "mean squared or mean absolute error", names=("mse", "mae"), is_searched=False)
     optimizer: str = optimizer("batch_gd", "one of ours or of Keras: see list --optimizers")
+    line_search: str = line_search()
     learning_rate: float = number(0.7, "highest learning rate", above=0, changes="schedule")
     schedule: str = schedule("constant")
     momentum: float = number(None, "for optimizers that have it; 0 for batch_gd", of_optimizer=True)
@@ -58,10 +63,16 @@ class LinearRegression(Recipe):
 
     def check(self):
         names.check_momentum(self.optimizer, self.momentum)
+        if has_line_search(self) and self.batch_size < SAMPLES:
+            raise CommandError(
+                f"--batch-size {self.batch_size}: the line search of {self.optimizer} goes by the loss of all samples; "
+                f"give --batch-size {SAMPLES}"
+            )
 
     @property
     def steps(self):
-        is_full = self.batch_size == SAMPLES and self.passes > 1  # one pass is one batch, which needs no window
+        # one pass is one batch, which needs no window, but for a search, which is told the loss by it
+        is_full = self.batch_size == SAMPLES and (self.passes > 1 or has_line_search(self))
         return names.accumulated_steps(self.optimizer, "auto") if is_full else 1
 
     def load(self, data_dir=None, download=False):
@@ -80,8 +91,16 @@ class LinearRegression(Recipe):
         model = keras.Sequential([keras.Input((1,), dtype="float64"), layer])
         rate = optimization.make_schedule(self.schedule, self.learning_rate, self.updates(data))
         loss = keras.losses.MeanSquaredError if self.loss == "mse" else keras.losses.MeanAbsoluteError
-        made = optimization.make_optimizer(self.optimizer, learning_rate=rate, momentum=self.momentum, clipping="none")
-        model.compile(made, loss(dtype="float64"))
+        made = optimization.make_optimizer(
+            self.optimizer,
+            learning_rate=rate,
+            momentum=self.momentum,
+            clipping="none",
+            line_search=self.line_search,
+        )
+        # Keras rounds the loss to floatx, and a search would end where losses of float32 differ no more
+        with dtypes.floatx("float64") if has_line_search(self) else contextlib.nullcontext():
+            model.compile(made, loss(dtype="float64"))
         return model
 
     def batches(self, data):

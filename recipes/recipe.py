@@ -12,6 +12,7 @@ import typing
 
 from recipes.errors import CommandError, WorldError, one_line
 from recipes.machine.backend import import_foreign
+from recipes.settings.beside_search import idle
 from recipes.settings.declare import check_arguments, check_fields, declare_settings
 from recipes.settings.fields import option_of, whole, written
 from recipes.settings.nearest import unknown
@@ -54,6 +55,9 @@ class Recipe:
     `python -m recipes train mymodule:Line` trains one that is not of this package; so does
     `recipes.training.train(Line.from_preset(epochs=7))` in a notebook.
 
+    Settings that have no effect beside the line search of an `optimizer`, such as a schedule, get the values that stand
+    for none, whatever the recipe is made with; a command refuses one that is typed.
+
     Args:
         batch_size, epochs, seed: settings that every recipe has.
 
@@ -92,6 +96,7 @@ class Recipe:
             raise TypeError(f"{type(self).__name__} is what recipes are made of, and has no method `{missing[0]}`")
         for name, setting in self.settings().items():
             object.__setattr__(self, name, setting.checked(option_of(name), getattr(self, name)))
+        vars(self).update(idle(self))
         self.check()
         if self.passes > 1 and self.steps != "epoch":
             raise CommandError(f"--passes-per-epoch {self.passes} is of full batches; this training has mini-batches")

@@ -1,6 +1,8 @@
 from recipes.classification.classification import Classification
 from recipes.errors import CommandError
 from recipes.settings import choice, number, whole
+from recipes.settings.beside_search import has_line_search
+from recipes.settings.fields import option_of
 from recipes.settings.nearest import nearest_multiple
 
 METHODS = ("differences", "hessian")
@@ -41,6 +43,7 @@ class Blockwise(Classification, is_base=True):
                 f"--batch-size must be a multiple of --block-size {size}, such as {nearest}; it is {self.batch_size}"
             )
         self._check_remainder()
+        self._check_search()
         if self.gradient_regularizer and self.sharpness_aware:
             raise CommandError("--gradient-regularizer and --sharpness-aware: give one of them")
         if self.gradient_regularizer_method != METHODS[0] and not self.gradient_regularizer:
@@ -55,6 +58,15 @@ class Blockwise(Classification, is_base=True):
             raise CommandError("--remainder is without effect: give --block-size, such as 32")
         if self.steps != "epoch":
             raise CommandError("--remainder smaller is of full batches, in which it is the same at each update")
+
+    def _check_search(self):
+        """Raise a CommandError where a line search would go by a loss that the gradient is not that of."""
+        changed = next((name for name in ("gradient_regularizer", "sharpness_aware") if getattr(self, name)), None)
+        if changed is not None and has_line_search(self):
+            raise CommandError(
+                f"{option_of(changed)} {getattr(self, changed):g}: the gradient is not that of the loss, by which the "
+                f"line search of {self.optimizer} goes; give {option_of(changed)} 0"
+            )
 
     def callbacks(self, data, run):
         from callbacks import BlockGradient, GradientRegularizer, SharpnessAware

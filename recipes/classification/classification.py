@@ -11,6 +11,7 @@ from recipes.settings import (
     clipping,
     expression,
     images,
+    line_search,
     multipliers,
     number,
     optimizer,
@@ -43,6 +44,7 @@ class Classification(Recipe, is_base=True):
 
     data: str = images("digits")
     optimizer: str = optimizer("batch_gd")
+    line_search: str = line_search()
     gradient_accumulation_steps: str = accumulation("auto")
     learning_rate: float = number(0.2, "highest learning rate", above=0, below=1e38, changes="schedule")
     schedule: str = schedule("warmup_cosine")
@@ -116,7 +118,7 @@ class Classification(Recipe, is_base=True):
 
     def _check_optimizer(self):
         names.check_momentum(self.optimizer, self.momentum)
-        names.check_steps(self.optimizer, self.gradient_accumulation_steps)
+        names.check_steps(self._searching(), self.gradient_accumulation_steps)
         is_about_decay = self.weight_decay_mode == "coupled" or self.exclude_from_weight_decay is not None
         if self.weight_decay is None and is_about_decay and not names.decays(self.optimizer):
             raise CommandError(
@@ -124,10 +126,18 @@ class Classification(Recipe, is_base=True):
                 f"{self.optimizer} has no decay of its own, so give --weight-decay"
             )
 
+    def _searching(self):
+        """The optimizer with its line search, as `--optimizer` takes it."""
+        return names.with_line_search(self.optimizer, self.line_search)
+
     def _check_own(self, make):
         """Raise a CommandError for settings that are without effect beside an optimizer of the recipe's own."""
         if self.optimizer != self.settings()["optimizer"].default:
             raise CommandError(f"--optimizer {self.optimizer}: {self.name()} has an optimizer of its own; leave it out")
+        if self.line_search is not None:
+            raise CommandError(
+                f"--line-search {self.line_search}: {self.name()} has an optimizer of its own; leave it out"
+            )
         if self.momentum is not None and not optimization.has_momentum(make):
             raise CommandError(f"--momentum {self.momentum}: the optimizer of {self.name()} has no argument `momentum`")
 
@@ -184,10 +194,10 @@ class Classification(Recipe, is_base=True):
         if make is not None:
             self._check_own(make)
         excluded, steps = self.exclude_from_weight_decay, self.steps
-        momentum = names.default_momentum(self.optimizer) if self.momentum is None else self.momentum
+        momentum = names.default_momentum(self._searching()) if self.momentum is None else self.momentum
         average = {} if self.ema_momentum is None else {"use_ema": True, "ema_momentum": self.ema_momentum}
         return optimization.make_optimizer(
-            make or self.optimizer,
+            make or self._searching(),
             learning_rate=optimization.make_schedule(self.schedule, self.learning_rate, self.updates(data)),
             momentum=momentum if make is None or optimization.has_momentum(make) else None,
             clipping=self.clipping,

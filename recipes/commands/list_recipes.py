@@ -5,6 +5,7 @@ from recipes.commands.parser import add_command, add_json
 from recipes.commands.recipe_name import first_line
 from recipes.recipe import importable
 from recipes.settings.clippers import clipper_entries
+from recipes.settings.line_searches import line_search_entries
 from recipes.settings.optimizers import optimizer_entries
 from recipes.settings.schedules import schedule_entries
 
@@ -12,6 +13,7 @@ KEYS = ("name", "usage", "about")  # of an entry in JSON
 INSTEAD = {  # of recipes: what there is, and the text of --help
     "--optimizers": (optimizer_entries, "list what --optimizer takes"),
     "--clippers": (clipper_entries, "list what --clipping takes; one after another: centralize+by_global_norm:1.0"),
+    "--line-searches": (line_search_entries, "list what --line-search takes"),
     "--schedules": (schedule_entries, "list what --schedule takes; one after another: constant:until=0.5+cosine"),
 }
 

@@ -74,7 +74,8 @@ def report_run(recipe, result, directory):
 
 def _sentence(recipe, result):
     """What came of a training that has not diverged, with a line on its end if that came early."""
-    early = f"Stopped early, after {result['epochs']} epochs.\n"
+    reason = f": {result['reason']}" if result.get("reason") else ""
+    early = f"Stopped early, after {result['epochs']} epochs{reason}.\n"
     return (early if result["outcome"] == STOPPED_EARLY else "") + contract.summary(recipe, result)
 
 

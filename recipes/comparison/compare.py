@@ -8,6 +8,7 @@ from recipes import training, tuning, workers
 from recipes.errors import WorldError
 from recipes.machine.backend import start_keras
 from recipes.machine.leaving import cleaned_up
+from recipes.settings.beside_search import has_line_search
 from recipes.tuning import storage
 from recipes.tuning.objective import objective_of
 from recipes.tuning.statuses import COMPLETED
@@ -50,6 +51,7 @@ def _compared(recipe, comparison, run, place):
     shared = tuning.Shared(hypermodel, place)
     with workers.Processes(shared, place.strategy, recipe.needs_float64) as processes:
         processes.share(tuning.work.load_data)
+        tuning.check_models([contender.of(recipe) for contender in comparison.contenders], processes)
         for contender in comparison.contenders:
             best = _searched(contender.of(recipe), contender, comparison, run, place, processes)
             _train_seeds(best, contender, comparison, run, processes)
@@ -57,11 +59,20 @@ def _compared(recipe, comparison, run, place):
 
 
 def _searched(recipe, contender, comparison, run, place, processes):
-    """The recipe of a contender with the epochs of its budget and the best learning rate that its search has found."""
+    """The recipe of a contender with the epochs of its budget and the best learning rate that its search has found.
+
+    Where a line search finds the length of the steps there is no rate to search for, so no trial is made.
+    """
     with _oracle(recipe, contender, comparison, run) as oracle:
         pace = oracle.recall("pace", functools.partial(_pace, recipe, comparison, processes))
         epochs = comparison.budget.epochs(pace["updates"], pace["seconds"])
         recipe = dataclasses.replace(recipe, epochs=epochs)
+        if has_line_search(recipe):
+            plan = f"{epochs} epochs of {pace['updates']:g} evaluations"
+            print(
+                f"{contender.label}: {plan}; a line search finds the steps, so no learning rate is searched", flush=True
+            )
+            return recipe
         low, high = oracle.recall("rates", functools.partial(_rates, recipe, processes))
         plan = f"{epochs} epochs of {pace['updates']:g} updates"
         print(f"{contender.label}: {plan}; learning rates from {low:.2g} to {high:.2g}", flush=True)

@@ -1,6 +1,7 @@
 import dataclasses
 
 from recipes.errors import CommandError
+from recipes.settings.beside_search import check_given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,13 +20,16 @@ class Contender:
         """The recipe of the contender, made of the one that all begin from.
 
         Settings that mean something else for each optimizer are at their defaults unless they are the contender's own.
+        Those of all that have no effect beside the line search of its optimizer are left out.
 
         Raises:
             CommandError: its settings do not fit together.
         """
         defaults = {name: each.default for name, each in recipe.settings().items() if each.of_optimizer}
         try:
-            return dataclasses.replace(recipe, **{**defaults, **self.settings})
+            found = dataclasses.replace(recipe, **{**defaults, **self.settings})
+            check_given(found, self.settings)
+            return found
         except CommandError as error:
             raise CommandError(f"{self.label}: {error}") from error
 

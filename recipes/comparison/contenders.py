@@ -16,7 +16,7 @@ NAMED, SETTING = ":=", "@"
 NOT_OWN = {  # settings that a contender does not have for itself, and what is to be done instead
     "epochs": "give --budget epochs=N",
     "optimizer": f"it stands before the {SETTING}",
-    "learning_rate": "it is searched for each optimizer",
+    "learning_rate": "it is searched for each optimizer that has one",
 }
 
 

@@ -4,6 +4,7 @@ import math
 
 from recipes import run as runs
 from recipes import training
+from recipes.settings.beside_search import has_line_search
 from recipes.tuning.objective import objective_of
 
 
@@ -47,10 +48,11 @@ def _figures(found, target):
     last = curve[-1] if curve else {}  # training may diverge within its first epoch
     return {
         "seed": recipe.seed,
-        "learning_rate": recipe.learning_rate,
+        "learning_rate": None if has_line_search(recipe) else recipe.learning_rate,
         **_judged(recipe, result),
         "epochs": runs.finite_number(result, "epochs"),
         "updates": runs.finite_number(result, "updates"),
+        "evaluations": _number(last.get("evaluations")),
         "seconds": runs.finite_number(result, "training_seconds"),
         "images": result["epochs"] * recipe.passes * _trained_on(found.config["trained_on"]),
         "peak_mib": runs.peak_memory_of(found.directory),
@@ -103,8 +105,15 @@ def _cost(recipe, curve, result, target):
     if reached is None:
         return {"epochs_to_target": None, "updates_to_target": None, "seconds_to_target": None}
     epochs = reached + 1
-    updates = round(result["updates"] * epochs / result["epochs"])
+    updates = _updates_until(curve, epochs, result)
     return {"epochs_to_target": epochs, "updates_to_target": updates, "seconds_to_target": curve[reached]["seconds"]}
+
+
+def _updates_until(curve, epochs, result):
+    """The updates of the first epochs: as many in each, but where a line search takes as many passes as it needs."""
+    if "evaluations" in curve[epochs - 1]:
+        return round(float(curve[epochs - 1]["updates"]))
+    return round(result["updates"] * epochs / result["epochs"])
 
 
 def _number(text):

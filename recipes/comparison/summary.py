@@ -8,7 +8,7 @@ from recipes.comparison.seed_rows import is_share
 from recipes.tuning.objective import objective_of
 
 MEDIANS = (
-    *("learning_rate", "epochs", "updates", "seconds", "images"),
+    *("learning_rate", "epochs", "updates", "evaluations", "seconds", "images"),
     *("peak_mib", "clipped_share", "skipped_updates"),
 )
 

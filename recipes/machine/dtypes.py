@@ -84,6 +84,19 @@ def _policy(name):
         keras.config.set_dtype_policy(before)
 
 
+@contextlib.contextmanager
+def floatx(name):
+    """Context in which Keras's default for floats is another dtype: that of losses and metrics of what is compiled."""
+    import keras
+
+    before = keras.config.floatx()
+    keras.config.set_floatx(name)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before)
+
+
 def is_gpu(device):
     """Whether this is the name of a GPU, on any backend."""
     return device.lower().startswith(("gpu", "cuda"))

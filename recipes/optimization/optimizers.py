@@ -8,29 +8,33 @@ import custom_optimizers
 from custom_optimizers import clipping as clippers
 from recipes.errors import CommandError
 from recipes.settings.clippers import CLIPPERS, parse_clipping
-from recipes.settings.optimizers import KERAS, OURS, parse_optimizer
+from recipes.settings.optimizers import KERAS, OURS, parse_optimizer, with_line_search
 
 
-def make_optimizer(text, *, learning_rate, momentum, clipping, weight_decay=None, **options):
+def make_optimizer(text, *, learning_rate, momentum, clipping, weight_decay=None, line_search=None, **options):
     """Build an optimizer; under the policy mixed_float16, within a `LossScaleOptimizer`.
 
     Args:
         text: str, as `recipes.settings.optimizers.parse_optimizer` takes it; or what makes an optimizer of the
             arguments of `custom_optimizers.Descent`, and of `momentum` if that is given: a class of one's own.
-        learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+        learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`. Beside a line search it is the
+            step that is tried first; an optimizer that has no rate gets none.
         momentum: float, or None for the optimizer's own default.
         clipping: str, as `recipes.settings.clippers.parse_clipping` takes it.
         weight_decay: float, or None for the optimizer's own default.
+        line_search: str, as `recipes.settings.line_searches` has it; None for what the optimizer has by itself.
         options: arguments of `custom_optimizers.Descent`, None for its default. An optimizer of Keras gets by
             `custom_optimizers.Accumulate` what it has not by itself.
     """
-    chosen = text if callable(text) else parse_optimizer(text)
+    chosen = text if callable(text) else parse_optimizer(with_line_search(text, line_search))
     is_ours = callable(chosen) or chosen.is_ours
     options = {name: value for name, value in options.items() if value is not None}
     of_keras = None if is_ours or options else _arguments_of_keras(clipping)
     clippers = make_clippers(clipping)
     given = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
     given = {name: value for name, value in given.items() if value is not None}
+    if not callable(chosen) and not chosen.has_rate:
+        del given["learning_rate"]
     try:
         if is_ours:
             made = _make(chosen, given, clipping=clippers or None, **options)
@@ -41,6 +45,8 @@ def make_optimizer(text, *, learning_rate, momentum, clipping, weight_decay=None
     except ValueError as error:
         raise CommandError(str(error)) from None
     if keras.config.dtype_policy().name == "mixed_float16":
+        if getattr(made, "search", None) is not None:
+            raise CommandError(f"--dtype float16 scales the loss, by which {text} finds its steps: give another")
         # Keras would do it in `compile`, and forget it in the saved model.
         return keras.optimizers.LossScaleOptimizer(made)
     return made

@@ -72,10 +72,10 @@ def cells_of(recipe, contenders, target):
     """
     columns = {
         "contender": lambda row: row["contender"],
-        "rate": lambda row: f"{row['learning_rate']:.3g}",
+        "rate": lambda row: "line search" if row["learning_rate"] is None else f"{row['learning_rate']:.3g}",
         recipe.score: lambda row: _with_interval(row["mean"], row["low"], row["high"], 4),
         "loss": lambda row: _with_interval(row["loss"], row["loss_low"], row["loss_high"], 3),
-        "updates": lambda row: f"{row['updates']:g}",
+        "updates": _updates,
         "epochs": lambda row: f"{row['epochs']:g}",
         "seconds": lambda row: f"{row['seconds']:.1f}",
         "images": lambda row: f"{row['images']:g}",
@@ -86,6 +86,12 @@ def cells_of(recipe, contenders, target):
     if target is not None:
         columns[f"seconds to {target:g}"] = lambda row: _short(row["seconds_to_target"])
     return [list(columns), *([of(row) for of in columns.values()] for row in contenders)]
+
+
+def _updates(row):
+    """How many updates there were, and how many evaluations a line search has taken for them."""
+    evaluations = row.get("evaluations")  # which comparisons of older versions do not have
+    return f"{row['updates']:g}" + ("" if evaluations is None else f" of {evaluations:g} evaluations")
 
 
 def _with_interval(mean, low, high, digits):

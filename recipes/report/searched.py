@@ -8,6 +8,7 @@ from recipes.run import names
 from recipes.settings.fields import written
 from recipes.tuning.objective import objective_of
 from recipes.tuning.statuses import COMPLETED
+from recipes.tuning.trial_rows import has_line_search
 
 SHOWN = 10  # trials of the table
 NO_COLUMNS = ("settings", "searched", "rates")  # of trials.csv, which has what was searched as columns of its own
@@ -82,9 +83,10 @@ def _command(recipe, best, places):
 def _write_pictures(recipe, search, trials, run):
     metric, direction = objective_of(recipe, search.metric)
     figures = {names.PROGRESS_PICTURE: pictures.progress(trials, metric, direction)}
-    if {"schedule", "learning_rate"} <= recipe.settings().keys():
-        figures[names.RATES_PICTURE] = pictures.rates(trials, metric, direction)
-        figures[names.SCHEDULES_PICTURE] = pictures.schedules(trials, metric)
+    rated = [row for row in trials if not has_line_search(row)]
+    if {"schedule", "learning_rate"} <= recipe.settings().keys() and rated:
+        figures[names.RATES_PICTURE] = pictures.rates(rated, metric, direction)
+        figures[names.SCHEDULES_PICTURE] = pictures.schedules(rated, metric)
     for name, figure in figures.items():
         run.write(name, figure.savefig)
         print(f"{run.directory / name}")

@@ -1,5 +1,6 @@
 """What a report puts into words: values, times, what a directory holds, and what came of a run."""
 
+from recipes.settings.beside_search import has_line_search
 from recipes.settings.fields import written
 from recipes.training import contract
 from recipes.training.outcomes import DIVERGED
@@ -57,6 +58,8 @@ def outcome_of(found):
 
 def advice(recipe):
     """What to do about a training that has diverged."""
+    if has_line_search(recipe):
+        return "a line search cannot begin there: try another --seed, in another --run-dir"
     clipping = " or give --clipping" if "clipping" in recipe.settings() else ""
     return f"lower the learning rate{clipping}, in another --run-dir"
 

@@ -11,6 +11,7 @@ from recipes.report.sections.comparison import Compared, sections_of_comparison
 from recipes.report.sections.environment import environment
 from recipes.report.sections.run import sections_of_run
 from recipes.report.sections.search import Best, sections_of_search
+from recipes.settings.beside_search import idle
 
 
 def write_report(directories, out=None):
@@ -84,7 +85,12 @@ def _best(found):
         recipe = type(found.recipe)(**settings)
     except CommandError as error:
         raise WorldError(f"{found.directory / runs.names.RESULT} is damaged, or of another version: {error}") from error
-    return Best(runs.finite_number(best, "score"), training_command(found, recipe), settings)
+    return Best(
+        runs.finite_number(best, "score"),
+        training_command(found, recipe),
+        settings,
+        tuple(idle(recipe)),
+    )
 
 
 def _of_comparison(found):

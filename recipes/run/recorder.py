@@ -25,8 +25,13 @@ class Recorder(ExactResume):
             print(f"Going on after epoch {self.history[-1]['epoch'] + 1} of {self.params['epochs']}.", flush=True)
 
     def on_epoch_end(self, epoch, logs=None):
-        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
-        super().on_epoch_end(epoch, {**(logs or {}), "learning_rate": float(rate)})
+        super().on_epoch_end(epoch, {**(logs or {}), **self._rate()})
+
+    def _rate(self):
+        """The learning rate, a dict; nothing where a line search finds the step, which is logged as `step_size`."""
+        if getattr(self.model.optimizer, "search", None) is not None:
+            return {}
+        return {"learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))}
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)

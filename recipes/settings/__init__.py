@@ -3,6 +3,7 @@
 from recipes.settings.clippers import clipping
 from recipes.settings.fields import choice, expression, number, several, switch, text, whole
 from recipes.settings.images import images
+from recipes.settings.line_searches import line_search
 from recipes.settings.optimizers import accumulation, multipliers, optimizer, passes_per_epoch
 from recipes.settings.schedules import schedule
 
@@ -12,6 +13,7 @@ __all__ = [
     "clipping",
     "expression",
     "images",
+    "line_search",
     "multipliers",
     "number",
     "optimizer",

@@ -2,6 +2,7 @@
 
     momentum                            a name
     muon:others=momentum                with parameters
+    lbfgs:history=20                    one that finds its steps by itself
     accumulate:adam                     around an optimizer of Keras
     lookahead:momentum,sync_period=10
 
@@ -12,7 +13,7 @@ import dataclasses
 import re
 
 from recipes.errors import CommandError
-from recipes.settings import fields, grammar
+from recipes.settings import fields, grammar, line_searches
 from recipes.settings.fields import REQUIRED, check_expression, choice, number, paths, switch, whole
 from recipes.settings.nearest import plain, unknown
 
@@ -45,9 +46,14 @@ _UNIT = 0.0, 1.0
 OURS = {
     "batch_gd": Named(
         "BatchGD",
-        "gradient descent, with --momentum if given",
-        {**_VELOCITY, "nesterov": switch(False)},
+        "gradient descent, with --momentum or --line-search if given",
+        {**_VELOCITY, "nesterov": switch(False), "line_search": line_searches.named(None)},
         momentum=_UNIT,
+    ),
+    "lbfgs": Named(
+        "LBFGS",
+        "quasi-Newton steps whose length a line search finds: no learning rate; full batches only",
+        {"history": whole(10), "line_search": line_searches.named("strong_wolfe")},
     ),
     "momentum": Named("BatchGD", "batch_gd with momentum 0.9", _VELOCITY, preset="momentum", momentum=_UNIT),
     "nesterov": Named("BatchGD", "batch_gd with Nesterov momentum 0.9", _VELOCITY, "nesterov", momentum=_UNIT),
@@ -138,8 +144,22 @@ class Chosen:
         return self.name in OURS
 
     @property
+    def line_search(self):
+        """What finds the length of its steps, a name; None where a learning rate gives it."""
+        parameter = _parameters_of(self.name).get("line_search")
+        return parameter and self.values.get("line_search", parameter.default)
+
+    @property
+    def has_rate(self):
+        """Whether its learning rate has an effect; beside a line search it is the step that is tried first."""
+        parameter = _parameters_of(self.name).get("line_search")
+        return parameter is None or parameter.default is None
+
+    @property
     def momentum(self):
         """The pair of floats between which its momentum lies; None if it has none."""
+        if self.line_search is not None:
+            return None
         if self.inner is not None:
             return self.inner.momentum
         if self.is_ours:
@@ -197,7 +217,50 @@ def parse_optimizer(text, wrapped=False):
     if wraps and wrapped:
         raise CommandError(f"{name} wraps an optimizer, and cannot be wrapped")
     values = grammar.pairs(name, _parameters_of(name), pairs)
-    return Chosen(name, values, parse_optimizer(values.pop("inner"), wrapped=True) if wraps else None)
+    chosen = Chosen(name, values, parse_optimizer(values.pop("inner"), wrapped=True) if wraps else None)
+    if chosen.line_search is not None:
+        _check_search(chosen, wrapped)
+    return chosen
+
+
+def _check_search(chosen, wrapped):
+    """Raise a CommandError for what an optimizer with a line search cannot have, or be."""
+    if wrapped:
+        raise CommandError(f"{chosen.name} finds its steps by a line search, and cannot be wrapped")
+    own = _parameters_of(chosen.name) if chosen.has_rate else {}  # what is of descent at a given rate
+    for name, value in chosen.values.items():
+        if name != "line_search" and name in own and value != own[name].default:
+            raise CommandError(f"{name} of {chosen.name} is of its momentum, which it has not beside a line search")
+
+
+def with_line_search(text, line_search):
+    """An optimizer with the setting `line_search` as a parameter: "lbfgs:history=20,line_search=armijo".
+
+    Args:
+        text: str, as `parse_optimizer` takes it.
+        line_search: str of `recipes.settings.line_searches.LINE_SEARCHES`; None for what the optimizer has by itself.
+
+    Raises:
+        CommandError: the optimizer takes none, or says already which.
+    """
+    if line_search is None:
+        return text
+    chosen = parse_optimizer(text)
+    if "line_search" not in _parameters_of(chosen.name):
+        some = " or ".join(name for name, each in OURS.items() if "line_search" in each.parameters)
+        raise CommandError(f"--line-search {line_search}: {text} has none; give --optimizer {some}")
+    if "line_search" in chosen.values:
+        raise CommandError(f"--line-search {line_search}: {text} says already which; leave out one of the two")
+    return f"{text}{',' if ':' in text else ':'}line_search={line_search}"
+
+
+def chosen_in(values):
+    """The optimizer of a dict of settings, with its line search, as `Chosen`; None where there is none of that name."""
+    try:
+        parse_optimizer(str(values.get("optimizer")))
+    except CommandError:
+        return None
+    return parse_optimizer(with_line_search(values["optimizer"], values.get("line_search")))
 
 
 def _parameters_of(name):
@@ -219,7 +282,8 @@ def check_momentum(text, momentum):
 def default_momentum(text):
     """The momentum that recipes give an optimizer that has 0 by itself; None for the optimizer's own."""
     chosen = parse_optimizer(text)
-    return 0.9 if (chosen.inner or chosen).name in ("batch_gd", "sgd") else None
+    inner = chosen.inner or chosen
+    return 0.9 if inner.name in ("batch_gd", "sgd") and inner.line_search is None else None
 
 
 def decays(text):
@@ -237,8 +301,16 @@ def accumulated_steps(text, steps):
 
 def needs_full_batches(text):
     """Whether an optimizer cannot make updates of less than a pass."""
+    return _of_full_batches(text) is not None
+
+
+def _of_full_batches(text):
+    """What of an optimizer asks for full batches, in words; None for nothing."""
     chosen = parse_optimizer(text)
-    return "accelerated_gd" in (chosen.name, chosen.inner and chosen.inner.name)
+    inner = chosen.inner or chosen
+    if inner.line_search is not None:
+        return f"the line search of {inner.name}"
+    return inner.name if inner.name == "accelerated_gd" else None
 
 
 def check_steps(text, steps):
@@ -246,7 +318,7 @@ def check_steps(text, steps):
     if steps == "epoch" and not parse_optimizer(text).is_ours:
         raise CommandError(f"{_STEPS} {steps}: {text} makes mini-batches; accumulate:{text} makes full batches")
     if steps not in ("auto", "epoch") and needs_full_batches(text):
-        raise CommandError(f"{_STEPS} {steps}: accelerated_gd needs full batches")
+        raise CommandError(f"{_STEPS} {steps}: {_of_full_batches(text)} needs full batches; leave it out")
 
 
 def parse_multipliers(text):

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 
 from recipes.errors import CommandError
+from recipes.settings.beside_search import check_given, idle
 from recipes.settings.fields import REQUIRED, check_moved, option_of, written
 from recipes.settings.nearest import unknown
 
@@ -31,7 +32,9 @@ def resolve(cls, given, preset=None):
         values = _of_optimizer(cls, _preset(cls, own), given) | _preset(cls, preset)
     else:
         values = _of_optimizer(cls, _preset(cls, preset), given)
-    return cls(**(values | given))
+    recipe = cls(**(values | given))
+    check_given(recipe, given)
+    return recipe
 
 
 def check_names(cls, values):
@@ -78,14 +81,15 @@ def ways_to(recipe):
             first = _optimizer_if_another(cls, variant, preset, wanted)
             plain = dataclasses.asdict(resolve(cls, variant | first, preset))
             yield preset, first | {name: value for name, value in wanted.items() if value != plain[name]}
-    yield None, wanted
+    without = idle(recipe)  # which cannot be given
+    yield None, {name: value for name, value in wanted.items() if name not in without}
 
 
 def _optimizer_if_another(cls, variant, preset, wanted):
-    """The optimizer, a dict, if it is another than that of the preset, which then gives less of its own."""
-    if "optimizer" not in wanted or resolve(cls, variant, preset).optimizer == wanted["optimizer"]:
-        return {}
-    return {"optimizer": wanted["optimizer"]}
+    """The optimizer and its line search, as far as they are others than the preset's, which then gives less: a dict."""
+    names = [name for name in ("optimizer", "line_search") if name in wanted]
+    found = resolve(cls, variant, preset)
+    return {name: wanted[name] for name in names if wanted[name] != getattr(found, name)}
 
 
 class OtherSettings(ValueError):

@@ -5,6 +5,7 @@ import contextlib
 from recipes.errors import CommandError
 from recipes.machine import dtypes, strategies
 from recipes.machine.backend import backend_name
+from recipes.settings.beside_search import dtypes_of
 from recipes.training.probe import probe
 
 
@@ -16,7 +17,8 @@ def computing(recipe, strategy, dtype):
     """
     strategies.parse_strategy(strategy)
     if dtype is not None:
-        dtypes.check_dtype(dtype, recipe.dtypes, recipe.name())
+        owner = recipe.name() if dtypes_of(recipe) == recipe.dtypes else f"{recipe.name()} with a line search"
+        dtypes.check_dtype(dtype, dtypes_of(recipe), owner)
     if dtype == "probe" and strategies.is_one_of_several():
         raise CommandError("--dtype probe measures one process; several take auto, or a dtype")
     return {"backend": backend_name(), "strategy": strategy, "dtype": dtype or recipe.default_dtype}
@@ -46,7 +48,7 @@ def settled_dtype(recipe, data, dtype, devices, recorded=None):
     if recorded in dtypes.COMPUTED:
         return recorded
     if dtype == "auto":
-        found, reason = dtypes.chosen_by_rule(devices, recipe.dtypes)
+        found, reason = dtypes.chosen_by_rule(devices, dtypes_of(recipe))
     else:
         found, reason = probe(recipe, data, devices)
     print(f"--dtype {dtype}: {found} ({reason})")

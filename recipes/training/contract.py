@@ -2,6 +2,7 @@
 
 import inspect
 
+from recipes import training
 from recipes.errors import WorldError, one_line
 
 ABOUT_DATA = {
@@ -48,6 +49,7 @@ def model(recipe, data):
         raise _fault(recipe, "model", f"gives {_kind(found)}, not a keras.Model")
     if not found.compiled:
         raise _fault(recipe, "model", "gives a model that is not compiled")
+    training.check_search(found)
     return found
 
 

@@ -27,7 +27,7 @@ def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None
     Returns:
         `(model, trained)`, the second a dict: `outcome` ("finished", "stopped early" by a callback, or "diverged"),
         `epochs` (without the one in which training diverged), `updates`, `training_seconds`, and `reason` if training
-        diverged.
+        diverged, or ended where a line search found no further step.
 
     Raises:
         WorldError: training cannot go on from the saved state.
@@ -104,15 +104,22 @@ def kept_bytes(batches, passes):
 
 
 def _trained(model, recorder, own_callbacks, epochs, reason):
-    stopped = any(getattr(callback, "stopped_epoch", 0) > 0 for callback in own_callbacks)
+    diverged, stopped = reason is not None, any(getattr(callback, "stopped_epoch", 0) > 0 for callback in own_callbacks)
     early = stopped or len(recorder.history) < epochs
+    reason = reason or _end_of_search(model)
     trained = {
-        "outcome": DIVERGED if reason is not None else STOPPED_EARLY if early else FINISHED,
+        "outcome": DIVERGED if diverged else STOPPED_EARLY if early else FINISHED,
         "epochs": len(recorder.history),
         "updates": number(model.optimizer.iterations),
         "training_seconds": round(sum(recorder.seconds), 3),
     }
     return trained if reason is None else {**trained, "reason": reason}
+
+
+def _end_of_search(model):
+    """Why the line search of a model's optimizer has found no further step, a sentence; None if that is not so."""
+    search = getattr(model.optimizer, "search", None)
+    return None if search is None else search.read().get("reason")
 
 
 def _validation(part):

@@ -10,6 +10,7 @@ from recipes.machine import dtypes
 from recipes.machine.leaving import cleaned_up
 from recipes.run.run import Run
 from recipes.run.timing import seconds_of
+from recipes.settings.beside_search import dtypes_of
 
 BATCHES = 8  # batches of an epoch that is measured
 EPOCHS = 3  # epochs that are trained; the first one compiles, and is not measured
@@ -29,7 +30,7 @@ def probe(recipe, data, devices):
         `(dtype, reason)`: the fastest dtype, or float32 if that is at most 5 % slower; and the measured times in words.
     """
     seconds = {}
-    for dtype in recipe.dtypes:
+    for dtype in dtypes_of(recipe):
         if dtype == "float16" and not dtypes.is_gpu(devices.devices[0]):
             continue
         with dtypes.policy(dtype):

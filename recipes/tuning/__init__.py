@@ -19,8 +19,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "storage.storage_oracle": ["StorageOracle"],
         "study": ["agree_on_space", "study_errors_in_one_line"],
         "trial": ["train_trial"],
-        "trial_rows": ["best_of_each", "ranked", "row_of"],
-        "tune": ["tune", "with_validation"],
+        "trial_rows": ["best_of_each", "has_line_search", "ranked", "row_of"],
+        "tune": ["check_models", "tune", "with_validation"],
         "tuner": ["Tuner"],
     },
 )

@@ -18,7 +18,9 @@ import itertools
 
 from recipes.errors import CommandError
 from recipes.settings import grammar
+from recipes.settings.beside_search import IDLE, idle
 from recipes.settings.fields import NONE, option_of
+from recipes.settings.line_searches import LINE_SEARCHES
 from recipes.settings.nearest import spelled, unknown
 from recipes.settings.optimizers import KERAS, parse_optimizer
 from recipes.tuning.axes import Between, OneOf
@@ -52,11 +54,12 @@ DEFAULTS = {
     "optimizer": OneOf(("momentum", "nesterov", "muon", "adamw")),
     "momentum": OneOf((0.0, 0.5, 0.8, 0.9, 0.95, 0.98)),
     "clipping": OneOf(tuple(CLIPPINGS)),
+    "line_search": OneOf(tuple(LINE_SEARCHES)),
     "batch_size": OneOf((32, 64, 128, 256)),
     "weight_decay": Between(1e-5, 1e-1, log=True),
     "label_smoothing": Between(0.0, 0.3),
 }
-ORDER = ("optimizer", "schedule")  # what others depend on comes first
+ORDER = ("optimizer", "line_search", "schedule")  # what others depend on comes first
 SEARCHED = ("schedule", "learning_rate", "momentum", "clipping")  # unless --space is given
 PACES = ("optimizer", "gradient_accumulation_steps", "batch_size")  # what decides how many updates there are
 
@@ -64,7 +67,9 @@ PACES = ("optimizer", "gradient_accumulation_steps", "batch_size")  # what decid
 def usual_space(recipe):
     """What is searched unless `--space` is given: names of settings that a recipe has."""
     has_momentum = parse_optimizer(optimizer_of(recipe)).momentum is not None
-    return [name for name in _usual(recipe.settings()) if name != "momentum" or has_momentum]
+    without = idle(recipe)
+    names = [name for name in _usual(recipe.settings()) if name not in without and (name != "momentum" or has_momentum)]
+    return names or [name for name in ("line_search",) if name in recipe.settings()]
 
 
 def _usual(settings):
@@ -189,8 +194,29 @@ def check(space, recipe):
     if "momentum" in space and "optimizer" in space and not with_momentum(space):
         raise CommandError(f"--space momentum: none of {', '.join(space['optimizer'].values)} has one")
     for name, axis in space.items():
-        for value in _written_ends(name, axis):
+        for value in () if name == "line_search" else _written_ends(name, axis):  # searches are tried below
             _with(recipe, space, name, value)
+    for each in searching(space, recipe):
+        _check_effect(space, each)
+
+
+def searching(space, recipe):
+    """The recipe with each optimizer and each line search of a space. Raises a CommandError for two that do not fit."""
+    optimizers = (
+        [recipe] if "optimizer" not in space else [with_optimizer(recipe, o) for o in space["optimizer"].values]
+    )
+    searches = space["line_search"].values if "line_search" in space else ()
+    return [dataclasses.replace(each, line_search=name) for each in optimizers for name in searches] or optimizers
+
+
+def _check_effect(space, recipe):
+    """Raise a CommandError for an axis that means nothing beside the line search of an optimizer."""
+    for name in idle(recipe):
+        has_another = name == "momentum" and set(with_momentum(space)) - {recipe.optimizer}
+        if name in space and not has_another:
+            raise CommandError(
+                f"--space {name}: it is without effect beside {recipe.optimizer}: {IDLE[name][1]}, so leave it out"
+            )
 
 
 def _written_ends(name, axis):

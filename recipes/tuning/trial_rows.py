@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from recipes.settings.optimizers import chosen_in
 from recipes.tuning.statuses import COMPLETED
 
 SHOWN = 5  # configurations whose schedules are drawn
@@ -55,6 +56,16 @@ def row_of(hypermodel, order, trial):
         "searched": searched,
         "message": trial.message,
     }
+
+
+def has_line_search(row):
+    """Whether the optimizer of a trial has found the length of its steps, so that its learning rate tells nothing.
+
+    Args:
+        row: dict, as `row_of` returns it.
+    """
+    chosen = chosen_in(row["settings"])
+    return chosen is not None and chosen.line_search is not None
 
 
 def best_of_each(rows):

@@ -8,11 +8,12 @@ from recipes.errors import CommandError
 from recipes.machine import strategies
 from recipes.machine.backend import start_keras
 from recipes.machine.leaving import cleaned_up
+from recipes.settings.beside_search import has_line_search
 from recipes.tuning import storage
 from recipes.tuning.facts import Facts
 from recipes.tuning.halving import rungs_of
 from recipes.tuning.objective import objective_of
-from recipes.tuning.space import check, optimizers_of, parse_space, with_optimizer
+from recipes.tuning.space import check, optimizers_of, parse_space, searching, with_optimizer
 from recipes.tuning.statuses import COMPLETED
 from recipes.tuning.study import agree_on_space, study_errors_in_one_line
 
@@ -78,10 +79,23 @@ def _searched(recipe, search, run, place):
     ):
         updates = processes.share(tuning.work.load_data)["updates"]
         facts = functools.partial(_facts, hypermodel, search, processes, updates)
+        check_models(searching(hypermodel.space, recipe), processes)
         hypermodel.facts = Facts(**oracle.recall("space", facts))
         agree_on_space(oracle, hypermodel)
         _tuner(hypermodel, oracle, search, run, place, processes).search()
         return _with_rates(tuning.ranked(hypermodel, oracle), processes)
+
+
+def check_models(recipes, processes):
+    """Raise a CommandError if a model cannot be trained by a line search, before anything is trained.
+
+    Args:
+        recipes: list of `recipes.recipe.Recipe`; those without a line search are left alone.
+        processes: `recipes.workers.Processes` with the data.
+    """
+    for recipe in recipes:
+        if has_line_search(recipe):
+            processes.call(functools.partial(tuning.work.check_model, recipe=recipe))
 
 
 def _oracle(hypermodel, search, run):
@@ -113,6 +127,8 @@ def _tested_rates(hypermodel, processes):
         return rates
     for optimizer in optimizers_of(hypermodel.space, recipe):
         tested = with_optimizer(recipe, optimizer)
+        if has_line_search(tested):  # the rate is the step that it tries first, which no range test is of
+            continue
         found = processes.call(functools.partial(tuning.work.find_rates, recipe=tested))
         rates[optimizer] = [_rounded(found["low"]), _rounded(found["high"])]
         print(f"Range test of {optimizer}: learning rates from {rates[optimizer][0]:g} to {rates[optimizer][1]:g}.")
@@ -149,7 +165,7 @@ def _show(hypermodel, run, metric, trial):
 
 def _with_rates(rows, processes):
     """The same rows with `rates`, the learning rates of the best trials, which a fork computes."""
-    shown = tuning.best_of_each(rows)
+    shown = [row for row in tuning.best_of_each(rows) if not tuning.has_line_search(row)]
     if not shown or not {"schedule", "learning_rate"} <= shown[0]["settings"].keys():
         return [{**row, "rates": None} for row in rows]
     schedules = [(row["settings"]["schedule"], row["settings"]["learning_rate"], row["updates"]) for row in shown]

@@ -50,6 +50,14 @@ def _check_held_out(recipe, data):
     raise CommandError(f"trials are scored on samples that are held out, and there are none: {data.sizes()}")
 
 
+def check_model(shared, recipe):
+    """Raise a CommandError if the model of a recipe cannot be trained as its optimizer asks for."""
+    data = shared.hypermodel.data
+    with shared.place.computing(recipe, data):
+        training.contract.model(recipe, data)
+    return {}
+
+
 def rates(shared, schedules):
     """Learning rates of schedules.
 

@@ -22,6 +22,7 @@ PANELS = (  # label, whether the scale may be logarithmic, columns and names of 
 MORE_PANELS = (  # for pages only, which have more room
     ("output of the discriminator", False, OF_OUTPUTS),
     ("learning rate", False, (("learning_rate", "learning rate"),)),
+    ("step along the direction", True, (("step_size", "of the last update"),)),
     ("share of clipped updates", False, (("clipped_share", "of all so far"),)),
 )
 

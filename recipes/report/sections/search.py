@@ -26,11 +26,13 @@ class Best(typing.NamedTuple):
         score: float.
         command: str, the command that trains with its settings.
         settings: dict.
+        without: names of those that have no effect beside its line search.
     """
 
     score: float
     command: str
     settings: dict
+    without: tuple = ()
 
 
 def sections_of_search(directory, metric, best, repeat):
@@ -72,7 +74,8 @@ def _pictures(directory, metric, best):
 
 def _in_words(metric, best):
     """The best trial in words."""
-    given = [name for name in ("optimizer", "learning_rate", "schedule") if best.settings.get(name) is not None]
+    names = ("optimizer", "line_search", "learning_rate", "schedule")
+    given = [name for name in names if best.settings.get(name) is not None and name not in best.without]
     values = [f"{name.replace('_', ' ')} {_short(str(best.settings[name]))}" for name in given]
     return ", ".join([f"the best has {metric} {best.score:.4g}", *values])
 

@@ -35,6 +35,37 @@ WRONG = [
     (["train", "cifar10_cnn", "--optimiser", "sgd"], "did you mean --optimizer"),
     (["train", "cifar10_cnn", "--optimizer", "bach_gd"], "did you mean batch_gd"),
     (["train", "cifar10_cnn", "--optimizer", "adam", "--momentum", "0.9"], "adam has no momentum"),
+    (
+        ["train", "cifar10_cnn", "--optimizer", "lbfgs", "--clipping", "by_norm:1"],
+        "--clipping by_norm:1 is without effect",
+    ),
+    (
+        ["train", "cifar10_cnn", "--optimizer", "lbfgs", "--schedule", "cosine"],
+        "its line search finds the step, so leave",
+    ),
+    (
+        ["train", "cifar10_cnn", "--optimizer", "lbfgs", "--momentum", "0.9"],
+        "--momentum 0.9 is without effect beside lbfgs",
+    ),
+    (
+        ["train", "cifar10_cnn", "--optimizer", "lbfgs", "--learning-rate", "0.2"],
+        "--learning-rate 0.2 is without effect",
+    ),
+    (
+        ["train", "cifar10_cnn", "--optimizer", "lbfgs", "--gradient-accumulation-steps", "1"],
+        "--gradient-accumulation-steps 1 is without effect beside lbfgs: it goes by the loss of all samples",
+    ),
+    (
+        ["train", "cifar10_cnn", "--optimizer", "lbfgs", "--dtype", "float16"],
+        "line search computes in float32 and bfloat16",
+    ),
+    (["train", "cifar10_cnn", "--optimizer", "lbfgs", "--flip", "random"], "--flip: full batches are the same images"),
+    (
+        ["train", "cifar10_cnn", "--optimizer", "adam", "--line-search", "armijo"],
+        "adam has none; give --optimizer batch_gd",
+    ),
+    (["train", "cifar10_cnn", "--line-search", "armjo"], "--line-search: no line search 'armjo'; did you mean armijo?"),
+    (["train", "cifar10_gan", "--generator-optimizer", "lbfgs"], "it needs full batches, and a GAN is trained in mini"),
     (["train", "cifar10_cnn", "--data", "digit"], "did you mean digits?"),
     (["train", "cifar10_cnn", "--variant", "vgg"], "there are: basic, groupnorm"),
     (["train", "cifar10_cnn", "--clipping", "by_norm"], "by_norm:1.0"),

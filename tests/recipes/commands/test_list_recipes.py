@@ -4,6 +4,7 @@ import pytest
 
 from recipes.recipe import names
 from recipes.settings.clippers import CLIPPERS
+from recipes.settings.line_searches import LINE_SEARCHES
 from recipes.settings.optimizers import KERAS, OURS
 from recipes.settings.schedules import SCHEDULES
 
@@ -11,6 +12,7 @@ THERE = [
     ((), names()),
     (("--optimizers",), (*OURS, *KERAS)),
     (("--clippers",), CLIPPERS),
+    (("--line-searches",), LINE_SEARCHES),
     (("--schedules",), SCHEDULES),
 ]
 

@@ -125,6 +125,71 @@ def test_a_search_of_other_rates_is_told_in_one_line_and_left_as_it_is(tmp_path,
     assert [trial.state.name for trial in study.get_trials()] == ["COMPLETE"]
 
 
+def test_what_finds_its_steps_by_a_line_search_spends_nothing_on_a_search_for_a_rate(tmp_path, capsys, pages):
+    """It gets as many passes as the others, each of which is an evaluation, and what is told has no rate."""
+    options = ["--optimizers", "lbfgs:history=3,armijo:=batch_gd@line_search=armijo,batch_gd"]
+    options += ["--budget", f"updates={EPOCHS}", "--seeds", "2", "--trials", "2"]
+    status, out, error = compared(capsys, tmp_path, *options)
+    assert status == 0, error
+    for label in ("lbfgs:history=3", "armijo"):
+        line = (
+            f"{label}: {EPOCHS} epochs of 1 evaluations; a line search finds the steps, so no learning rate is searched"
+        )
+        assert line in out.splitlines()
+    storage = f"sqlite:///{tmp_path / 'search.db'}"
+    trials = {
+        name: len(optuna.load_study(study_name=name, storage=storage).trials) for name in ("lbfgs:history=3", "armijo")
+    }
+    assert trials == {"lbfgs:history=3": 0, "armijo": 0}
+    assert len(optuna.load_study(study_name="batch_gd", storage=storage).trials) == 2
+    rows = table(tmp_path)
+    assert {row["epochs"] for row in rows.values()} == {str(EPOCHS)}
+    assert {row["images"] for row in rows.values()} == {str(100 * EPOCHS)}
+    for label, evaluations in (("lbfgs:history=3", str(EPOCHS)), ("armijo", str(EPOCHS)), ("batch_gd", "")):
+        assert rows[label]["evaluations"] == evaluations
+        assert (rows[label]["learning_rate"] == "") == (evaluations != "")
+    assert float(rows["lbfgs:history=3"]["updates"]) < EPOCHS == float(rows["batch_gd"]["updates"])
+    assert float(rows["lbfgs:history=3"]["mean"]) < 1e-6 < float(rows["armijo"]["mean"])
+    told = next(line for line in out.splitlines() if line.startswith("lbfgs:history=3 "))
+    assert re.split("  +", told)[1] == "line search"
+    assert re.split("  +", told)[4] == f"{float(rows['lbfgs:history=3']['updates']):g} of {EPOCHS} evaluations"
+    text = (tmp_path / "report.html").read_text()
+    check(text)
+    assert "<td>line search</td>" in text
+    assert "a line search finds the steps by itself" in text
+    status, again, error = compared(capsys, tmp_path, *options)
+    assert status == 0, error
+    assert told in again.splitlines()
+
+
+def test_a_network_that_cannot_be_searched_is_refused_before_the_others_are_trained(tmp_path, capsys):
+    recipe = (
+        "cifar10_full_batch",
+        "--train-images",
+        "40",
+        "--width",
+        "8",
+        "--validation-split",
+        "0.2",
+        "--strategy",
+        "cpu",
+    )
+    options = ["--optimizers", "momentum,lbfgs@gradient_regularizer=0.0", "--budget", "epochs=1", "--seeds", "1"]
+    status, out, error = compared(capsys, tmp_path, *options, recipe=recipe)
+    assert (status, error.count("\n")) == (2, 1)
+    assert "normalises each micro-batch by its own statistics" in error
+    assert "epochs of" not in out
+    assert not list(tmp_path.glob("*/seed-*"))
+
+
+def test_updates_to_a_target_are_those_that_a_line_search_has_kept():
+    curve = [
+        {"val_accuracy": a, "seconds": 1.0, "updates": u, "evaluations": e}
+        for a, u, e in (("0.1", "0", "1"), ("0.9", "5", "9"))
+    ]
+    assert _cost(Cifar10CNN, curve, {"updates": 20, "epochs": 4}, 0.5)["updates_to_target"] == 5
+
+
 @pytest.mark.slow
 def test_images_in_mini_batches_and_full_batches_within_so_many_updates(tmp_path, capsys):
     """A net on the digits: budgets by updates, clipping counted, cost to a target, the picture."""
@@ -240,6 +305,22 @@ WRONG = {
     ("--optimizers", "adan"): "did you mean adam",
     ("--optimizers", "adam@momentum=0.9"): "adam@momentum=0.9: --momentum: adam has no momentum",
     ("--optimizers", "adam", "--seeds", "0"): "--seeds must lie in 1 to 1024",
+    ("--optimizers", "lbfgs@momentum=0.5"): "lbfgs@momentum=0.5: --momentum 0.5 is without effect beside lbfgs",
+    (
+        "--optimizers",
+        "lbfgs",
+        "--schedules",
+        "cosine",
+    ): "lbfgs cosine: --schedule cosine is without effect beside lbfgs",
+    ("--optimizers", "lbfgs@learning_rate=0.5"): "it is searched for each optimizer that has one",
+    ("--optimizers", "adam@line_search=armijo"): "adam@line_search=armijo: --line-search armijo: adam has none",
+    (
+        "--optimizers",
+        "lbfgs",
+        "--line-search",
+        "armijo",
+    ): "each optimizer has its own: --optimizers NAME@line_search=VALUE",
+    ("--optimizers", "lbfgs@batch_size=10"): "lbfgs@batch_size=10: --batch-size 10: the line search of lbfgs goes by",
     (): "nothing to compare",
 }
 

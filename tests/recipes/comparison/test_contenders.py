@@ -111,5 +111,17 @@ def test_what_means_something_else_for_each_optimizer_is_each_contenders_own():
         Contender("other", {"optimizer": "adam", "momentum": 0.5}).of(recipe)
 
 
+def test_a_contender_with_a_line_search_leaves_out_what_has_no_effect_for_it():
+    """The clipper and the schedule are those of all, which are the others' still."""
+    recipe = resolve(Cifar10CNN, {"clipping": "agc:0.1", "schedule": "linear", "weight_decay": 0.1})
+    for settings in ({"optimizer": "lbfgs"}, {"optimizer": "batch_gd", "line_search": "armijo"}):
+        found = Contender("searching", settings).of(recipe)
+        assert (found.clipping, found.schedule, found.weight_decay, found.momentum) == ("none", "constant", None, None)
+    other = Contender("other", {"optimizer": "momentum"}).of(recipe)
+    assert (other.clipping, other.schedule, other.weight_decay) == ("agc:0.1", "linear", 0.1)
+    with pytest.raises(CommandError, match=r"own: --clipping agc:0\.2 is without effect beside lbfgs"):
+        Contender("own", {"optimizer": "lbfgs", "clipping": "agc:0.2"}).of(recipe)
+
+
 def test_the_directory_of_a_contender_has_a_name_that_any_system_takes():
     assert Contender("muon:size=none,others=a b/c", {}).directory == "muon_size=none_others=a_b_c"

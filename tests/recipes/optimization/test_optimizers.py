@@ -8,10 +8,12 @@ import pytest
 import custom_optimizers
 from custom_optimizers import Accumulate, clipping
 from custom_optimizers.clipping import AGC, ByGlobalNorm, Centralize, ZClip
+from custom_optimizers.line_search import line_searches
 from recipes.errors import CommandError
 from recipes.optimization import build_optimizer, make_clippers, make_optimizer
 from recipes.settings import optimizers
 from recipes.settings.clippers import CLIPPERS
+from recipes.settings.line_searches import LINE_SEARCHES
 
 OPTIMIZERS_THAT_WRAP = {"LossScaleOptimizer", "MultiOptimizer", "Optimizer", "Descent"}
 WRITTEN = {"accumulate": "accumulate:adam", "lookahead": "lookahead:adam"}  # what is not a name alone
@@ -29,18 +31,21 @@ def make(text, clipping="none", momentum=None, **options):
 
 def test_the_tables_hold_every_optimizer():
     """They are written down because Keras is not imported to look a name up."""
-    assert {named.cls for named in optimizers.OURS.values()} == optimizers_of(custom_optimizers) - {"LBFGS"}
+    assert {named.cls for named in optimizers.OURS.values()} == optimizers_of(custom_optimizers)
     assert set(optimizers.KERAS.values()) == optimizers_of(keras.optimizers)
 
 
 @pytest.mark.parametrize("text", NAMES)
 def test_every_optimizer_can_be_made(text):
-    optimizer = make(text, "by_global_norm:2")
+    has_rate = optimizers.parse_optimizer(text).has_rate
+    optimizer = make(text, "by_global_norm:2" if has_rate else "none")
     name = text.partition(":")[0]
     expected = optimizers.OURS[name].cls if name in optimizers.OURS else optimizers.KERAS[name]
     assert type(optimizer).__name__ == expected
-    assert float(optimizer.learning_rate.numpy()) == 0.5
-    assert optimizer.global_clipnorm == 2.0 or optimizer.clipping == ByGlobalNorm(2.0)
+    assert has_rate == (optimizers.OURS.get(name, optimizers.OURS["batch_gd"]).cls != "LBFGS")
+    if has_rate:
+        assert float(optimizer.learning_rate.numpy()) == 0.5
+        assert optimizer.global_clipnorm == 2.0 or optimizer.clipping == ByGlobalNorm(2.0)
     assert optimizers.accumulated_steps(text, "auto") == ("epoch" if name in optimizers.OURS else 1)
 
 
@@ -55,7 +60,9 @@ def test_momentum_and_parameters_are_those_of_the_class(name):
         optimizer = make(WRITTEN.get(name, name))
         for name, parameter in named.parameters.items():
             assert name in arguments
-            if name != "inner" and named.preset is None:
+            if name == "line_search":
+                assert arguments[name].default == parameter.default
+            elif name != "inner" and named.preset is None:
                 assert getattr(optimizer, name) == parameter.default
 
 
@@ -72,6 +79,36 @@ def test_presets_and_parameters():
     assert make("lookahead:sgd", momentum=0.5).inner.momentum == 0.5
     assert make("lookahead:accelerated_gd").inner.gradient_accumulation_steps is None
     assert make("accelerated_gd").gradient_accumulation_steps == "epoch"
+
+
+@pytest.mark.parametrize(("name", "cls"), line_searches.BY_NAME.items())
+def test_a_line_search_by_name(name, cls):
+    assert name in LINE_SEARCHES
+    for text, given in ((f"lbfgs:line_search={name}", None), ("lbfgs:history=3", name), ("batch_gd", name)):
+        optimizer = make(text, line_search=given)
+        assert type(optimizer.line_search) is cls
+        assert optimizer.search is not None
+    assert make("lbfgs:history=3", line_search=name).history == 3
+    first = make("batch_gd", line_search=name)
+    assert (first.momentum, float(first.learning_rate)) == (0.0, 0.5)  # the step that is tried first
+
+
+def test_the_table_of_line_searches_holds_every_one():
+    """They are written down because Keras is not imported to look a name up."""
+    assert LINE_SEARCHES.keys() == line_searches.BY_NAME.keys()
+    assert type(make("lbfgs").line_search) is line_searches.BY_NAME["strong_wolfe"]
+    assert make("batch_gd").line_search is None
+
+
+def test_what_a_search_leaves_no_place_for_is_a_mistake_of_the_command():
+    """Where a recipe of one's own hands it over, whose settings are not looked at."""
+    with pytest.raises(CommandError, match="LBFGS has no `clipping`"):
+        make("lbfgs", "by_norm:1")
+    with pytest.raises(CommandError, match="has no `momentum`"):
+        make("batch_gd", line_search="armijo", momentum=0.9)
+    keras.config.set_dtype_policy("mixed_float16")
+    with pytest.raises(CommandError, match="--dtype float16 scales the loss"):
+        make("lbfgs")
 
 
 def test_an_optimizer_of_keras_clips_by_itself_where_it_can():

@@ -132,6 +132,7 @@ def _training(label, seed):
         "peak_mib": 193.02,
         "clipped_share": 0.2934,
         "skipped_updates": 0.0,
+        "evaluations": None,
         "epochs_to_target": None,
         "updates_to_target": None,
         "seconds_to_target": None,

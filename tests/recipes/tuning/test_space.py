@@ -11,12 +11,14 @@ from recipes.errors import CommandError
 from recipes.linear_regression import LinearRegression
 from recipes.optimization import make_schedule
 from recipes.settings import switch
+from recipes.settings.beside_search import has_line_search
+from recipes.settings.line_searches import LINE_SEARCHES
 from recipes.settings.presets import resolve
 from recipes.settings.schedules import SCHEDULES, parse_schedule
 from recipes.tuning import Facts, RecipeHyperModel
 from recipes.tuning.axes import Between, OneOf
 from recipes.tuning.hyperparameters import declare
-from recipes.tuning.space import CLIPPINGS, FAMILIES, check, parse_space
+from recipes.tuning.space import CLIPPINGS, FAMILIES, check, parse_space, usual_space
 from tests.recipes.tuning.test_trial import Plain
 
 SPACES = {
@@ -90,6 +92,17 @@ def test_says_in_one_line_what_is_wrong(text):
         ("gradient_accumulation_steps=1|many", "--space gradient_accumulation_steps must be"),
         ("translate=0:4", "--translate: full batches are the same images"),
         ("optimizer=adam|adamw,momentum", "momentum: none of adam, adamw has one"),
+        (
+            "optimizer=lbfgs|momentum,learning_rate",
+            "learning_rate: it is without effect beside lbfgs: its line search fi",
+        ),
+        ("learning_rate=0.1:1,optimizer=momentum|lbfgs:history=5", "without effect beside lbfgs:history=5"),
+        ("optimizer=lbfgs,schedule=cosine|linear", "--space schedule: it is without effect beside lbfgs"),
+        ("optimizer=lbfgs,clipping", "--space clipping: it is without effect beside lbfgs"),
+        ("line_search=armijo|strong_wolfe,momentum", "--space momentum: it is without effect beside batch_gd"),
+        ("optimizer=lbfgs|adam,line_search=armijo|hager_zhang", "--line-search armijo: adam has none; give"),
+        ("line_search=armijo|wolfe", "did you mean strong_wolfe"),
+        ("line_search=armijo|none", "none stands for no value, which cannot be searched"),
     ],
 )
 def test_values_that_no_run_can_have_are_refused_before_anything_is_trained(text, message):
@@ -147,6 +160,43 @@ def test_every_trial_of_the_whole_space_is_a_run_that_can_be(cls):
         assert low * 0.999 <= made.learning_rate <= high * 1.001
         assert (made.momentum is None) == (made.optimizer == "adamw")
     assert families == set(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["optimizer=lbfgs:history=5|lbfgs:history=20"], {("lbfgs:history=5", None), ("lbfgs:history=20", None)}),
+        (["optimizer=lbfgs:5|batch_gd", "line_search=armijo"], {("lbfgs:5", "armijo"), ("batch_gd", "armijo")}),
+        (["line_search"], {("batch_gd", name) for name in LINE_SEARCHES}),
+        (["optimizer=lbfgs|momentum,momentum=0.5|0.9"], {("lbfgs", None), ("momentum", None)}),
+    ],
+    ids=str,
+)
+def test_trials_with_line_searches_are_runs_that_can_be(texts, expected):
+    space, recipe = parse_space(texts, Cifar10CNN), Cifar10CNN(weight_decay=0.1)
+    check(space, recipe)
+    made = [dataclasses.replace(recipe, **given) for _, given in random_trials(space, recipe, Facts(), len(expected))]
+    made += [dataclasses.replace(recipe, **given) for _, given in random_trials(space, recipe, Facts(), 30)]
+    assert {(each.optimizer, each.line_search) for each in made} == expected
+    for each in made:
+        assert (each.weight_decay is None) == has_line_search(each)
+        assert (each.momentum is None) == has_line_search(each)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"optimizer": "lbfgs"}, ["line_search"]),
+        ({"line_search": "armijo"}, ["learning_rate"]),  # the step that is tried first
+        ({"optimizer": "adam"}, ["schedule", "learning_rate", "clipping"]),
+        ({}, ["schedule", "learning_rate", "momentum", "clipping"]),
+    ],
+    ids=str,
+)
+def test_what_is_searched_without_a_space_has_an_effect(settings, expected):
+    recipe = Cifar10CNN(**settings)
+    assert usual_space(recipe) == expected
+    check(parse_space(expected, recipe), recipe)
 
 
 def test_only_the_parameters_of_the_chosen_family_are_a_trials():

@@ -116,6 +116,46 @@ def recipe_by(command):
     return resolve(asked.recipe, given, asked.preset)
 
 
+def test_line_searches_are_searched_and_no_picture_is_of_rates(tmp_path, capsys, pages):
+    options = ("--space", "optimizer=lbfgs:history=2|lbfgs:history=5", "--space", "line_search=armijo|hager_zhang")
+    recipe = ("linear_regression", "--max-epochs", "12", *options)
+    status, out, err = tuned(capsys, tmp_path, "--tuner", "grid", "--trials", "4", recipe=recipe)
+    assert status == 0, err
+    found = {(row["optimizer"], row["line_search"]): float(row["score"]) for row in rows(tmp_path)}
+    assert found.keys() == {(f"lbfgs:history={n}", name) for n in (2, 5) for name in ("armijo", "hager_zhang")}
+    assert max(found.values()) < 1e-6
+    assert not list(tmp_path.glob("*rates*.png"))
+    optimizer, line_search = min(found, key=found.get)
+    (command,) = [line.strip() for line in out.splitlines() if "python -m recipes train" in line]
+    best = parse(shlex.split(command)[3:])
+    assert (best.optimizer, best.line_search, best.epochs) == (optimizer, line_search, 12)
+    assert not hasattr(best, "learning_rate")
+    text = (tmp_path / "report.html").read_text()
+    check(text)
+    assert f"optimizer {optimizer}, line search {line_search}" in text
+    assert "learning rate 1" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ("--optimizer", "lbfgs", "--space", "learning_rate=0.1:1"),
+            "--space learning_rate: it is without effect beside",
+        ),
+        (("--space", "optimizer=lbfgs|momentum,learning_rate"), "its line search finds the step, so leave it out"),
+        (("--optimizer", "lbfgs", "--learning-rate", "0.1"), "--learning-rate 0.1 is without effect beside lbfgs"),
+        (("--line-search", "armijo", "--space", "line_search"), "--line-search: line_search is searched for"),
+    ],
+    ids=str,
+)
+def test_a_rate_is_not_searched_where_there_is_none(tmp_path, capsys, options, said):
+    status, _, err = tuned(capsys, tmp_path / "search", *options, recipe=("linear_regression",))
+    assert (status, err.count("\n")) == (2, 1)
+    assert said in err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_a_combination_that_cannot_be_fails_and_the_others_are_trained(tmp_path, capsys):
     recipe = (*DIGITS[:-3], "1", "--space", "flip=none|random,gradient_accumulation_steps=1|epoch")
