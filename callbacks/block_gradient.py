@@ -93,6 +93,7 @@ class BlockGradient(StepOfFit):
         """Check that the loss is a mean over the batch; where there is a `FullBatch`, it knows and checks that."""
         full_batch = next((each for each in others if isinstance(each, FullBatch)), None)
         self._checks_loss = False
+        self._check_search(model, full_batch)
         check_has_reduction(self._name, model)
         if full_batch is not None and full_batch.loss_reduction.kind == "sum" and self._regularizers_matter(model):
             raise ValueError(
@@ -115,10 +116,28 @@ class BlockGradient(StepOfFit):
             )
         self._checks_loss = full_batch is None
 
+    def _check_search(self, model, full_batch):
+        """Raise a ValueError where an optimizer that goes by the loss would get another one, or another gradient."""
+        owner = type(model.optimizer).__name__
+        if getattr(model.optimizer, "search", None) is None:
+            return
+        if self._changes_gradient:
+            raise ValueError(
+                f"{owner}: a search goes by the gradient of the loss, and {self._name} gives another one: leave it out."
+            )
+        if full_batch is None:
+            raise ValueError(
+                f"{owner} needs the loss of all samples, and not of a batch: give `fit` the callback "
+                "`callbacks.FullBatch()` too."
+            )
+
+    @property
+    def _changes_gradient(self):
+        return type(self).block_gradient is not BlockGradient.block_gradient
+
     def _regularizers_matter(self, model):
         """Whether it matters in which micro-batch regularisers count: if `block_gradient` may not be linear."""
-        is_overridden = type(self).block_gradient is not BlockGradient.block_gradient
-        return is_overridden and any(v.regularizer is not None for v in model.trainable_variables)
+        return self._changes_gradient and any(v.regularizer is not None for v in model.trainable_variables)
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)

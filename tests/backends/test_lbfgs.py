@@ -6,7 +6,15 @@ import pytest
 from keras import layers
 from scipy import optimize
 
-from callbacks import BlockGradient, ExactResume, FullBatch, GradientMonitor, StopOnConvergence
+from callbacks import (
+    BlockGradient,
+    ExactResume,
+    FullBatch,
+    GradientMonitor,
+    GradientRegularizer,
+    SharpnessAware,
+    StopOnConvergence,
+)
 from custom_optimizers import LBFGS, BatchGD
 from custom_optimizers.line_search.line_searches import as_line_search
 from tests.small import flat, samples
@@ -162,6 +170,17 @@ SET_RATES = {
 def test_callbacks_that_set_a_rate_are_refused(name):
     with pytest.raises(ValueError, match="a search finds the step, so leave out"):
         fitted(network(), 1, callbacks=[SET_RATES[name]()])
+
+
+@pytest.mark.parametrize("callback", [GradientRegularizer(), SharpnessAware()], ids=lambda each: type(each).__name__)
+def test_another_gradient_than_that_of_the_loss_is_refused(callback):
+    with pytest.raises(ValueError, match=r"a search goes by the gradient of the loss, and .* gives another one"):
+        fitted(network(), 1, callbacks=[callback])
+
+
+def test_blocks_of_mini_batches_are_refused():
+    with pytest.raises(ValueError, match="needs the loss of all samples"):
+        network().fit(X, Y, batch_size=10, verbose=0, callbacks=[BlockGradient(5)])
 
 
 def test_constraints_are_refused():
