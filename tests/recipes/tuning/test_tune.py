@@ -158,15 +158,15 @@ def test_a_rate_is_not_searched_where_there_is_none(tmp_path, capsys, options, s
 
 @pytest.mark.slow
 def test_a_combination_that_cannot_be_fails_and_the_others_are_trained(tmp_path, capsys):
-    recipe = (*DIGITS[:-3], "1", "--space", "flip=none|random,gradient_accumulation_steps=1|epoch")
-    recipe = (*recipe[:5], "--optimizer", "batch_gd", *recipe[7:])
-    status, out, _ = tuned(capsys, tmp_path, "--tuner", "grid", "--trials", "9", recipe=recipe)
-    assert status == 0
+    space = "optimizer=momentum|accelerated_gd,gradient_accumulation_steps=1|epoch"
+    recipe = ("cifar10_cnn", "--data", "digits", "--train-images", "100", "--max-epochs", "1", "--space", space)
+    status, out, error = tuned(capsys, tmp_path, "--tuner", "grid", "--trials", "9", recipe=recipe)
+    assert status == 0, error
     failed = [row for row in rows(tmp_path) if row["status"] != "COMPLETED"]
     assert len(rows(tmp_path)) == 4
-    assert [(row["flip"], row["gradient_accumulation_steps"]) for row in failed] == [("random", "epoch")]
-    assert "full batches are the same images" in failed[0]["message"]
-    assert "failed: --flip: full batches" in out
+    assert [(row["optimizer"], row["gradient_accumulation_steps"]) for row in failed] == [("accelerated_gd", "1")]
+    assert "accelerated_gd needs full batches" in failed[0]["message"]
+    assert "failed: --gradient-accumulation-steps 1: accelerated_gd" in out
 
 
 @pytest.mark.slow
@@ -320,7 +320,7 @@ def test_a_recipe_without_objectives_cannot_be_searched(tmp_path):
 
 @pytest.mark.slow
 def test_a_recipe_that_has_neither_rate_nor_schedule_is_searched_in_what_it_has(tmp_path, capsys, pages):
-    recipe, options = "tests.recipes.tuning.test_trial:Plain", ("--trials", "2", "--batch-size", "4")
+    recipe, options = "tests.recipes.tuning.test_trial:Plain", ("--trials", "2")
     space = ("--max-epochs", "4", "--space", "batch_size=2|4")
     status, out, error = tuned(capsys, tmp_path / "search", *options, recipe=(recipe, *space))
     assert status == 0, error
