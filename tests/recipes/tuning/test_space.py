@@ -170,7 +170,7 @@ def test_every_trial_of_the_whole_space_is_a_run_that_can_be(cls):
         (["line_search"], {("batch_gd", name) for name in LINE_SEARCHES}),
         (["optimizer=lbfgs|momentum,momentum=0.5|0.9"], {("lbfgs", None), ("momentum", None)}),
     ],
-    ids=str,
+    ids=["parameters of lbfgs", "one search of two", "all searches", "beside momentum"],
 )
 def test_trials_with_line_searches_are_runs_that_can_be(texts, expected):
     space, recipe = parse_space(texts, Cifar10CNN), Cifar10CNN(weight_decay=0.1)
