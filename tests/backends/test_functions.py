@@ -9,7 +9,7 @@ CASES = [(name, "strong_wolfe") for name in FUNCTIONS] + [(name, "hager_zhang") 
 SLOW = [f"{name}-hager_zhang" for name in FUNCTIONS if name != "eggholder"] + ["steep-strong_wolfe"]
 
 
-@pytest.mark.slow_cases(*SLOW, "himmelblau-strong_wolfe", "rosenbrock-strong_wolfe")
+@pytest.mark.slow_cases(*SLOW, "himmelblau-strong_wolfe", "rosenbrock-strong_wolfe", "zakharov-strong_wolfe")
 @pytest.mark.parametrize(("name", "line_search"), CASES, ids=["-".join(case) for case in CASES])
 def test_it_comes_as_far_as_scipy(name, line_search):
     with float64():

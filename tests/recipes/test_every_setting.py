@@ -114,7 +114,9 @@ FIRST = "cifar10_cnn"  # what it shares with other classifiers is tried there ea
 
 LONG = (  # several seconds each
     *(f"cifar10_gan.{name}" for name in ("clipping", "epochs", "generator_learning_rate", "half_life", "judge_every")),
-    *("cifar10_cnn.keep", "cifar10_fast.variant", "cifar10_full_batch.width", "cifar10_gan.keep"),
+    *(f"cifar10_gan.{name}" for name in ("discriminator_learning_rate", "keep", "schedule", "seed")),
+    *("cifar10_cnn.keep", "cifar10_fast.activation", "cifar10_fast.variant", "cifar10_full_batch.normalization"),
+    "cifar10_full_batch.width",
 )
 
 

@@ -125,6 +125,7 @@ def test_a_search_of_other_rates_is_told_in_one_line_and_left_as_it_is(tmp_path,
     assert [trial.state.name for trial in study.get_trials()] == ["COMPLETE"]
 
 
+@pytest.mark.slow
 def test_what_finds_its_steps_by_a_line_search_spends_nothing_on_a_search_for_a_rate(tmp_path, capsys, pages):
     """It gets as many passes as the others, each of which is an evaluation, and what is told has no rate."""
     options = ["--optimizers", "lbfgs:history=3,armijo:=batch_gd@line_search=armijo,batch_gd"]

@@ -97,6 +97,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.slow_cases("digits")
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_interrupted(name, tmp_path):
     make = RECIPES[name]

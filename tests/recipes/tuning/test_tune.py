@@ -116,6 +116,7 @@ def recipe_by(command):
     return resolve(asked.recipe, given, asked.preset)
 
 
+@pytest.mark.slow
 def test_line_searches_are_searched_and_no_picture_is_of_rates(tmp_path, capsys, pages):
     options = ("--space", "optimizer=lbfgs:history=2|lbfgs:history=5", "--space", "line_search=armijo|hager_zhang")
     recipe = ("linear_regression", "--max-epochs", "12", *options)
