@@ -112,12 +112,9 @@ REFUSED = {  # what a recipe has in common with others, and none of its networks
 }
 FIRST = "cifar10_cnn"  # what it shares with other classifiers is tried there each time, and with the others where slow
 
-LONG = (  # several seconds each
-    *(f"cifar10_gan.{name}" for name in ("clipping", "epochs", "generator_learning_rate", "half_life", "judge_every")),
-    *(f"cifar10_gan.{name}" for name in ("discriminator_learning_rate", "keep", "schedule", "seed")),
-    *("cifar10_cnn.keep", "cifar10_fast.activation", "cifar10_fast.variant", "cifar10_full_batch.normalization"),
-    "cifar10_full_batch.width",
-)
+LONG = ("cifar10_cnn.keep", "cifar10_fast.activation", "cifar10_fast.variant")  # several seconds each, as those of GANs
+LONG += ("cifar10_full_batch.normalization", "cifar10_full_batch.width")
+QUICK = ("variant", "penalty", "augment", "batch_size")  # of the settings of GANs, what is tried each time
 
 
 def cases():
@@ -126,6 +123,7 @@ def cases():
         shared = recipes.find(FIRST).settings() if is_another else {}
         for setting in (each for each in recipes.find(name).settings() if (name, each) not in REFUSED):
             is_slow = (setting in shared and setting != "variant") or f"{name}.{setting}" in LONG
+            is_slow = is_slow or (name == "cifar10_gan" and setting not in QUICK)
             yield pytest.param(name, setting, id=f"{name}.{setting}", marks=[pytest.mark.slow] if is_slow else [])
 
 
