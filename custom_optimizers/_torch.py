@@ -248,12 +248,17 @@ def of_few(owner, method, *values):
     """What a method computes of a few numbers: a tuple of tensors.
 
     On a processor it computes with NumPy, as one operation: two hundred operations on tensors of one number take as
-    long as a pass over 2,000 samples of a small network. On a GPU it computes there, without waiting for it.
+    long as a pass over 2,000 samples of a small network. It may change the arrays that it is given. On a GPU, and with
+    more than `FEW` entries, it computes with tensors.
     """
-    if all(value.device.type == "cpu" for value in values):
-        OWNERS[id(owner)] = owner
-        return tuple(torch.ops.custom_optimizers.of_few(values, id(owner), method))
-    return getattr(owner, method)(*values)
+    if not all(map(_is_on_processor, values)) or sum(value.numel() for value in values) > FEW:
+        return getattr(owner, method)(*values)
+    OWNERS[id(owner)] = owner
+    return tuple(torch.ops.custom_optimizers.of_few(values, id(owner), method))
+
+
+def _is_on_processor(value):
+    return isinstance(value, torch.Tensor) and value.device.type == "cpu"
 
 
 def _of_few_on_processor(values, owner, method):
@@ -262,9 +267,10 @@ def _of_few_on_processor(values, owner, method):
     return [torch.from_numpy(np.asarray(each)) for each in found]
 
 
+FEW = 1 << 18  # entries; more of them do not stay in a core's cache, and several cores read them sooner
 OWNERS = weakref.WeakValueDictionary()  # by their `id`, the objects that `of_few` calls methods of
 OPERATION = torch.library.Library("custom_optimizers", "DEF")
-OPERATION.define("of_few(Tensor[] values, int owner, str method) -> Tensor[]")
+OPERATION.define("of_few(Tensor(a!)[] values, int owner, str method) -> Tensor[]")
 OPERATION.impl("of_few", _of_few_on_processor, "CompositeExplicitAutograd")
 
 

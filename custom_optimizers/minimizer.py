@@ -2,7 +2,17 @@ import numpy as np
 from keras import ops
 
 from custom_optimizers.backend import backend_module
-from custom_optimizers.either import cast, isfinite, stack, unstack, where, zeros_like
+from custom_optimizers.either import (
+    cast,
+    dot,
+    isfinite,
+    side_by_side,
+    stack,
+    sum_of,
+    unstack,
+    where,
+    zeros_like,
+)
 
 STALLS_AFTER = 20  # points that were taken without a lower loss than before; such steps are rounding
 GROWS_TO = 10.0  # times the last step, the first one of the next search, at most
@@ -56,6 +66,8 @@ class Minimizer:
         self.direction, self.line_search = direction, line_search
         self._size, self._dtype, self._first_step = size, dtype, first_step
         self._names = (*(f"search_{name}" for name in line_search.state_names), *NUMBERS)
+        self._state_names = ("point", "gradient", "along", "numbers", "counts")
+        self._state_names += tuple(f"direction_{name}" for name in direction.initial_state(1, dtype))
 
     def initial_state(self, point):
         """The state before the first evaluation, which is at `point`, an array: a dict of arrays."""
@@ -83,39 +95,64 @@ class Minimizer:
         """Whether there is a reason why there is no next point, a scalar bool tensor; `counts` is of the state."""
         return ops.not_equal(counts[COUNTS.index("reason")], RUNS)
 
-    def next_point(self, state):
-        """Where to evaluate the function next."""
-        return state["point"] + self._step(state)
+    def updates(self, counts):
+        """How many updates there were, a scalar tensor; `counts` is of the state."""
+        return counts[COUNTS.index("updates")]
 
-    def _step(self, state):
-        return state["numbers"][self._names.index("search_step")] * state["along"]
+    def next_point(self, state, start=None):
+        """Where to evaluate the function next.
 
-    def next(self, state, value, gradient):
-        """The state after an evaluation at `next_point(state)`.
+        Args:
+            state: dict of tensors.
+            start: tensor `(size,)`, the point of the first evaluation; None for that of the initial state.
+        """
+        given = [state[name] for name in ("point", "along", "numbers", "counts")]
+        start = state["point"] if start is None else start
+        return backend_module().of_few(self, "following", start, *given)[0]
+
+    def following(self, start, point, along, numbers, counts):
+        """What `next_point` does, of values that follow each other: a tuple of one entry."""
+        return (self._begun(start, point, counts) + self._step(along, numbers),)
+
+    def _begun(self, start, point, counts):
+        """The point of a state, which is another one before the first evaluation."""
+        return where(counts[COUNTS.index("evaluations")] == 0, start, point)
+
+    def _step(self, along, numbers):
+        return numbers[self._names.index("search_step")] * along
+
+    def next(self, state, value, gradient, start=None):
+        """The state after an evaluation at `next_point(state, start)`.
 
         Args:
             state: dict of tensors.
             value: scalar tensor.
             gradient: tensor `(size,)`.
+            start: as in `next_point`.
         """
-        backend = backend_module()
-        gradient = ops.cast(gradient, self._dtype)
-        step = self._step(state)
-        slope = backend.dot(gradient, state["along"])  # NaN if the gradient is not finite, whatever the direction is
-        given = state["numbers"], state["counts"], ops.cast(value, self._dtype), slope
-        numbers, counts, accepted, learns, failed = backend.of_few(self, "decided", *given)
+        given = [state[name] for name in self._state_names]
+        given += [ops.cast(each, self._dtype) for each in (value, gradient)]
+        given += [state["point"] if start is None else start]
+        return dict(zip(self._state_names, backend_module().of_few(self, "after", *given), strict=True))
+
+    def after(self, *given):
+        """What `next` does, of values that follow each other: those of the state, and then the others."""
+        *values, value, gradient, start = given
+        state, of_few = dict(zip(self._state_names, values, strict=True)), backend_module().of_few
+        before, step = self._begun(start, state["point"], state["counts"]), self._step(state["along"], state["numbers"])
+        slope = dot(gradient, state["along"])  # NaN if the gradient is not finite, whatever the direction is
+        given = state["numbers"], state["counts"], value, slope
+        numbers, counts, accepted, learns, failed = of_few(self, "decided", *given)
         change = gradient - state["gradient"]
-        gradient = ops.where(accepted, gradient, state["gradient"])
+        gradient = where(accepted, gradient, state["gradient"])
         learnt, along = self.direction.next(_part(state, "direction_"), gradient, step, change, learns, failed)
-        of_gradient = ops.stack([backend.dot(along, gradient), backend.dot(gradient, gradient)])  # slope, square
-        length = ops.sum(ops.absolute(gradient))
-        is_steepest = ops.cast(ops.convert_to_tensor(self.direction.is_steepest(learnt)), "int32")
-        given = numbers, counts, accepted, failed, of_gradient, length, is_steepest
-        numbers, counts, is_new, is_turned = backend.of_few(self, "aimed", *given)
-        along = ops.where(is_new, ops.where(is_turned, -gradient, along), state["along"])
-        point = ops.where(accepted, state["point"] + step, state["point"])
-        after = {"point": point, "gradient": gradient, "along": along, "numbers": numbers, "counts": counts}
-        return {**after, **{f"direction_{name}": each for name, each in learnt.items()}}
+        of_gradient = side_by_side([dot(along, gradient), dot(gradient, gradient)])  # slope, square
+        is_steepest = cast(self.direction.is_steepest(learnt), counts)
+        given = numbers, counts, accepted, failed, of_gradient, sum_of(abs(gradient)), is_steepest
+        numbers, counts, is_new, is_turned = of_few(self, "aimed", *given)
+        along = where(is_new, where(is_turned, -gradient, along), state["along"])
+        point = where(accepted, before + step, before)
+        return point, gradient, along, numbers, counts, *learnt.values()
 
     def decided(self, numbers, counts, value, slope):
         """Whether the point of an evaluation is taken.

@@ -84,9 +84,7 @@ class Search:
             weights: list of tensors.
             state: dict of tensors.
         """
-        is_first = ops.equal(self._minimizer.read(state)["evaluations"], 0)
-        following = ops.where(is_first, self._joined(weights), self._minimizer.next_point(state))
-        return self._split(following, weights)
+        return self._split(self._minimizer.next_point(state, self._joined(weights)), weights)
 
     def evaluated(self, variables, gradients, loss):
         """Make an update, or the next step of the search, after an evaluation.
@@ -101,11 +99,9 @@ class Search:
         places = map(optimizer._get_variable_index, variables)
         given = dict(zip(places, gradients.multiplied_out(), strict=True))
         tensors = [given.get(i, ops.zeros(v.shape, v.dtype)) for i, v in enumerate(every)]
-        counts = self._minimizer.read(before)
-        at = self._joined([variable.value for variable in every])
-        before["point"] = ops.where(ops.equal(counts["evaluations"], 0), at, before["point"])
-        after = self._minimizer.next(before, loss, self._joined(tensors))
-        made = self._minimizer.read(after)["updates"] - counts["updates"]  # here: torch changes `before` in place
+        here = self._joined([variable.value for variable in every])
+        after = self._minimizer.next(before, loss, self._joined(tensors), here)
+        made = self._minimizer.updates(after["counts"]) - self._minimizer.updates(before["counts"])
         for name, variable in self.variables.items():
             if after[name] is not before[name]:
                 variable.assign(after[name])

@@ -11,7 +11,8 @@ class Direction(Configured):
     ```
 
     All variables of the model are one vector. There is no branch that depends on a value: all of it can be compiled.
-    On torch the tensors of the state may be changed in place: use what `next` returns.
+    It is written with operators and the functions of `custom_optimizers.either`, which take tensors and the arrays of
+    NumPy; these, and the tensors of torch, may be changed in place: use what `next` returns.
 
     To write one: name the arguments of `__init__`, which become attributes, in `arguments`, implement `next` and, where
     it remembers something, `initial_state` and `is_steepest`, and register the class with

@@ -24,12 +24,16 @@ SAME = {
     "unstack": (lambda v: either.unstack(v)[1], (ROW,)),
     "take": (lambda m, i: either.take(m, i, axis=1), (UPPER, np.array([2, 0]))),
     "positions": (either.positions, (UPPER,)),
-    "diag": (either.diag, (UPPER,)),
-    "triu": (either.triu, (UPPER.T,)),
     "transpose": (either.transpose, (UPPER,)),
     "dot": (either.dot, (UPPER, ROW)),
-    "upper triangle": (either.solve_triangular, (UPPER, ROW)),
-    "lower triangle": (lambda m, r: either.solve_triangular(m, r, lower=True), (UPPER.T.copy(), ROW)),
+    "dot of vectors": (either.dot, (ROW, ROW)),
+    "dot of matrices": (either.dot, (UPPER, UPPER.T.copy())),
+    "sum": (either.sum_of, (UPPER,)),
+    "joined": (lambda m, n: either.joined([m, n], axis=1), (UPPER, UPPER.T)),
+    "rows": (lambda a, b: either.side_by_side([a, b]), (ROW, 2 * ROW)),
+    "columns": (lambda a, b: either.side_by_side([a, b], axis=1), (ROW, 2 * ROW)),
+    "with a row": (lambda m, r, i: either.with_row(1 * m, i, r, i > 0), (UPPER, ROW, np.int32(2))),
+    "without a row": (lambda m, r, i: either.with_row(1 * m, i, r, i < 0), (UPPER, ROW, np.int32(2))),
 }
 
 
@@ -41,11 +45,6 @@ def test_numpy_and_tensors_agree(name):
     assert isinstance(by_numpy, either.NUMPY)
     assert not isinstance(by_tensors, either.NUMPY)
     np.testing.assert_allclose(ops.convert_to_numpy(by_tensors), by_numpy, rtol=1e-6)
-
-
-def test_triangles_are_solved():
-    np.testing.assert_allclose(UPPER @ either.solve_triangular(UPPER, ROW), ROW, rtol=1e-6)
-    np.testing.assert_allclose(UPPER.T @ either.solve_triangular(UPPER.T, ROW, lower=True), ROW, rtol=1e-6)
 
 
 def test_numbers():

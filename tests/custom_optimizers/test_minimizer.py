@@ -100,26 +100,27 @@ def two_loops(steps, changes, gradient):
     return -q
 
 
-def test_the_direction_is_that_of_the_two_loops():
-    rng, direction = np.random.default_rng(0), LBFGSDirection(history=3)
+@pytest.mark.parametrize("history", [1, 3, 5])
+def test_the_direction_is_that_of_the_two_loops(history):
+    rng, direction = np.random.default_rng(0), LBFGSDirection(history)
     root = rng.normal(size=(6, 6))
     hessian, steps, changes = root @ root.T + np.eye(6), [], []
     state = {name: ops.convert_to_tensor(value) for name, value in direction.initial_state(6, WIDE).items()}
-    step, change, is_taken = np.zeros(6), np.zeros(6), False
-    for i in range(9):
-        gradient, given = rng.normal(size=6), (tensors(step), tensors(change))
-        flags = map(ops.convert_to_tensor, (is_taken, i == 8))
-        state, found = direction.next(state, tensors(gradient), *given, *flags)
-        found = ops.convert_to_numpy(found)
-        wanted = -gradient if i == 8 else two_loops(steps[-3:], changes[-3:], gradient)
-        np.testing.assert_allclose(found, wanted, rtol=1e-10 if WIDE == "float64" else 1e-3, atol=1e-5)
-        assert int(state["pairs"]) == (0 if i == 8 else len(steps))
-        step = rng.normal(size=6)
-        is_convex, is_taken = i != 4, i not in (5, 7)  # the last one has failed
+    for i in range(16):
+        is_convex, is_taken, has_failed = i != 4, i not in (0, 5, 7, 9), i == 9
+        gradient, step = rng.normal(size=(2, 6))
         change = hessian @ step if is_convex else -hessian @ step
         if is_convex and is_taken:
             steps.append(step)
             changes.append(change)
+        if has_failed:
+            steps, changes = [], []
+        given = map(tensors, (gradient, step, change))
+        state, found = direction.next(state, *given, *map(ops.convert_to_tensor, (is_taken, has_failed)))
+        wanted = two_loops(steps[-history:], changes[-history:], gradient)
+        tolerance = 1e-10 if WIDE == "float64" else 1e-3
+        np.testing.assert_allclose(ops.convert_to_numpy(found), wanted, rtol=tolerance, atol=1e-5)
+        assert int(state["pairs"]) == len(steps)
 
 
 def test_what_is_not_finite_is_never_taken():
