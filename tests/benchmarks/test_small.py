@@ -72,6 +72,11 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "KILLS = 1; CONTENDERS = dict(linear=('linear_regression --preset smoke --epochs 400'.split(), (0.1, 0.2)))",
         ["linear"],
     ),
+    "lbfgs": (
+        "",
+        "STARTS, NETWORKS = 1, {'softmax regression': (softmax, digits, CROSS_ENTROPY, (10.0,), 30, 15)}",
+        ["networks"],
+    ),
     "passes": (
         "",
         "MODELS, COUNTS, CALLS = {'mlp': MODELS['mlp']}, (), 3; UPDATES['mlp'], ROUNDS['mlp'], EPOCHS['mlp'] = 2, 1, 4",
@@ -116,7 +121,7 @@ benchmark.main()
 IN_TURN = ("full_batch", "gan", "gan_clock", "gan_models", "gan_optimizers")
 WRITTEN = {
     **{"gan": "gan_digits", "full_batch": "full_batch_small"},
-    **{name: f"{name}_tensorflow" for name in ("functions", "passes")},
+    **{name: f"{name}_tensorflow" for name in ("functions", "lbfgs", "passes")},
 }
 NEEDED = ("gan_digits", "gan_speed")  # results that `gan_models` begins with
 
@@ -143,6 +148,7 @@ def test_all_that_pages_name_are_here():
     "gan_speed",
     "gan_step",
     "kills",
+    "lbfgs",
     "passes",
 )
 @pytest.mark.parametrize("name", SMALL)
