@@ -33,8 +33,9 @@ class LBFGSDirection(Direction):
 
     The columns of S and Y are steps `s` and changes of the gradient `y`, the oldest first; R is the upper triangle of
     `S.T @ Y`, and D its diagonal. This is what the usual two loops compute, by two products with the pairs instead of
-    forty that wait for each other. What has `history` rows and columns is computed of few numbers, beside that. The
-    inverse of R is remembered instead of R: a pair that comes adds a column to it, and one that goes takes a column.
+    forty that wait for each other; each is with one vector, since one with two takes several times as long on a
+    processor. What has `history` rows and columns is computed of few numbers, beside that. The inverse of R is
+    remembered instead of R: a pair that comes adds a column to it, and one that goes takes a column.
 
     A pair whose `s @ y` is not above a rounding of `norm(s) * norm(y)` is not remembered: H stays positive definite.
 
@@ -57,20 +58,21 @@ class LBFGSDirection(Direction):
         return {**{name: np.zeros(shape, dtype) for name, shape in shapes.items()}, "pairs": np.zeros((), "int32")}
 
     def next(self, state, gradient, step, change, is_taken, has_failed):
-        row = state["pairs"] % self.history
-        pair = side_by_side([change, gradient], axis=1)  # (size, 2)
-        found = joined([dot(state["steps"], pair), dot(state["changes"], pair)], axis=1)
-        of_new = dot(side_by_side([step, change]), side_by_side([change, gradient, step], axis=1))
-        few = {name: state[name] for name in ("inverse", "squares", "diagonal", "pairs")}
-        *known, is_kept, a, b, scale = backend_module().of_few(
-            self, "coefficients", *few.values(), found, of_new, is_taken, has_failed
-        )
+        pairs, least = state["pairs"], float(np.finfo(keras.backend.standardize_dtype(gradient.dtype)).eps)
+        is_kept = dot(step, change) > least * sqrt(dot(step, step)) * sqrt(dot(change, change))
+        is_kept, row = is_taken & is_kept, pairs % self.history
+        # What reads a matrix comes after the row is written: else XLA copies it in each pass.
         steps = with_row(state["steps"], row, step, is_kept)
         changes = with_row(state["changes"], row, change, is_kept)
+        found = [dot(matrix, vector) for matrix in (steps, changes) for vector in (change, gradient)]
+        few = {name: state[name] for name in ("inverse", "squares", "diagonal", "pairs")}
+        *after, a, b, scale = backend_module().of_few(
+            self, "coefficients", *few.values(), side_by_side(found, axis=1), is_kept, has_failed
+        )
         along = dot(a, changes) - scale * gradient - dot(b, steps)
-        return {"steps": steps, "changes": changes, **dict(zip(few, known, strict=True))}, along
+        return {"steps": steps, "changes": changes, **dict(zip(few, after, strict=True))}, along
 
-    def coefficients(self, inverse, squares, diagonal, pairs, found, of_new, is_taken, has_failed):
+    def coefficients(self, inverse, squares, diagonal, pairs, found, is_kept, has_failed):
         """What is computed of numbers alone.
 
         Args:
@@ -81,49 +83,43 @@ class LBFGSDirection(Direction):
             pairs: int, how many have been remembered so far.
             found: `(history, 4)`, products of S with the new change and the gradient, and those of Y, each in the row
                 that its pair has in the state.
-            of_new: `(2, 3)`, products of the new step and change with the new change, the gradient, and the new step.
-            is_taken, has_failed: as in `next`.
+            is_kept: condition, whether there is a new pair, which is in `found` and not yet in what stands before it.
+            has_failed: as in `next`.
 
         Returns:
-            `(inverse, squares, diagonal, pairs, is_kept, a, b, scale)`: the first four with the new pair in them,
-            whether it was remembered, and what the direction is made of: `d = a @ Y - scale * g - b @ S`, with `a` and
-            `b` in the order of the rows of the state.
+            `(inverse, squares, diagonal, pairs, a, b, scale)`: the first four with the new pair in them, and what the
+            direction is made of: `d = a @ Y - scale * g - b @ S`, with `a` and `b` in the order of the rows of the
+            state.
         """
         m, places = self.history, positions(diagonal)
-        product, square = of_new[0, 0], of_new[1, 0]
-        least = float(np.finfo(keras.backend.standardize_dtype(diagonal.dtype)).eps)
-        is_kept = is_taken & (product > least * sqrt(of_new[0, 2]) * sqrt(square))
         pairs = where(has_failed, zeros_like(pairs), pairs + cast(is_kept, pairs))
         found = take(found, (places + pairs) % m)  # the oldest first; rows that have no pair come before
         found = where((places >= m - pairs)[:, None], found, zeros_like(found))
-        newest = joined([of_new[0:1, :2], of_new[1:2, :2]], axis=1)
-        found = where(is_kept, joined([found[:-1], newest]), found)
-        with_new = self._with_pair(inverse, squares, diagonal, found[:, 0], found[:, 2], product)
+        with_new = _with_pair(inverse, squares, diagonal, found[:, 0], found[:, 2])
         known = [
             where(is_kept, after, where(has_failed, zeros_like(before), before))
             for before, after in zip((inverse, squares, diagonal), with_new, strict=True)
         ]
         a, b, scale = _combined(*known, found[:, 1], found[:, 3], pairs)
         back = (places - pairs) % m
-        return *known, pairs, is_kept, take(a, back), take(b, back), scale
-
-    def _with_pair(self, inverse, squares, diagonal, by_steps, by_changes, product):
-        """`(inverse, squares, diagonal)` without the oldest pair and with a new one.
-
-        Args:
-            inverse, squares, diagonal: as in `coefficients`.
-            by_steps, by_changes: `(history,)`, products of S and Y with the new change, with the new pair in them.
-            product: number, that of the new step and change.
-        """
-        kept, row = inverse[1:, 1:], zeros_like(diagonal[None, 1:])
-        last = side_by_side([product])
-        column = joined([-dot(kept, by_steps[:-1]), zeros_like(last) + 1])[:, None] / product
-        inverse = joined([joined([kept, row]), column], axis=1)
-        squares = joined([joined([squares[1:, 1:], by_changes[None, :-1]]), by_changes[:, None]], axis=1)
-        return inverse, squares, joined([diagonal[1:], last])
+        return *known, pairs, take(a, back), take(b, back), scale
 
     def is_steepest(self, state):
         return state["pairs"] == 0
+
+
+def _with_pair(inverse, squares, diagonal, by_steps, by_changes):
+    """`(inverse, squares, diagonal)` without the oldest pair and with a new one.
+
+    Args:
+        inverse, squares, diagonal: as in `coefficients`.
+        by_steps, by_changes: `(history,)`, products of S and Y with the new change, the new pair being the last.
+    """
+    kept, product = inverse[1:, 1:], by_steps[-1:]
+    column = joined([-dot(kept, by_steps[:-1]), zeros_like(product) + 1]) / product
+    inverse = joined([joined([kept, zeros_like(diagonal[None, 1:])]), column[:, None]], axis=1)
+    squares = joined([joined([squares[1:, 1:], by_changes[None, :-1]]), by_changes[:, None]], axis=1)
+    return inverse, squares, joined([diagonal[1:], product])
 
 
 def _combined(inverse, squares, diagonal, by_steps, by_changes, pairs):
