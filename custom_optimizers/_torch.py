@@ -258,7 +258,7 @@ def of_few(owner, method, *values):
 
 
 def _is_on_processor(value):
-    return isinstance(value, torch.Tensor) and value.device.type == "cpu"
+    return isinstance(value, torch.Tensor) and value.device.type == "cpu" and value.dtype != torch.bfloat16
 
 
 def _of_few_on_processor(values, owner, method):

@@ -30,6 +30,14 @@ def chosen(condition, one, other):
     return tuple(where(condition, a, b) for a, b in zip(one, other, strict=True))
 
 
+def unless(is_needless, function, instead):
+    """What a function of no arguments returns; `instead` where a number says that it does not matter.
+
+    Tensors do not say it before they are computed: then the function is called.
+    """
+    return instead if isinstance(is_needless, (bool, np.bool_)) and is_needless else function()
+
+
 def larger(a, b):
     """The larger of two numbers; `maximum` of Keras makes float32 of float64 on torch."""
     return where(a > b, a, b)
@@ -100,6 +108,11 @@ def positions(values):
 def take(values, indices, axis=0):
     """Entries, rows or columns of an array."""
     return _module(values).take(values, indices, axis=axis)
+
+
+def reshape(values, shape):
+    """An array in another shape."""
+    return _module(values).reshape(values, shape)
 
 
 def sum_of(values):

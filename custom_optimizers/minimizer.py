@@ -24,6 +24,7 @@ REASONS = {
     STALLED: f"no lower loss at the last {STALLS_AFTER} updates: at the limit of {{dtype}}",
 }
 NUMBERS = "value", "lowest", "step_size", "slope"  # beside those of the line search
+NEEDED = "point", "along", "numbers", "counts"  # of the state, by `next_point`
 COUNTS = "evaluations", "updates", "reason", "since_lowest", "is_steepest"
 
 
@@ -66,8 +67,6 @@ class Minimizer:
         self.direction, self.line_search = direction, line_search
         self._size, self._dtype, self._first_step = size, dtype, first_step
         self._names = (*(f"search_{name}" for name in line_search.state_names), *NUMBERS)
-        self._state_names = ("point", "gradient", "along", "numbers", "counts")
-        self._state_names += tuple(f"direction_{name}" for name in direction.initial_state(1, dtype))
 
     def initial_state(self, point):
         """The state before the first evaluation, which is at `point`, an array: a dict of arrays."""
@@ -106,20 +105,15 @@ class Minimizer:
             state: dict of tensors.
             start: tensor `(size,)`, the point of the first evaluation; None for that of the initial state.
         """
-        given = [state[name] for name in ("point", "along", "numbers", "counts")]
-        start = state["point"] if start is None else start
-        return backend_module().of_few(self, "following", start, *given)[0]
+        return self._begun(state, start) + self._step(state)
 
-    def following(self, start, point, along, numbers, counts):
-        """What `next_point` does, of values that follow each other: a tuple of one entry."""
-        return (self._begun(start, point, counts) + self._step(along, numbers),)
+    def _begun(self, state, start):
+        """The point of a state, which may be another one before the first evaluation."""
+        is_first = state["counts"][COUNTS.index("evaluations")] == 0
+        return state["point"] if start is None else where(is_first, start, state["point"])
 
-    def _begun(self, start, point, counts):
-        """The point of a state, which is another one before the first evaluation."""
-        return where(counts[COUNTS.index("evaluations")] == 0, start, point)
-
-    def _step(self, along, numbers):
-        return numbers[self._names.index("search_step")] * along
+    def _step(self, state):
+        return state["numbers"][self._names.index("search_step")] * state["along"]
 
     def next(self, state, value, gradient, start=None):
         """The state after an evaluation at `next_point(state, start)`.
@@ -130,18 +124,10 @@ class Minimizer:
             gradient: tensor `(size,)`.
             start: as in `next_point`.
         """
-        given = [state[name] for name in self._state_names]
-        given += [ops.cast(each, self._dtype) for each in (value, gradient)]
-        given += [state["point"] if start is None else start]
-        return dict(zip(self._state_names, backend_module().of_few(self, "after", *given), strict=True))
-
-    def after(self, *given):
-        """What `next` does, of values that follow each other: those of the state, and then the others."""
-        *values, value, gradient, start = given
-        state, of_few = dict(zip(self._state_names, values, strict=True)), backend_module().of_few
-        before, step = self._begun(start, state["point"], state["counts"]), self._step(state["along"], state["numbers"])
+        of_few = backend_module().of_few
+        step, gradient = self._step(state), cast(gradient, state["point"])
         slope = dot(gradient, state["along"])  # NaN if the gradient is not finite, whatever the direction is
-        given = state["numbers"], state["counts"], value, slope
+        given = state["numbers"], state["counts"], cast(value, state["numbers"]), slope
         numbers, counts, accepted, learns, failed = of_few(self, "decided", *given)
         change = gradient - state["gradient"]
         gradient = where(accepted, gradient, state["gradient"])
@@ -151,8 +137,10 @@ class Minimizer:
         given = numbers, counts, accepted, failed, of_gradient, sum_of(abs(gradient)), is_steepest
         numbers, counts, is_new, is_turned = of_few(self, "aimed", *given)
         along = where(is_new, where(is_turned, -gradient, along), state["along"])
+        before = self._begun(state, start)
         point = where(accepted, before + step, before)
-        return point, gradient, along, numbers, counts, *learnt.values()
+        after = {"point": point, "gradient": gradient, "along": along, "numbers": numbers, "counts": counts}
+        return {**after, **{f"direction_{name}": each for name, each in learnt.items()}}
 
     def decided(self, numbers, counts, value, slope):
         """Whether the point of an evaluation is taken.

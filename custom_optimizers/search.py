@@ -7,7 +7,8 @@ from keras import ops
 from custom_optimizers.clipping.norms import global_norm
 from custom_optimizers.diagnostics import number
 from custom_optimizers.dtypes import wide_dtype
-from custom_optimizers.minimizer import REASONS, Minimizer
+from custom_optimizers.either import cast, joined, reshape
+from custom_optimizers.minimizer import NEEDED, REASONS, Minimizer
 
 INSTEAD = {  # of the arguments that a search leaves no place for
     "weight_decay": "give layers `kernel_regularizer`, which is a part of the loss",
@@ -84,7 +85,12 @@ class Search:
             weights: list of tensors.
             state: dict of tensors.
         """
-        return self._split(self._minimizer.next_point(state, self._joined(weights)), weights)
+        return list(self._optimizer._backend.of_few(self, "following", *(state[name] for name in NEEDED), *weights))
+
+    def following(self, *values):
+        """What `next_weights` does, of values that follow each other: those of the state, and the weights."""
+        state, weights = dict(zip(NEEDED, values, strict=False)), values[len(NEEDED) :]
+        return self._split(self._minimizer.next_point(state, self._joined(weights, state["point"])), weights)
 
     def evaluated(self, variables, gradients, loss):
         """Make an update, or the next step of the search, after an evaluation.
@@ -94,22 +100,40 @@ class Search:
             gradients: `ScaledGradients` of them.
             loss: scalar tensor.
         """
-        optimizer, before = self._optimizer, self.state()
-        every = optimizer._trainable_variables
+        optimizer, backend = self._optimizer, self._optimizer._backend
+        every, before = optimizer._trainable_variables, self.state()
         places = map(optimizer._get_variable_index, variables)
-        given = dict(zip(places, gradients.multiplied_out(), strict=True))
+        given = dict(zip(places, map(backend.dense, gradients.multiplied_out()), strict=True))
         tensors = [given.get(i, ops.zeros(v.shape, v.dtype)) for i, v in enumerate(every)]
-        here = self._joined([variable.value for variable in every])
-        after = self._minimizer.next(before, loss, self._joined(tensors), here)
-        made = self._minimizer.updates(after["counts"]) - self._minimizer.updates(before["counts"])
-        for name, variable in self.variables.items():
-            if after[name] is not before[name]:
-                variable.assign(after[name])
-        for variable, value in zip(every, self._split(after["point"], every), strict=True):
+        weights = [backend.value_of(variable) for variable in every]
+        found = backend.of_few(self, "after", *before.values(), loss, *tensors, *weights)
+        state, made, weights = found[: len(before)], found[len(before)], found[len(before) + 1 :]
+        for (name, variable), value in zip(self.variables.items(), state, strict=True):
+            if value is not before[name]:
+                variable.assign(value)
+        for variable, value in zip(every, weights, strict=True):
             variable.assign(value)
         optimizer._iterations.assign_add(ops.cast(made, optimizer._iterations.dtype))
         if optimizer.diagnostics:
-            self._write_record(gradients, after["gradient"])
+            self._write_record(gradients, state[list(before).index("gradient")])
+
+    def after(self, *values):
+        """What `evaluated` does, of values that follow each other: a tuple of them.
+
+        Args:
+            values: those of the state; the loss; for each variable its gradient; and their weights.
+
+        Returns:
+            Those of the state, the number of updates that were made, and the weights.
+        """
+        (*known, loss), rest = values[: len(self.variables) + 1], values[len(self.variables) + 1 :]
+        gradients, weights = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+        before = dict(zip(self.variables, known, strict=True))
+        updates = self._minimizer.updates(before["counts"])
+        gradient, here = (self._joined(each, before["point"]) for each in (gradients, weights))
+        after = self._minimizer.next(before, loss, gradient, here)
+        made = self._minimizer.updates(after["counts"]) - updates
+        return *(after[name] for name in self.variables), made, *self._split(after["point"], weights)
 
     def _write_record(self, gradients, gradient):
         record, norm = self._optimizer._record, ops.cast(global_norm([gradient]), "float32")
@@ -122,8 +146,9 @@ class Search:
         if not self._is_under_way():
             return
         trained = self._optimizer._trainable_variables
-        here = self._joined([ops.convert_to_tensor(variable) for variable in trained])
-        if not np.array_equal(*map(ops.convert_to_numpy, (here, self.variables["point"]))):
+        point = ops.convert_to_tensor(self.variables["point"])
+        here = self._joined([ops.convert_to_tensor(variable) for variable in trained], point)
+        if not np.array_equal(*map(ops.convert_to_numpy, (here, point))):
             for variable in self.variables.values():
                 variable.assign(ops.zeros(variable.shape, variable.dtype))
 
@@ -150,17 +175,15 @@ class Search:
     def _is_under_way(self):
         return self._minimizer is not None and number(self._minimizer.read(self.state())["evaluations"]) > 0
 
-    def _joined(self, tensors):
-        """Tensors as one vector, in the dtype of the search."""
-        dtype, dense = self.variables["point"].dtype, self._optimizer._backend.dense
-        return ops.concatenate([ops.reshape(ops.cast(dense(t), dtype), (-1,)) for t in tensors])
+    def _joined(self, tensors, like):
+        """Tensors as one vector, in the dtype of another one."""
+        return joined([cast(reshape(each, (-1,)), like) for each in tensors])
 
     def _split(self, vector, like):
         """A vector as tensors of the shapes and dtypes of others."""
         parts, start = [], 0
         for each in like:
             size = math.prod(each.shape)
-            part = ops.reshape(vector[start : start + size], tuple(each.shape))
-            parts.append(ops.cast(part, keras.backend.standardize_dtype(each.dtype)))
+            parts.append(cast(reshape(vector[start : start + size], tuple(each.shape)), each))
             start += size
         return parts

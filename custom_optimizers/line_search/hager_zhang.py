@@ -2,7 +2,7 @@ import keras
 import numpy as np
 
 from custom_optimizers.arguments import count, number_in
-from custom_optimizers.either import cast, isfinite, number, where, zeros_like
+from custom_optimizers.either import cast, isfinite, number, unless, where, zeros_like
 from custom_optimizers.line_search.interpolation import secant
 from custom_optimizers.line_search.line_search import LineSearch
 
@@ -79,16 +79,13 @@ class HagerZhang(LineSearch):
         ends = state["evaluated"] + 1 >= self.evaluations
         accepted = is_good | (ends & is_low & (step > 0) & (slope <= 0))
         failed = ends & ~accepted
-        after = self._after(state, step, slope, is_finite, is_low)
+        ended = accepted | failed
+        after = unless(ended, lambda: self._after(state, step, slope, is_finite, is_low), state)
         is_last = (state["evaluated"] + 2 >= self.evaluations) | (after["step"] == after["low"])
-        after["step"] = where(is_last, after["low"], after["step"])  # it is looked at once more, and taken
+        following = where(is_last, after["low"], after["step"])  # the lowest one is looked at once more, and taken
         evaluated = where(is_last, zeros_like(step) + self.evaluations - 1, state["evaluated"] + 1)
-        after["step"] = where(accepted | failed, step, after["step"])
-        return {
-            **state,
-            **after,
-            **{"accepted": cast(accepted, step), "failed": cast(failed, step), "evaluated": evaluated},
-        }
+        flags = {"accepted": cast(accepted, step), "failed": cast(failed, step), "evaluated": evaluated}
+        return {**state, **after, "step": where(ended, step, following), **flags}
 
     def _is_good(self, state, value, slope, is_low):
         """Whether a finite step meets the conditions of Wolfe, exactly or approximately."""

@@ -2,7 +2,19 @@ import keras
 import numpy as np
 
 from custom_optimizers.arguments import count, number_in
-from custom_optimizers.either import cast, chosen, clip, isfinite, larger, number, sign, smaller, where, zeros_like
+from custom_optimizers.either import (
+    cast,
+    chosen,
+    clip,
+    isfinite,
+    larger,
+    number,
+    sign,
+    smaller,
+    unless,
+    where,
+    zeros_like,
+)
 from custom_optimizers.line_search.interpolation import cubic, parabola, secant
 from custom_optimizers.line_search.line_search import LineSearch
 
@@ -81,10 +93,10 @@ class StrongWolfe(LineSearch):
         ends = self._ends(state, at, decreases, straight)
         accepted = decreases & (is_flat | (ends & (at[0] > 0)))
         failed = ends & ~accepted
-        after = self._shorter(state, at, is_finite, decreases, straight)
-        after["step"] = where(accepted | failed, at[0], after["step"])
+        ended = accepted | failed
+        after = unless(ended, lambda: self._shorter(state, at, is_finite, decreases, straight), state)
         flags = {"accepted": cast(accepted, at[1]), "failed": cast(failed, at[1]), "evaluated": state["evaluated"] + 1}
-        return {**state, **after, **flags}
+        return {**state, **after, "step": where(ended, at[0], after["step"]), **flags}
 
     def _ends(self, state, at, decreases, straight):
         """Whether this evaluation is the last one, although its slope is not small."""

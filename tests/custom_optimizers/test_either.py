@@ -28,6 +28,7 @@ SAME = {
     "dot": (either.dot, (UPPER, ROW)),
     "dot of vectors": (either.dot, (ROW, ROW)),
     "dot of matrices": (either.dot, (UPPER, UPPER.T.copy())),
+    "reshape": (lambda m: either.reshape(m, (-1,)), (UPPER,)),
     "sum": (either.sum_of, (UPPER,)),
     "joined": (lambda m, n: either.joined([m, n], axis=1), (UPPER, UPPER.T)),
     "rows": (lambda a, b: either.side_by_side([a, b]), (ROW, 2 * ROW)),
@@ -54,4 +55,7 @@ def test_numbers():
     assert either.cast(True, ONE).dtype == "float32"
     assert either.clip(np.float32(math.nan), ONE, TWO) == 1
     assert either.chosen(np.bool_(False), (1, 2), (3, 4)) == (3, 4)
+    assert either.unless(np.bool_(True), lambda: 1 / 0, 7) == 7
+    assert either.unless(np.bool_(False), lambda: 3, 7) == 3
+    assert either.unless(ops.convert_to_tensor(True), lambda: 3, 7) == 3
     assert not either.isfinite(np.float64(math.inf))
