@@ -65,6 +65,7 @@ class Search:
     def build(self):
         """Add the variables of the state; called when the optimizer is built."""
         trained = self._optimizer._trainable_variables
+        self._optimizer._backend.check_dtypes(type(self._optimizer).__name__, trained)
         size, dtype = sum(math.prod(variable.shape) for variable in trained), wide_dtype(*trained)
         self._minimizer = Minimizer(self.direction, self.line_search, size, dtype, self._first_step)
         self.variables = {
