@@ -92,36 +92,30 @@ def fitted(model, batch_size, evaluations=EVALUATIONS):
     return model.optimizer.search.read()["loss"]
 
 
-def trained(name, devices, batch_size, points=None):
-    """What a model comes to: `(loss, weights, updates, points, [(loss, gradient) at each of them])`.
+def trained(name, devices, batch_size, point=None):
+    """What a model comes to: `(loss, weights, updates)`, and loss and gradient at a point, its end if none is given.
 
-    The points are its start and its end if none are given. Loss and gradient there are those of the first evaluation of
-    a search that begins there.
+    Loss and gradient there are those of the first evaluation of a search that begins there.
     """
     model = compiled(name, devices)
-    start = model.get_weights()
-    loss = fitted(model, batch_size)
-    weights, updates, found = model.get_weights(), number(model.optimizer.iterations), []
-    points = points or [start, weights]
-    for point in points:
-        model.set_weights(point)
-        value = fitted(model, batch_size, 1)
-        found.append((value, ops.convert_to_numpy(model.optimizer.search.variables["gradient"])))
-    return loss, np.concatenate([w.ravel() for w in weights]), updates, points, found
+    end = fitted(model, batch_size), model.get_weights(), number(model.optimizer.iterations)
+    model.set_weights(point or end[1])
+    loss = fitted(model, batch_size, 1)
+    return end, (loss, ops.convert_to_numpy(model.optimizer.search.variables["gradient"]))
 
 
 def measure(name, devices=1):
     """How far micro-batches on some devices are from the whole on one: relative differences, a dict.
 
-    `loss` and `gradient` at the same points, the larger one of the start and the end; `weights`, and `end`, the loss,
-    after as many evaluations. `updates` is their number.
+    `loss` and `gradient` at the same point; `weights`, and `end`, the loss, after as many evaluations. `updates` is
+    their number.
     """
-    loss, weights, updates, points, theirs = trained(name, 1, N)
-    end, after, _, _, ours = trained(name, devices, MICRO, points)
-    pairs = [[relative(a, b) for a, b in zip(*each, strict=True)] for each in zip(ours, theirs, strict=True)]
-    losses, gradients = map(max, zip(*pairs, strict=True))
-    found = {"loss": losses, "gradient": gradients, "weights": relative(after, weights), "end": relative(end, loss)}
-    return {**found, "updates": updates}
+    (end, weights, updates), theirs = trained(name, 1, N)
+    (end_of_parts, weights_of_parts, _), ours = trained(name, devices, MICRO, weights)
+    loss, gradient = map(relative, ours, theirs)
+    weights, weights_of_parts = (np.concatenate([w.ravel() for w in each]) for each in (weights, weights_of_parts))
+    found = {"loss": loss, "gradient": gradient, "weights": relative(weights_of_parts, weights)}
+    return {**found, "end": relative(end_of_parts, end), "updates": updates}
 
 
 def main(devices, *names):
