@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_optimizers.clipping.norms import global_norm
+from custom_optimizers.clipping.norms import norms, unconditional_norm
 from custom_optimizers.diagnostics import number
 from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.minimizer import REASONS, Minimizer
@@ -114,13 +114,14 @@ class Search:
             variable.assign(value)
         optimizer._iterations.assign_add(ops.cast(made, optimizer._iterations.dtype))
         if optimizer.diagnostics:
-            self._write_record(gradients, after["gradient"])
+            self._write_record(after["gradient"])
 
-    def _write_record(self, gradients, gradient):
-        record, norm = self._optimizer._record, ops.cast(global_norm([gradient]), "float32")
+    def _write_record(self, gradient):
+        """Record the norms of the gradient at the accepted point."""
+        record, norm = self._optimizer._record, ops.cast(unconditional_norm([gradient]), "float32")
         record.gradient_norm.assign(norm)
         record.clipped_norm.assign(norm)
-        record.variable_norms.assign(ops.stack(gradients.norms()))
+        record.variable_norms.assign(ops.stack(norms(self._split(gradient, self._optimizer._trainable_variables))))
 
     def begin(self):
         """Begin anew if the weights are not those that the search has left; called when a `fit` begins."""

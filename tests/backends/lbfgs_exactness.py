@@ -25,7 +25,7 @@ from custom_optimizers import LBFGS
 from custom_optimizers.diagnostics import number
 from tests.small import relative, scope
 
-N, MICRO, EVALUATIONS = 152, 64, 45  # micro-batches of 64, 64 and 24: four devices share each of them evenly
+N, MICRO, EVALUATIONS = 152, 64, 40  # micro-batches of 64, 64 and 24: four devices share each of them evenly
 
 
 class GroupNorm(layers.Layer):
@@ -95,10 +95,11 @@ def fitted(model, batch_size, evaluations=EVALUATIONS):
 def trained(name, devices, batch_size, point=None):
     """What a model comes to: `(loss, weights, updates)`, and loss and gradient at a point, its end if none is given.
 
-    Loss and gradient there are those of the first evaluation of a search that begins there.
+    Loss and gradient are those of the first evaluation of another search, which begins there.
     """
     model = compiled(name, devices)
     end = fitted(model, batch_size), model.get_weights(), number(model.optimizer.iterations)
+    model = compiled(name, devices)
     model.set_weights(point or end[1])
     loss = fitted(model, batch_size, 1)
     return end, (loss, ops.convert_to_numpy(model.optimizer.search.variables["gradient"]))
