@@ -13,7 +13,9 @@ from keras import layers
 
 from callbacks import FullBatch, GradientMonitor
 from custom_optimizers import LBFGS
+from custom_optimizers.directions import LBFGSDirection, Steepest
 from custom_optimizers.line_search.line_searches import BY_NAME
+from custom_optimizers.minimizer import Minimizer
 from tests.small import loss, samples
 
 BACKEND = keras.backend.backend()
@@ -143,6 +145,25 @@ def test_no_recorded_pass_takes_a_value_out(monkeypatch, line_search):
     for name, values in fitted(line_search)[1].items():
         np.testing.assert_allclose(values, usual[name], rtol=1e-3)
     assert len(calls) == EPOCHS * (PASSES - 2)  # the first and the last one of an epoch are made by the own step
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the others compile all passes together")
+@pytest.mark.parametrize("direction", [LBFGSDirection(3), Steepest()], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("line_search", BY_NAME)
+def test_a_search_computes_without_values(line_search, direction):
+    """With tensors of torch's device "meta", which have shapes and no values; it is none of a processor's, as a GPU."""
+    import torch
+
+    minimizer = Minimizer(direction, BY_NAME[line_search](), 5, "float32")
+    with keras.device("meta"):
+        begun = minimizer.initial_state(np.zeros(5)).items()
+        state = {name: torch.as_tensor(array).to("meta") for name, array in begun}
+        for _ in range(2):
+            point = minimizer.next_point(state)
+            state = minimizer.next(state, point.sum(), point)
+    assert {name: (tuple(each.shape), each.device.type) for name, each in state.items()} == {
+        name: (array.shape, "meta") for name, array in begun
+    }
 
 
 @pytest.mark.slow
