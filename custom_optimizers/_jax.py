@@ -24,6 +24,17 @@ def check_devices(owner):
     """Check nothing: every device that Keras trains on is supported."""
 
 
+def check_dtypes(owner, variables):
+    """Raise a ValueError for float64 variables whose values JAX has made float32, as it does unless it is told."""
+    for variable in variables:
+        if variable.dtype == "float64" and variable.value.dtype != "float64":
+            raise ValueError(
+                f"{owner}: '{variable.path}' is to be float64, and JAX has made it float32. Before the model is made, "
+                'set the environment variable JAX_ENABLE_X64=1, or call jax.config.update("jax_enable_x64", True); or '
+                'stay with keras.config.set_floatx("float32").'
+            )
+
+
 def scope(optimizer):
     """Context in which variables of the optimizer have to be created. On JAX any will do: this does nothing."""
     return contextlib.nullcontext()

@@ -24,6 +24,10 @@ def check_devices(owner):
     """Check nothing: every device that Keras trains on is supported."""
 
 
+def check_dtypes(owner, variables):
+    """Check nothing: here variables have the dtypes that they are given."""
+
+
 def scope(optimizer):
     """Context in which variables of the optimizer have to be created. On torch any will do: this does nothing."""
     return contextlib.nullcontext()

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_optimizers.clipping.norms import global_norm
+from custom_optimizers.clipping.norms import norms, unconditional_norm
 from custom_optimizers.diagnostics import number
 from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.either import cast, joined, reshape
@@ -66,6 +66,7 @@ class Search:
     def build(self):
         """Add the variables of the state; called when the optimizer is built."""
         trained = self._optimizer._trainable_variables
+        self._optimizer._backend.check_dtypes(type(self._optimizer).__name__, trained)
         size, dtype = sum(math.prod(variable.shape) for variable in trained), wide_dtype(*trained)
         self._minimizer = Minimizer(self.direction, self.line_search, size, dtype, self._first_step)
         self.variables = {
@@ -115,7 +116,7 @@ class Search:
             variable.assign(value)
         optimizer._iterations.assign_add(ops.cast(made, optimizer._iterations.dtype))
         if optimizer.diagnostics:
-            self._write_record(gradients, state[list(before).index("gradient")])
+            self._write_record(state[list(before).index("gradient")])
 
     def after(self, *values):
         """What `evaluated` does, of values that follow each other: a tuple of them.
@@ -135,11 +136,12 @@ class Search:
         made = self._minimizer.updates(after["counts"]) - updates
         return *(after[name] for name in self.variables), made, *self._split(after["point"], weights)
 
-    def _write_record(self, gradients, gradient):
-        record, norm = self._optimizer._record, ops.cast(global_norm([gradient]), "float32")
+    def _write_record(self, gradient):
+        """Record the norms of the gradient at the accepted point."""
+        record, norm = self._optimizer._record, ops.cast(unconditional_norm([gradient]), "float32")
         record.gradient_norm.assign(norm)
         record.clipped_norm.assign(norm)
-        record.variable_norms.assign(ops.stack(gradients.norms()))
+        record.variable_norms.assign(ops.stack(norms(self._split(gradient, self._optimizer._trainable_variables))))
 
     def begin(self):
         """Begin anew if the weights are not those that the search has left; called when a `fit` begins."""

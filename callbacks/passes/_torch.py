@@ -33,7 +33,7 @@ class TorchPasses(Passes):
         self._tries = TRIES if self._tries > 0 else 0  # none are left where all have failed in one epoch
         losses, norms, record = [], [], self._optimizer._record
         for i in range(self._count):
-            skipped = 0 if record is None else number(record.skipped_in_a_row)
+            skipped = self._skipped_in_a_row(record)
             if skipped >= GIVE_UP_AFTER:
                 break
             is_last = i == self._count - 1 or skipped == GIVE_UP_AFTER - 1
@@ -49,6 +49,10 @@ class TorchPasses(Passes):
         found = {"loss": losses, "gradient_norm": norms}
         self._made, self._traced = i + 1, {name: _stacked(each) for name, each in found.items() if each}
         return logs
+
+    def _skipped_in_a_row(self, record):
+        """How many updates were skipped in a row; a search skips none, and asking would wait for the device."""
+        return 0 if record is None or self._optimizer.search is not None else number(record.skipped_in_a_row)
 
     def _search_has_ended(self):
         """Whether a search has; on a GPU it is not asked between passes, since that would wait for the device."""

@@ -254,8 +254,14 @@ def _is_plain(model):
 
 
 def _own_variables(optimizer, trained):
-    """The variables of an optimizer that its updates change, without those of accumulation and diagnostics."""
+    """The variables of an optimizer that its updates change, without those of accumulation.
+
+    Those of diagnostics are among them with a search only: the updates of others, with a condition, are not recorded
+    then, and write them by themselves.
+    """
     others = {id(variable) for variable in (*trained, *optimizer.late_variables)}
+    if optimizer.search is not None and optimizer._record is not None:
+        others -= {id(variable) for variable in optimizer._record.variables}
     return [variable for variable in optimizer.variables if id(variable) not in others]
 
 

@@ -22,6 +22,12 @@ def global_norm(tensors):
     return norm_from_squares(sums_of_squares(tensors), tensors)
 
 
+def unconditional_norm(tensors):
+    """`global_norm` without a condition, for which torch would wait for the device: the norm is computed both ways."""
+    total = ops.sum(ops.stack(sums_of_squares(tensors)))
+    return ops.where(_is_in_range(total), ops.sqrt(total), _rescaled_norm(_wide(tensors), total > 1))
+
+
 def norms(tensors):
     """Euclidean norm of each tensor in float32: a list of scalars, infinite or 0 where the squares overflow or vanish.
 
@@ -38,8 +44,7 @@ def sums_of_squares(tensors):
 def norm_from_squares(squares, tensors):
     """`global_norm(tensors)`, for which `sums_of_squares(tensors)` are known already."""
     total = ops.sum(ops.stack(squares))
-    in_range = ops.logical_and(ops.isfinite(total), total > 1e-20)  # squares that underflow are nothing beside 1e-20
-    return ops.cond(in_range, lambda: ops.sqrt(total), lambda: _rescaled_norm(_wide(tensors), total > 1))
+    return ops.cond(_is_in_range(total), lambda: ops.sqrt(total), lambda: _rescaled_norm(_wide(tensors), total > 1))
 
 
 def factor_to(norm, bound):
@@ -56,6 +61,11 @@ def factor_to(norm, bound):
 def scaled(tensor, factor):
     """`tensor * factor` in the tensor's dtype, computed in the factor's, since the tensor's may not hold the factor."""
     return ops.cast(ops.cast(tensor, factor.dtype) * factor, tensor.dtype)
+
+
+def _is_in_range(total):
+    """Whether a sum of squares is right: squares that underflow are nothing beside 1e-20."""
+    return ops.logical_and(ops.isfinite(total), total > 1e-20)
 
 
 def _wide(tensors):

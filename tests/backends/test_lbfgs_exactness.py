@@ -1,20 +1,40 @@
 """What L-BFGS keeps to on every backend: micro-batches come to the whole, in float64, and nothing is asked of SciPy."""
 
 import ast
+import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
-from keras import layers, ops
 
+from benchmarks.exactness import free_port
 from callbacks import FullBatch
-from custom_optimizers import LBFGS
-from tests.small import flat, relative, samples
+from custom_optimizers import LBFGS, BatchGD
+from tests import small
+from tests.backends.lbfgs_exactness import MICRO, N, compiled, fitted
+from tests.small import flat, relative
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILES = [path for package in ("custom_optimizers", "callbacks") for path in sorted((ROOT / package).rglob("*.py"))]
-X, Y = samples(150)  # in micro-batches of 64: 64, 64 and 22
+BACKEND = keras.backend.backend()
+ROUNDED = {  # what Keras 3.15 leaves of float64 in `Dense`, group normalisation and losses: that of float32
+    "jax": {"softmax": {"weights": 1e-10, "end": 1e-10}, "network": {"loss": 1e-6, "gradient": 1e-5}},
+    "torch": {"softmax": {"loss": 1e-6, "end": 1e-6}, "network": {"loss": 1e-6, "gradient": 1e-5}},
+}
+EXACT = {
+    "softmax": {"loss": 1e-12, "weights": 1e-10, "end": 1e-10},
+    "network": {"loss": 1e-12, "gradient": 1e-12, "end": 1e-6},
+}
+WIDE = {f"wide {name}": bounds for name, bounds in EXACT.items()}
+CASES = {
+    "tensorflow": [(1, EXACT), (2, EXACT)],
+    "jax": [(1, WIDE), (1, ROUNDED["jax"]), (4, WIDE)],
+    "torch": [(1, WIDE), (1, ROUNDED["torch"])],
+}
 
 
 @pytest.fixture
@@ -27,32 +47,55 @@ def float64():
     keras.config.set_floatx(before)
 
 
-def fitted(batch_size, evaluations=30):
-    """The weights and the losses of softmax regression."""
-    keras.utils.set_random_seed(3)
-    dense = layers.Dense(4, kernel_regularizer=keras.regularizers.L2(0.01))
-    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), dense])
-    model.compile(LBFGS(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    full = FullBatch(passes_per_epoch=evaluations)
-    model.fit(X.astype(keras.config.floatx()), Y, batch_size=batch_size, shuffle=False, verbose=0, callbacks=[full])
-    return flat(model), full.trace["loss"]
-
-
-def rounds():
-    """Whether losses are rounded to float32 where all else is float64: by Keras on torch, by JAX unless it is told."""
-    if keras.backend.backend() == "jax":
-        return True
-    y, logits = np.zeros(2, "int32"), ops.convert_to_tensor(np.eye(2), "float64")
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype="float64")(y, logits)
-    return keras.backend.standardize_dtype(loss.dtype) != "float64"
-
-
-@pytest.mark.skipif(rounds(), reason="losses are rounded to float32")
+@pytest.mark.skipif(BACKEND == "jax", reason="float64 has to be enabled before JAX starts")
 def test_micro_batches_come_to_the_whole_in_float64(float64):
-    (parts, of_parts), (whole, of_whole) = fitted(64), fitted(150)
-    assert whole.dtype == "float64"
-    assert relative(parts, whole) <= 1e-10
-    np.testing.assert_allclose(of_parts, of_whole, rtol=1e-10)
+    name = "softmax" if BACKEND == "tensorflow" else "wide softmax"
+    whole, parts = compiled(name), compiled(name)
+    assert fitted(parts, MICRO) == pytest.approx(fitted(whole, N), rel=1e-10)
+    assert flat(whole).dtype == "float64"
+    assert relative(flat(parts), flat(whole)) <= 1e-10
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="the others compute in float64 wherever they are told to")
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64:UserWarning")
+@pytest.mark.parametrize("make", [LBFGS, lambda: BatchGD(0.1, line_search="armijo")])
+def test_float64_that_jax_would_round_is_refused(float64, make):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile(make(), "mse")
+    message = r"^\w+: 'sequential/dense/kernel' is to be float64, .* JAX_ENABLE_X64=1, .* or stay with [^\n]*$"
+    with pytest.raises(ValueError, match=message):
+        model.fit(np.zeros((4, 3)), np.zeros(4), verbose=0, callbacks=[FullBatch()])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("devices", "bounds"), CASES[BACKEND])
+def test_micro_batches_on_devices_come_to_the_whole_on_one(devices, bounds):
+    """In a process of its own, since devices and JAX's float64 are set before it starts."""
+    environment = {**os.environ, "JAX_ENABLE_X64": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.backends.lbfgs_exactness", str(devices), *bounds]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert min(each["updates"] for each in found.values()) >= 30
+    too_far = {(name, what) for name in bounds for what in bounds[name] if not found[name][what] <= bounds[name][what]}
+    assert not too_far, found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "torch", reason="DistributedDataParallel is of torch")
+def test_processes_of_torch_come_to_one(tmp_path):
+    """In float32: DDP averages the gradients, and the two processes' losses are averaged by hand."""
+    out = tmp_path / "weights.npy"
+    command = [sys.executable, "-m", "tests.backends.ddp", str(free_port())]
+    processes = [
+        subprocess.Popen([*command, rank, str(out), "lbfgs"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for rank in "01"
+    ]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    whole = small.compiled(LBFGS)
+    whole.fit(*small.samples(24), batch_size=24, epochs=12, shuffle=False, verbose=0, callbacks=[FullBatch()])
+    assert relative(np.load(out), flat(whole)) < 1e-5
 
 
 def imported(path):
@@ -65,8 +108,18 @@ def imported(path):
             yield from (f"{node.module}.{each.name}" for each in node.names)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the files are the same on each backend")
-def test_the_packages_import_no_optimizer_of_scipy():
-    found = {path.name: [name for name in imported(path) if name.startswith("scipy.optimize")] for path in FILES}
-    assert len(found) > 50
-    assert not {name: names for name, names in found.items() if names}
+def arguments(path):
+    """The names of the arguments of all functions of a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.arguments):
+            yield from (each.arg for each in (*node.posonlyargs, *node.args, *node.kwonlyargs))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the files are the same on each backend")
+def test_the_packages_ask_no_other_optimizer_and_take_no_closure():
+    """One pass is one evaluation: nothing asks for another in the middle of it."""
+    taken = {path.name: {*imported(path)} for path in FILES}
+    assert len(taken) > 50
+    others = ("scipy.optimize", "torch.optim", "jax.scipy.optimize", "optax")
+    assert not {name for name, modules in taken.items() if any(each.startswith(others) for each in modules)}
+    assert not {path.name for path in FILES if any("closure" in name for name in arguments(path))}
