@@ -61,6 +61,7 @@ DEFAULTS = {
 }
 ORDER = ("optimizer", "line_search", "schedule")  # what others depend on comes first
 SEARCHED = ("schedule", "learning_rate", "momentum", "clipping")  # unless --space is given
+TOGETHER = 3  # axes that are moved at most to make room for a value: no setting depends on more
 PACES = ("optimizer", "gradient_accumulation_steps", "batch_size")  # what decides how many updates there are
 
 
@@ -185,7 +186,9 @@ def _between(name, setting, low, high):
 
 
 def check(space, recipe):
-    """Give a recipe each single value of a space that there is: a CommandError if it cannot have it.
+    """Raise a CommandError for a value of a space that no combination of its values has room for.
+
+    Other combinations that cannot be are drawn all the same: such a trial fails at once, with one line that says why.
 
     Args:
         space: as `parse_space` gives it.
@@ -195,18 +198,37 @@ def check(space, recipe):
         raise CommandError(f"--space momentum: none of {', '.join(space['optimizer'].values)} has one")
     for name, axis in space.items():
         for value in () if name == "line_search" else _written_ends(name, axis):  # searches are tried below
-            _with(recipe, space, name, value)
+            _fitting(space, recipe, {name: value})
     for each in searching(space, recipe):
         _check_effect(space, each)
 
 
 def searching(space, recipe):
     """The recipe with each optimizer and each line search of a space. Raises a CommandError for two that do not fit."""
-    optimizers = (
-        [recipe] if "optimizer" not in space else [with_optimizer(recipe, o) for o in space["optimizer"].values]
-    )
-    searches = space["line_search"].values if "line_search" in space else ()
-    return [dataclasses.replace(each, line_search=name) for each in optimizers for name in searches] or optimizers
+    names = [name for name in ("optimizer", "line_search") if name in space]
+    pairs = itertools.product(*(space[name].values for name in names))
+    return [_fitting(space, recipe, dict(zip(names, values, strict=True))) for values in pairs]
+
+
+def _fitting(space, recipe, given):
+    """A recipe with given values of a space, and with values of the space for its other axes, that can be.
+
+    Raises:
+        CommandError: there is none; it says why not with the values that are nearest to the recipe's own.
+    """
+    others = {name: _written_ends(name, axis) for name, axis in space.items() if axis and name not in given}
+    if "momentum" in given and "optimizer" in others:
+        others["optimizer"] = with_momentum(space)
+    usual = {name: own if (own := getattr(recipe, name)) in values else values[0] for name, values in others.items()}
+    told = None
+    for count in range(min(len(others), TOGETHER) + 1):
+        for names in itertools.combinations(others, count):
+            for values in itertools.product(*(others[name] for name in names)):
+                try:
+                    return _with(recipe, space, {**usual, **dict(zip(names, values, strict=True)), **given})
+                except CommandError as error:
+                    told = told or error
+    raise told
 
 
 def _check_effect(space, recipe):
@@ -229,18 +251,19 @@ def _written_ends(name, axis):
     return tuple(value if bound is None else f"{value}:{bound.low}" for value, bound in bounds)
 
 
-def _with(recipe, space, name, value):
-    if name == "optimizer":
-        return with_optimizer(recipe, value)
-    of_space = next(iter(with_momentum(space)), None) if name == "momentum" else None
-    beside = {} if of_space is None else {"optimizer": of_space}
-    return dataclasses.replace(recipe, **{name: value}, **beside)
+def _with(recipe, space, values):
+    """A recipe with values of a space; beside an optimizer its momentum is one of them, or the default."""
+    having = with_momentum(space)
+    if "momentum" in values and having:
+        values = {"optimizer": having[0], **values}
+    if "optimizer" in values and "momentum" in recipe.settings():
+        values = {**values, "momentum": values.get("momentum") if values["optimizer"] in having else None}
+    return dataclasses.replace(recipe, **values)
 
 
 def with_optimizer(recipe, optimizer):
     """The same recipe with another optimizer, whose momentum is that which the recipe gives it by default."""
-    own = {"momentum": None} if "momentum" in recipe.settings() else {}
-    return dataclasses.replace(recipe, optimizer=optimizer, **own)
+    return _with(recipe, {}, {"optimizer": optimizer})
 
 
 def with_momentum(space):

@@ -16,6 +16,7 @@ from callbacks import (
     StopOnConvergence,
 )
 from custom_optimizers import LBFGS, BatchGD
+from custom_optimizers.line_search import HagerZhang, StrongWolfe
 from custom_optimizers.line_search.line_searches import as_line_search
 from tests.small import flat, samples
 
@@ -31,6 +32,12 @@ def softmax(optimizer=None, metrics=(), regularizer="l2"):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer or LBFGS(), loss, metrics=list(metrics))
     return model
+
+
+NARROW = {  # searches that reject points more often than the ones that are taken by default
+    "strong_wolfe": lambda: StrongWolfe(curvature=0.05),
+    "hager_zhang": lambda: HagerZhang(curvature=0.15),
+}
 
 
 def network(*more):
@@ -115,14 +122,41 @@ def test_what_is_validated_and_saved_is_the_accepted_point(tmp_path):
         assert saved.evaluate(X, Y, batch_size=50, verbose=0) == pytest.approx(seen[epoch - 1][0], rel=1e-5)
 
 
-def test_a_model_saved_in_the_middle_goes_on_where_it_was(tmp_path):
-    whole, first = network(), network()
-    fitted(whole, 12)
-    fitted(first, 7)
-    first.save(tmp_path / "saved.keras")
+def next_points(model):
+    """Where a model's loss is looked at next, as one array."""
+    weights = [keras.ops.convert_to_tensor(variable) for variable in model.trainable_variables]
+    tried = model.optimizer.search.next_weights(weights, model.optimizer.search.state())
+    return np.concatenate([keras.ops.convert_to_numpy(each).ravel() for each in tried])
+
+
+def fitted_into_a_search(model, passes):
+    """Fit until a search has rejected the points that it tried last."""
+    for _ in range(40):
+        before = int(model.optimizer.iterations)
+        fitted(model, 1, 20, passes)
+        numbers = keras.ops.convert_to_numpy(model.optimizer.search.state()["numbers"])
+        if numbers[model.optimizer.line_search.state_names.index("evaluated")]:
+            assert passes > 1 or int(model.optimizer.iterations) == before
+            assert not np.array_equal(next_points(model), flat(model))
+            return
+    raise AssertionError("no point was rejected in 40 epochs")
+
+
+@pytest.mark.slow_cases("hager_zhang-1", "hager_zhang-3")
+@pytest.mark.parametrize("passes", [1, 3])
+@pytest.mark.parametrize("line_search", ["strong_wolfe", "hager_zhang"])
+def test_a_model_saved_in_the_middle_of_a_search_tries_the_same_points(line_search, passes, tmp_path):
+    """With the same bits: what is tried, what is accepted, and the loss there."""
+    model = network()
+    model.compile(LBFGS(line_search=NARROW[line_search]()), model.loss)
+    fitted_into_a_search(model, passes)
+    model.save(tmp_path / "saved.keras")
     again = keras.models.load_model(tmp_path / "saved.keras")
-    fitted(again, 5)
-    np.testing.assert_allclose(flat(again), flat(whole), atol=1e-6)
+    assert again.optimizer.search.read() == model.optimizer.search.read()
+    for _ in range(4):
+        np.testing.assert_array_equal(next_points(again), next_points(model))
+        np.testing.assert_array_equal(flat(again), flat(model))
+        assert fitted(again, 1, 20, passes).history == fitted(model, 1, 20, passes).history
 
 
 def test_it_is_resumed_with_the_same_bits(tmp_path):

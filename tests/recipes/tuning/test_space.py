@@ -18,7 +18,7 @@ from recipes.settings.schedules import SCHEDULES, parse_schedule
 from recipes.tuning import Facts, RecipeHyperModel
 from recipes.tuning.axes import Between, OneOf
 from recipes.tuning.hyperparameters import declare
-from recipes.tuning.space import CLIPPINGS, FAMILIES, check, parse_space, usual_space
+from recipes.tuning.space import CLIPPINGS, FAMILIES, check, optimizers_of, parse_space, searching, usual_space
 from tests.recipes.tuning.test_trial import Plain
 
 SPACES = {
@@ -106,6 +106,70 @@ def test_says_in_one_line_what_is_wrong(text):
     ],
 )
 def test_values_that_no_run_can_have_are_refused_before_anything_is_trained(text, message):
+    with pytest.raises(CommandError, match=message):
+        check(parse_space([text], Cifar10CNN), Cifar10CNN())
+
+
+FULL, MINI = {"gradient_accumulation_steps": "epoch"}, {"gradient_accumulation_steps": "1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "recipe", "fits", "cannot"),
+    [
+        (
+            "flip=none|random,gradient_accumulation_steps=1|epoch",
+            Cifar10CNN(),
+            [{"flip": "random", **MINI}, {"flip": "none", **FULL}],
+            {"flip": "random", **FULL},
+        ),
+        (
+            "optimizer=lbfgs|adam,flip=none|random",
+            Cifar10CNN(),
+            [{"optimizer": "lbfgs", "flip": "none"}, {"optimizer": "adam", "flip": "random"}],
+            {"optimizer": "lbfgs", "flip": "random"},
+        ),
+        (
+            "optimizer=lbfgs|momentum,gradient_regularizer=0.0|0.5",
+            Cifar10CNN(gradient_regularizer=0.5),  # with which lbfgs by itself cannot be
+            [{"optimizer": "lbfgs", "gradient_regularizer": 0.0}],
+            {"optimizer": "lbfgs", "gradient_regularizer": 0.5},
+        ),
+        (
+            "batch_size=24|32,block_size=12|16",
+            Cifar10CNN(),
+            [{"batch_size": 24, "block_size": 12}, {"batch_size": 32, "block_size": 16}],
+            {"batch_size": 32, "block_size": 12},
+        ),
+    ],
+    ids=["images of mini-batches", "beside an optimizer", "a penalty", "blocks"],
+)
+def test_values_that_fit_beside_some_of_the_others_are_searched(text, recipe, fits, cannot):
+    """What does not fit is drawn too, and is a CommandError of its trial."""
+    space = parse_space([text], Cifar10CNN)
+    check(space, recipe)
+    assert {each.optimizer for each in searching(space, recipe)} == set(optimizers_of(space, recipe))
+    drawn = [given for _, given in random_trials(space, recipe, Facts(), 40)]
+    for wanted in [*fits, cannot]:
+        (given, *_) = [each for each in drawn if wanted.items() <= each.items()]
+        if wanted is cannot:
+            with pytest.raises(CommandError) as caught:
+                dataclasses.replace(recipe, **given)
+            assert "\n" not in str(caught.value)
+        else:
+            assert wanted.items() <= vars(dataclasses.replace(recipe, **given)).items()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("flip=none|random,batch_size=32|64", "--flip: full batches are the same images"),
+        ("flip=random|alternating,gradient_accumulation_steps=epoch", "--flip: full batches are the same images"),
+        ("batch_size=24|32,block_size=13|16", "--batch-size must be a multiple of --block-size 13, such as 26"),
+        ("momentum=0.5|1.5,optimizer=momentum|adam", "--momentum must lie in 0 to 1"),
+        ("line_search=armijo,gradient_regularizer=0.5|0.1", "--gradient-regularizer 0"),
+    ],
+)
+def test_values_that_fit_beside_none_of_the_others_are_refused(text, message):
     with pytest.raises(CommandError, match=message):
         check(parse_space([text], Cifar10CNN), Cifar10CNN())
 
