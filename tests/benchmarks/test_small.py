@@ -77,6 +77,11 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "STARTS, NETWORKS = 1, {'softmax regression': (softmax, digits, CROSS_ENTROPY, (10.0,), 30, 15)}",
         ["networks"],
     ),
+    "lbfgs_update": (
+        "",
+        "SAMPLES, ROUNDS, CALLS, EVALUATIONS, NETWORKS = 20, 1, 2, 5, {'perceptron': (perceptron, 3)}",
+        ["networks"],
+    ),
     "passes": (
         "",
         "MODELS, COUNTS, CALLS = {'mlp': MODELS['mlp']}, (), 3; UPDATES['mlp'], ROUNDS['mlp'], EPOCHS['mlp'] = 2, 1, 4",
@@ -121,7 +126,7 @@ benchmark.main()
 IN_TURN = ("full_batch", "gan", "gan_clock", "gan_models", "gan_optimizers")
 WRITTEN = {
     **{"gan": "gan_digits", "full_batch": "full_batch_small"},
-    **{name: f"{name}_tensorflow" for name in ("functions", "lbfgs", "passes")},
+    **{name: f"{name}_tensorflow" for name in ("functions", "lbfgs", "lbfgs_update", "passes")},
 }
 NEEDED = ("gan_digits", "gan_speed")  # results that `gan_models` begins with
 
@@ -149,6 +154,7 @@ def test_all_that_pages_name_are_here():
     "gan_step",
     "kills",
     "lbfgs",
+    "lbfgs_update",
     "passes",
 )
 @pytest.mark.parametrize("name", SMALL)
