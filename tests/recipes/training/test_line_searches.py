@@ -16,7 +16,7 @@ from recipes.linear_regression import LinearRegression
 from recipes.settings.line_searches import LINE_SEARCHES
 
 SMALL = {"train_images": 60, "batch_size": 25, "validation_split": 0.1}  # three micro-batches
-END = "no lower loss at the last 20 updates: at the limit of float64"
+END = "no lower loss at the last 60 evaluations: at the limit of float64"
 MAE = ("train", "linear_regression", "--preset", "mae", "--optimizer", "lbfgs", "--line-search", "hager_zhang")
 
 
