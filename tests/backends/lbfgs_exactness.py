@@ -25,7 +25,7 @@ from custom_optimizers import LBFGS
 from custom_optimizers.diagnostics import number
 from tests.small import relative, scope
 
-N, MICRO, EVALUATIONS = 152, 64, 40  # micro-batches of 64, 64 and 24: four devices share each of them evenly
+N, MICRO, EVALUATIONS = 152, 64, 45  # micro-batches of 64, 64 and 24: four devices share each of them evenly
 
 
 class GroupNorm(layers.Layer):
