@@ -159,6 +159,61 @@ def test_a_model_saved_in_the_middle_of_a_search_tries_the_same_points(line_sear
         assert fitted(again, 1, 20, passes).history == fitted(model, 1, 20, passes).history
 
 
+SHARES = np.linspace(0.1, 3, 50).astype("float32")  # weights of samples
+IDS = np.where(np.arange(7) < 2 + np.arange(50)[:, None] % 6, 1 + np.arange(350).reshape(50, 7) % 11, 0)  # 0: none
+
+
+def heads():
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((8, 8, 1))
+    hidden = layers.Dense(8, "tanh")(layers.Flatten()(inputs))
+    outputs = {"kind": layers.Dense(4, name="kind")(hidden), "size": layers.Dense(1, name="size")(hidden)}
+    return keras.Model(inputs, outputs)
+
+
+def recurrent():
+    keras.utils.set_random_seed(3)
+    embedding = layers.Embedding(12, 4, mask_zero=True)
+    return keras.Sequential([keras.Input((7,), dtype="int32"), embedding, layers.LSTM(5), layers.Dense(4)])
+
+
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+TWO = {"kind": CROSS_ENTROPY, "size": "mse"}
+Y_TWO = {"kind": Y, "size": SHARES[:, None]}
+BESIDE = {  # model, loss, loss weights, x, y, of fit, of evaluate
+    "weights of samples": (network, CROSS_ENTROPY, None, X, Y, {"sample_weight": SHARES}, {"sample_weight": SHARES}),
+    "weights of classes": (
+        *(network, CROSS_ENTROPY, None, X, Y),
+        {"class_weight": {0: 1.0, 1: 4.0, 2: 0.5, 3: 2.0}},
+        {"sample_weight": np.array([1.0, 4.0, 0.5, 2.0], "float32")[Y]},
+    ),
+    "two outputs": (heads, TWO, {"kind": 0.3, "size": 2.0}, X, Y_TWO, {}, {}),
+    "a mask": (recurrent, CROSS_ENTROPY, None, IDS, Y, {}, {}),
+}
+
+
+@pytest.mark.slow_cases("weights of classes", "a mask")
+@pytest.mark.parametrize("name", BESIDE)
+def test_the_loss_in_the_logs_is_that_of_the_accepted_point(name, tmp_path):
+    """At the end of each epoch, and in each checkpoint, with points that are rejected among them."""
+    make, loss, loss_weights, x, y, of_fit, of_evaluate = BESIDE[name]
+    model, found = make(), []
+    model.compile(LBFGS(line_search=StrongWolfe(curvature=0.05)), loss, loss_weights=loss_weights)
+
+    def evaluated(of):
+        return of.evaluate(x, y, batch_size=50, verbose=0, return_dict=True, **of_evaluate)["loss"]
+
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: found.append(evaluated(model)))
+    saves = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+    history = model.fit(
+        x, y, batch_size=20, epochs=8, shuffle=False, verbose=0, callbacks=[FullBatch(), look, saves], **of_fit
+    ).history
+    assert int(model.optimizer.iterations) < 7  # some were rejected
+    np.testing.assert_allclose(history["loss"], found, rtol=2e-6)
+    assert history["loss"][-1] < history["loss"][0]
+    assert evaluated(keras.models.load_model(tmp_path / "5.keras")) == pytest.approx(found[4], rel=1e-6)
+
+
 def test_it_is_resumed_with_the_same_bits(tmp_path):
     def train(epochs, name):
         model = network()
