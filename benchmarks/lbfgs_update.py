@@ -1,6 +1,6 @@
 """What an update of L-BFGS costs beside its evaluation: 100,000 parameters, history 10, 2,000 samples, in float32.
 
-Two networks: convolutions of 32 and 64 and 140 channels with strides on images 32×32×3 (101,582 parameters), and a
+Two networks: convolutions of 32 and 64 and 140 channels with strides on images 16×16×3 (101,582 parameters), and a
 perceptron 784–128–10 (101,770), whose evaluation takes so little that an update shows. A pass of `LBFGS` stands beside
 one of `BatchGD`, whose update is one operation on each weight: both in one batch, many passes in a call, in turn, and
 ratios are taken within a round. For the perceptron two more are told, SciPy's L-BFGS-B and, on torch,
@@ -38,14 +38,14 @@ def convolutions():
     of = [
         layers.Conv2D(width, 3, strides, "same", activation="swish") for width, strides in ((32, 1), (64, 2), (140, 2))
     ]
-    return keras.Sequential([keras.Input((32, 32, 3)), *of, layers.GlobalAveragePooling2D(), layers.Dense(10)])
+    return keras.Sequential([keras.Input((16, 16, 3)), *of, layers.GlobalAveragePooling2D(), layers.Dense(10)])
 
 
 def perceptron():
     return keras.Sequential([keras.Input((784,)), layers.Dense(128, "tanh"), layers.Dense(10)])
 
 
-NETWORKS = {"convolutions": (convolutions, 3), "perceptron": (perceptron, 20)}  # and the passes of a call
+NETWORKS = {"convolutions": (convolutions, 2), "perceptron": (perceptron, 20)}  # and the passes of a call
 
 
 def made(name):
