@@ -45,7 +45,7 @@ def perceptron():
     return keras.Sequential([keras.Input((784,)), layers.Dense(128, "tanh"), layers.Dense(10)])
 
 
-NETWORKS = {"convolutions": (convolutions, 2), "perceptron": (perceptron, 20)}  # and the passes of a call
+NETWORKS = {"convolutions": (convolutions, 4), "perceptron": (perceptron, 20)}  # and the passes of a call
 
 
 def made(name):
