@@ -1,9 +1,9 @@
 """What an update of L-BFGS costs beside its evaluation: 100,000 parameters, history 10, 2,000 samples, in float32.
 
 Two networks: convolutions of 32 and 64 and 140 channels with strides on images 16×16×3 (101,582 parameters), and a
-perceptron 784–128–10 (101,770), whose evaluation takes so little that an update shows. A pass of `LBFGS` stands beside
-one of `BatchGD`, whose update is one operation on each weight: both in one batch, many passes in a call, in turn, and
-ratios are taken within a round. For the perceptron two more are told, SciPy's L-BFGS-B and, on torch,
+perceptron 784–128–10 (101,770), whose evaluation takes so little that an update shows. A pass of `LBFGS`, many passes in
+a call, stands beside an evaluation of loss and gradient as one would write it by hand, and beside a pass of `BatchGD`,
+whose update is one operation on each weight; in turn, and ratios are taken within a round. For the perceptron two more are told, SciPy's L-BFGS-B and, on torch,
 torch.optim.LBFGS; their ratios are of all their seconds to those that they spend in evaluations.
 
     python -m benchmarks.lbfgs_update
@@ -24,7 +24,7 @@ import numpy as np
 from keras import layers
 
 from benchmarks.counted import Counted, Exhausted
-from benchmarks.lbfgs import BACKEND, CROSS_ENTROPY, HISTORY, loss_and_gradient, of_scipy, torch_lbfgs
+from benchmarks.lbfgs import BACKEND, CROSS_ENTROPY, EVALUATE, HISTORY, loss_and_gradient, of_scipy, torch_lbfgs
 from benchmarks.passes import Clock
 from benchmarks.record import ratios, write
 from callbacks import FullBatch
@@ -63,6 +63,17 @@ def of_a_pass(name, optimizer):
     full = FullBatch(passes_per_epoch=passes)
     model.fit(x, y, batch_size=SAMPLES, epochs=CALLS + 1, shuffle=False, verbose=0, callbacks=[full, clock])
     return statistics.median(np.diff(clock.starts)[1:]) / passes
+
+
+def of_an_evaluation(name):
+    """Seconds of an evaluation by hand: the median over as many as `of_a_pass` makes."""
+    evaluate = EVALUATE[BACKEND](*made(name), CROSS_ENTROPY)
+    parts = [keras.ops.convert_to_numpy(weight) for weight in made(name)[0].trainable_variables]
+    passes, starts = NETWORKS[name][1], []
+    for _ in range((CALLS + 1) * passes + 1):
+        starts.append(time.perf_counter())
+        evaluate(parts)
+    return statistics.median(np.diff(starts)[passes:])
 
 
 class Timed:
@@ -118,17 +129,18 @@ def compared(name):
     """Seconds of a pass by contender, a list of one a round, and what an update costs."""
     others = {"scipy": ratio_of_scipy} if name == "perceptron" else {}
     others |= {"torch.optim": ratio_of_torch} if others and BACKEND == "torch" else {}
-    seconds, told = {"LBFGS": [], "BatchGD": []}, {other: [] for other in others}
+    seconds, told = {"LBFGS": [], "BatchGD": [], "by hand": []}, {other: [] for other in others}
     for _ in range(ROUNDS):
+        seconds["by hand"].append(of_an_evaluation(name))
         seconds["LBFGS"].append(of_a_pass(name, LBFGS(HISTORY)))
         seconds["BatchGD"].append(of_a_pass(name, BatchGD(1e-3)))
         for other, measure in others.items():
             told[other].append(measure())
-    ratio = ratios(seconds, "LBFGS", "BatchGD")
+    beside = {other: ratios(seconds, "LBFGS", other) for other in ("by hand", "BatchGD")}
     told = {other: statistics.median(each) for other, each in told.items()}
-    print(f"{name}: {ratio}, of others {told}", flush=True)
+    print(f"{name}: {beside}, of others {told}", flush=True)
     parameters = made(name)[0].count_params()
-    return {"parameters": parameters, "seconds": seconds, "LBFGS beside BatchGD": ratio, "ratios of others": told}
+    return {"parameters": parameters, "seconds": seconds, "LBFGS beside": beside, "ratios of others": told}
 
 
 def main():
