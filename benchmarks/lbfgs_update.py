@@ -4,8 +4,8 @@ Two networks: convolutions of 32, 64 and 140 channels with strides on images 16�
 perceptron 784–128–10 (101,770), whose evaluation takes so little that an update shows. A pass of `LBFGS`, many passes
 in a call, stands beside an evaluation of loss and gradient as one would write it by hand, and beside a pass of
 `BatchGD`, whose update is one operation on each weight; in turn, and ratios are taken within a round. For the
-perceptron two more are told, SciPy's L-BFGS-B and, on torch, torch.optim.LBFGS; their ratios are of all their seconds to
-those that they spend in evaluations.
+perceptron two more are told, SciPy's L-BFGS-B and, on torch, torch.optim.LBFGS; their ratios are of all their seconds
+to those that they spend in evaluations.
 
     python -m benchmarks.lbfgs_update
     KERAS_BACKEND=jax python -m benchmarks.lbfgs_update
