@@ -4,10 +4,12 @@ Softmax regression and the group-normalised network on the training part of the 
 points, each from ten starts, with the same weights for all. What counts is after how many evaluations of loss and
 gradient the loss is at a target for the first time; the history is 10. Ours is trained in one batch, many passes in a
 call. SciPy evaluates the same Keras model, compiled as one would by hand; so does torch.optim.LBFGS, with its own
-"strong_wolfe" search, and, where Keras is on torch, with tensors of torch alone.
+"strong_wolfe" search.
 
-There, seconds are compared too: of an evaluation, in runs of as many evaluations one after the other, ours in `fit`
-after its first call; and to the target, as evaluations times seconds of one.
+Where Keras is on torch, seconds are compared too: of an evaluation, in runs of as many evaluations one after the other,
+ours in `fit` after its first call; and to the target, as evaluations times seconds of one. torch.optim.LBFGS has a
+closure of the same Keras model, and "alone" one of the same network from modules and losses of torch, which know
+nothing of Keras.
 
     python -m benchmarks.lbfgs
     KERAS_BACKEND=jax python -m benchmarks.lbfgs
@@ -66,7 +68,7 @@ CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 NETWORKS = {  # network, data, loss, targets of the training loss, evaluations at most, passes of a call
     "softmax regression": (softmax, digits, CROSS_ENTROPY, (0.1, 1e-3), 300, 50),
     "group-normalised network": (lambda: groupnorm((8, 8, 1), 10), digits, CROSS_ENTROPY, (0.1, 1e-3), 50, 5),
-    "tanh regression": (tanh, points, keras.losses.MeanSquaredError(), (1e-3, 1e-4, 1e-5), 2000, 100),
+    "tanh regression": (tanh, points, keras.losses.MeanSquaredError(), (1e-3, 1e-4, 1e-5), 800, 100),
 }
 
 
@@ -201,22 +203,28 @@ def evaluations(name, seed):
     return {method: [calls_to(target, seen) for target in targets] for method, seen in found.items()}
 
 
-def in_torch_alone(name, seed):
-    """`(parameters, closure)`: the network of a start, with modules of torch where these are as simple."""
+def closures(name, seed):
+    """`{method: (parameters, closure)}` for torch.optim.LBFGS: of the Keras model, and of modules of torch alone."""
     import torch
 
-    model, x, y, _ = made(name, seed)
+    model, x, y, loss = made(name, seed)
     is_regression = name == "tanh regression"
     x, y = torch.tensor(x), torch.tensor(y) if is_regression else torch.tensor(y).long()
-    function = torch.nn.functional.mse_loss if is_regression else torch.nn.functional.cross_entropy
-    simple = name != "group-normalised network"
-    module = torch.nn.Sequential(torch.nn.Flatten(), *_linear(model, torch.nn.Tanh)) if simple else model
+    found = {"torch": _closure(model, loss, x, y)}
+    if name != "group-normalised network":
+        function = torch.nn.functional.mse_loss if is_regression else torch.nn.functional.cross_entropy
+        module = torch.nn.Sequential(torch.nn.Flatten(), *_linear(model, torch.nn.Tanh))
+        found["torch alone"] = _closure(module, lambda y, output: function(output, y), x, y)
+    return found
+
+
+def _closure(module, loss, x, y):
     parameters = [each for each in module.parameters() if each.requires_grad]
 
     def closure():
         for each in parameters:
             each.grad = None
-        value = function(module(x), y)
+        value = loss(y, module(x))
         value.backward()
         return value
 
@@ -242,13 +250,17 @@ def seconds(name, seed):
     """`{method: seconds of an evaluation}` from one start, on torch, one after the other: medians of some calls."""
     *_, call = NETWORKS[name]
     mine = ours(name, seed, 0, call, epochs=CALLS + 1)[1][1:] / call
-    parameters, closure = in_torch_alone(name, seed)
-    optimizer, theirs = torch_lbfgs(parameters, call), []
+    theirs = {method: _seconds_of_torch(*each, call) for method, each in closures(name, seed).items()}
+    return {"ours": statistics.median(mine), **theirs}
+
+
+def _seconds_of_torch(parameters, closure, call):
+    optimizer, found = torch_lbfgs(parameters, call), []
     for _ in range(CALLS + 1):
         before, start = _evaluations_of(optimizer), time.perf_counter()
         optimizer.step(closure)
-        theirs.append((time.perf_counter() - start) / (_evaluations_of(optimizer) - before))
-    return {"ours": statistics.median(mine), "torch": statistics.median(theirs[1:])}
+        found.append((time.perf_counter() - start) / (_evaluations_of(optimizer) - before))
+    return statistics.median(found[1:])
 
 
 def _evaluations_of(optimizer):
@@ -270,11 +282,11 @@ def compared(name):
         f"evaluations beside {other}": {str(t): _ratio(rows, other, i) for i, t in enumerate(targets)}
         for other in others
     }
-    if BACKEND == "torch":
-        of_one = statistics.geometric_mean(row["seconds"]["ours"] / row["seconds"]["torch"] for row in rows)
+    for other in [method for method in rows[0].get("seconds", ()) if method != "ours"]:
+        of_one = statistics.geometric_mean(row["seconds"]["ours"] / row["seconds"][other] for row in rows)
         by_target = found["evaluations beside torch"].items()
-        to_target = {t: each["ratio"] and each["ratio"] * of_one for t, each in by_target}
-        found |= {"seconds of an evaluation beside torch": of_one, "seconds beside torch": to_target}
+        to_target = {target: each["ratio"] and each["ratio"] * of_one for target, each in by_target}
+        found[f"seconds beside {other}"] = {"of an evaluation": of_one, **to_target}
     print(f"{name}: {found}", flush=True)
     return {**found, "starts": rows}
 
