@@ -6,10 +6,10 @@ gradient the loss is at a target for the first time; the history is 10. Ours is 
 call. SciPy evaluates the same Keras model, compiled as one would by hand; so does torch.optim.LBFGS, with its own
 "strong_wolfe" search.
 
-Where Keras is on torch, seconds are compared too: of an evaluation, in runs of as many evaluations one after the other,
-ours in `fit` after its first call; and to the target, as evaluations times seconds of one. torch.optim.LBFGS has a
-closure of the same Keras model, and "alone" one of the same network from modules and losses of torch, which know
-nothing of Keras.
+Where Keras is on torch, seconds are compared too: of an evaluation, in calls of many from the same start, ours in the
+epochs of one `fit`, without the first call of each; and to the target, as evaluations times seconds of one.
+torch.optim.LBFGS has a closure of the same Keras model, and "alone" one of the same network from modules and losses of
+torch, which know nothing of Keras.
 
     python -m benchmarks.lbfgs
     KERAS_BACKEND=jax python -m benchmarks.lbfgs
@@ -42,7 +42,7 @@ from recipes.models import groupnorm
 BACKEND = keras.backend.backend()
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 HISTORY, STARTS = 10, 10
-CALLS = 5  # of many passes, of which the seconds are taken; the first does not count
+CALLS = 3  # of many evaluations, of which the seconds are taken, after one that does not count
 
 
 def softmax():
@@ -66,9 +66,9 @@ def points():
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 NETWORKS = {  # network, data, loss, targets of the training loss, evaluations at most, passes of a call
-    "softmax regression": (softmax, digits, CROSS_ENTROPY, (0.1, 1e-3), 300, 50),
-    "group-normalised network": (lambda: groupnorm((8, 8, 1), 10), digits, CROSS_ENTROPY, (0.1, 1e-3), 50, 5),
-    "tanh regression": (tanh, points, keras.losses.MeanSquaredError(), (1e-3, 1e-4, 1e-5), 800, 100),
+    "softmax regression": (softmax, digits, CROSS_ENTROPY, (0.1, 1e-3), 160, 80),
+    "group-normalised network": (lambda: groupnorm((8, 8, 1), 10), digits, CROSS_ENTROPY, (0.1, 1e-3), 60, 30),
+    "tanh regression": (tanh, points, keras.losses.MeanSquaredError(), (1e-3, 1e-4, 1e-5), 800, 400),
 }
 
 
@@ -79,14 +79,24 @@ def made(name, seed):
     return make(), *data(), loss
 
 
-def ours(name, seed, most, call, epochs=None):
-    """`(losses, seconds)`: the loss at each evaluation of a `fit`, and the seconds of its calls."""
-    model, x, y, loss = made(name, seed)
+def fitted(name, seed, epochs, callbacks=()):
+    """`FullBatch` after a `fit` of L-BFGS in one batch."""
+    (model, x, y, loss), call = made(name, seed), NETWORKS[name][-1]
     model.compile(LBFGS(HISTORY), loss)
-    full, clock = FullBatch(passes_per_epoch=call), Clock()
-    epochs = epochs or -(-most // call)
-    model.fit(x, y, batch_size=len(x), epochs=epochs, shuffle=False, verbose=0, callbacks=[full, clock])
-    return full.trace["loss"], np.diff(clock.starts)
+    full = FullBatch(passes_per_epoch=call)
+    model.fit(x, y, batch_size=len(x), epochs=epochs, shuffle=False, verbose=0, callbacks=[full, *callbacks])
+    return full
+
+
+class FromTheStart(keras.callbacks.Callback):
+    """Lets each epoch begin with the weights of the first, and with a new search."""
+
+    def on_train_begin(self, logs=None):
+        self._start = self.model.get_weights()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.set_weights(self._start)
+        self.model.optimizer.search.begin()
 
 
 def loss_and_gradient(model, x, y, loss):
@@ -194,8 +204,7 @@ def improvements_of(method, name, seed, most):
 def evaluations(name, seed):
     """`{method: evaluations to each target}` from one start; None for a target that was not reached."""
     *_, targets, most, call = NETWORKS[name]
-    losses = ours(name, seed, most, call)[0]
-    lowest = np.minimum.accumulate(losses)
+    lowest = np.minimum.accumulate(fitted(name, seed, -(-most // call)).trace["loss"])
     found = {"ours": [(i + 1, float(each)) for i, each in enumerate(lowest)]}
     found["scipy"] = improvements_of(of_scipy, name, seed, most)
     if HAS_TORCH:
@@ -248,23 +257,26 @@ def _linear(model, activation):
 
 def seconds(name, seed):
     """`{method: seconds of an evaluation}` from one start, on torch, one after the other: medians of some calls."""
-    *_, call = NETWORKS[name]
-    mine = ours(name, seed, 0, call, epochs=CALLS + 1)[1][1:] / call
+    call, clock = NETWORKS[name][-1], Clock()
+    full = fitted(name, seed, CALLS + 2, [FromTheStart(), clock])  # no epoch begins after the last one
+    assert len(full.trace["loss"]) == (CALLS + 2) * call  # no search has ended before
+    mine = np.diff(clock.starts)[1:] / call
     theirs = {method: _seconds_of_torch(*each, call) for method, each in closures(name, seed).items()}
     return {"ours": statistics.median(mine), **theirs}
 
 
 def _seconds_of_torch(parameters, closure, call):
-    optimizer, found = torch_lbfgs(parameters, call), []
+    import torch
+
+    start, found = [each.detach().clone() for each in parameters], []
     for _ in range(CALLS + 1):
-        before, start = _evaluations_of(optimizer), time.perf_counter()
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, start)
+        optimizer, before = torch_lbfgs(parameters, call), time.perf_counter()
         optimizer.step(closure)
-        found.append((time.perf_counter() - start) / (_evaluations_of(optimizer) - before))
+        seconds = time.perf_counter() - before
+        found.append(seconds / optimizer.state[parameters[0]]["func_evals"])
     return statistics.median(found[1:])
-
-
-def _evaluations_of(optimizer):
-    return optimizer.state[optimizer._params[0]].get("func_evals", 0)
 
 
 def compared(name):
