@@ -14,7 +14,7 @@ from custom_optimizers.either import (
     zeros_like,
 )
 
-STALLS_AFTER = 60  # evaluations without a lower loss; on CUTEst, before the end of what goes on, there are at most 37
+STALLS_AFTER = 60  # evaluations without a lower loss; on CUTEst, there are 48 at most before the end of a descent
 GROWS_TO = 10.0  # times the last step, the first one of the next search, at most
 RUNS, NO_DECREASE, NOT_FINITE, FLAT, STALLED = range(5)  # why there is no next point, a number of the state
 REASONS = {

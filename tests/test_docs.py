@@ -18,6 +18,10 @@ def page(name):
     return (ROOT / "docs" / f"{name}.md").read_text()
 
 
+def result(name):
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
 def percent(value):
     return f"{value:.1%}".replace("%", " %")
 
@@ -34,7 +38,7 @@ def test_the_readme_and_the_changes_name_all_that_is_exported(package):
 
 
 def test_full_batches():
-    found = json.loads((ROOT / "benchmarks" / "results" / "full_batch_small.json").read_text())
+    found = result("full_batch_small")
     text, of = page("full_batch"), {each["preset"]: each for each in found["means"]}
     for each in found["means"]:
         assert each["n"] == 3
@@ -54,7 +58,7 @@ def test_full_batches():
 
 
 def test_what_an_update_of_a_full_batch_costs():
-    found = json.loads((ROOT / "benchmarks" / "results" / "full_batch_cost.json").read_text())["contenders"]
+    found = result("full_batch_cost")["contenders"]
     rows = [line for line in page("full_batch").splitlines() if re.search(r"\d\.\d\d \(\d\.\d\d to", line)]
     for row, of in zip(rows, found.values(), strict=True):
         assert "| {median:.2f} ({min:.2f} to {max:.2f}) |".format(**of) in row
@@ -86,7 +90,7 @@ def test_what_passes_cost():
 
 
 def test_problems_that_searches_solve():
-    found = json.loads((ROOT / "benchmarks" / "results" / "cutest.json").read_text())
+    found = result("cutest")
     ours, theirs = (f"{100 * found['solved'][name]:.1f} %" for name in ("strong_wolfe", "lbfgsb"))
     assert f"in 1,000 evaluations | {ours} | {theirs}, L-BFGS-B of SciPy |" in (ROOT / "README.md").read_text()
     guide = " ".join((ROOT / "docs" / "guides" / "without_a_learning_rate.md").read_text().split())
@@ -96,8 +100,41 @@ def test_problems_that_searches_solve():
     assert found["calls_to_those_of_lbfgsb"]["strong_wolfe"]["median"] <= 1.1
 
 
+def row(*values):
+    return f"| {' | '.join(values)} |".replace("|  |", "| |").replace("|  |", "| |")
+
+
+def rows_of_networks():
+    """The rows of the guide's table of networks, from the results of each backend."""
+    found = {backend: result(f"lbfgs_{backend}")["networks"] for backend in ("tensorflow", "jax", "torch")}
+    for name, of in found["torch"].items():
+        for target, theirs in of["evaluations beside torch"].items():
+            scipy = [each[name]["evaluations beside scipy"][target] for each in found.values()]
+            assert all(set(each["reached"].values()) == {10} for each in (theirs, *scipy))
+            assert all(each["ratio"] <= 1.1 for each in (theirs, *scipy))
+            seconds = [of.get(f"seconds beside {other}", {}).get(target) for other in ("torch", "torch alone")]
+            values = [", ".join(f"{each['ratio']:.2f}" for each in scipy), f"{theirs['ratio']:.2f}"]
+            yield row(name, target, *values, *("" if each is None else f"{each:.2f}" for each in seconds))
+
+
+def rows_of_updates():
+    """The rows of the guide's table of what an update costs."""
+    found = [result(f"lbfgs_update_{backend}")["networks"] for backend in ("tensorflow", "jax", "torch")]
+    for name in found[0]:
+        yield row(name, *(f"{each[name]['LBFGS beside']['by hand']['median']:.2f}" for each in found))
+    for other in ("scipy", "torch.optim"):
+        values = [each["perceptron"]["ratios of others"].get(other) for each in found]
+        yield row(f"perceptron, {other}", *("" if value is None else f"{value:.2f}" for value in values))
+
+
+def test_evaluations_and_costs_of_lbfgs():
+    text = (ROOT / "docs" / "guides" / "without_a_learning_rate.md").read_text()
+    for each in (*rows_of_networks(), *rows_of_updates()):
+        assert each in text
+
+
 def test_ends_of_epochs():
-    found = json.loads((ROOT / "benchmarks" / "results" / "autotune.json").read_text())
+    found = result("autotune")
     text = " ".join(page("full_batch").split())
     arrays, tuned = (found["beside_full_batches"][name] for name in ("arrays", "full_batches, tuned"))
     assert f"{found['epochs']} epochs of half a second took {arrays['ratio_of_all']:.2f} times" in text
@@ -107,7 +144,7 @@ def test_ends_of_epochs():
 
 
 def test_clippers():
-    found = json.loads((ROOT / "benchmarks" / "results" / "exploding.json").read_text())["clippings"]
+    found = result("exploding")["clippings"]
     text = page("clipping")
     for name, of in found.items():
         accuracies = " ".join(f"{100 * each:.0f}" for each in of["accuracies"])
@@ -122,7 +159,7 @@ def test_clippers():
 
 
 def test_optimizers_side_by_side():
-    found = json.loads((ROOT / "benchmarks" / "results" / "comparison_digits.json").read_text())
+    found = result("comparison_digits")
     text = " ".join(page("comparison").split())
     for row in found["means"]:
         spread = "{:.1f} ({:.1f} to {:.1f})".format(*(100 * row[name] for name in ("mean", "low", "high")))
@@ -172,7 +209,7 @@ def test_gans_on_cifar10():
 
 
 def test_an_hour_by_the_clock():
-    found = json.loads((ROOT / "benchmarks" / "results" / "gan_clock.json").read_text())
+    found = result("gan_clock")
     text = " ".join(page("gan").split())
     ours, theirs = found["rows"]
     near = [min(ours["curve"], key=lambda point: abs(point["seconds"] / 60 - minutes)) for minutes in (5, 15, 30, 60)]
@@ -195,7 +232,7 @@ def at(rows, epochs):
 
 
 def test_gans_on_the_digits():
-    found = json.loads((ROOT / "benchmarks" / "results" / "gan_digits.json").read_text())
+    found = result("gan_digits")
     text, medians = " ".join(page("gan").split()), found["medians"]
     of = {name: [row for row in found["rows"] if row["contender"] == name] for name in medians}
     for name, each in medians.items():
@@ -226,7 +263,7 @@ def test_gans_on_the_digits():
 
 
 def test_what_a_step_of_a_gan_costs():
-    found = json.loads((ROOT / "benchmarks" / "results" / "gan_step.json").read_text())
+    found = result("gan_step")
     text = " ".join(page("gan").split())
     assert f"medians of {found['faces']['rounds']} and {found['digits']['rounds']} turns" in text
     for row, name in (
@@ -247,7 +284,7 @@ def times(contenders, name):
 
 
 def test_flipped_kernels():
-    found = json.loads((ROOT / "benchmarks" / "results" / "flipped.json").read_text())
+    found = result("flipped")
     assert found["machine"]["instructions"] == ["avx2"]
     for name, of in found["contenders"].items():
         times = "{median:.2f} x ({min:.2f} to {max:.2f})".format(**of["times_as_fast"])
@@ -256,7 +293,7 @@ def test_flipped_kernels():
 
 
 def test_optimizers_for_gans():
-    found = json.loads((ROOT / "benchmarks" / "results" / "gan_optimizers.json").read_text())
+    found = result("gan_optimizers")
     text, medians = page("gan"), found["medians"]
     assert f"{found['epochs']} epochs" in text
     table = text.partition("## Which optimizer")[2].partition("## What a step")[0]
