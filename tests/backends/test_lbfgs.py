@@ -124,7 +124,7 @@ def test_what_is_validated_and_saved_is_the_accepted_point(tmp_path):
 
 def next_points(model):
     """Where a model's loss is looked at next, as one array."""
-    weights = [keras.ops.convert_to_tensor(variable) for variable in model.trainable_variables]
+    weights = [keras.ops.stop_gradient(variable) for variable in model.trainable_variables]
     tried = model.optimizer.search.next_weights(weights, model.optimizer.search.state())
     return np.concatenate([keras.ops.convert_to_numpy(each).ravel() for each in tried])
 
