@@ -159,11 +159,10 @@ class FullBatch(StepOfFit):
         super().on_train_begin(logs)
         self._build_optimizer(self._model)  # Keras has built the model meanwhile
         self._optimizer.forget_skipped()
-        if self._optimizer.search is not None:
-            check_callbacks(type(self._optimizer).__name__, callbacks_of_fit())
-            self._optimizer.search.begin()
         self.trace = {}
         self._data = DataOfFit(self._model)
+        if self._optimizer.search is not None:
+            self._begin_search()
         if self._data.is_spent_after_one_epoch() and not self.cache and (self.params or {}).get("epochs", 1) > 1:
             raise ValueError(
                 "FullBatch: a generator is spent after one epoch, and there are more epochs: give `fit` a generator "
@@ -183,6 +182,16 @@ class FullBatch(StepOfFit):
         self._data.in_one_step(self.cache)
         self.params["steps"] = 1
         tell_progress_bars(callbacks_of_fit(), 1)
+
+    def _begin_search(self):
+        """Check what surrounds a search, let it begin or go on, and let other callbacks see what it has accepted."""
+        owner, model, others = type(self._optimizer).__name__, self._model, callbacks_of_fit()
+        check_callbacks(owner, others, self.passes_per_epoch == 1 and (self.params or {}).get("steps") != 1)
+        self._data.check_whole(owner)
+        self._optimizer.search.begin((model._compile_loss, self._data.checksum()))
+        if self in others:
+            others.remove(self)
+            others.insert(0, self)  # so that it is called first at the end of an epoch
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.passes_per_epoch > 1:  # each of which is begun where it is made
@@ -253,6 +262,8 @@ class FullBatch(StepOfFit):
         outcome = self._optimizer.end_pass(complete=not self.model.stop_training)
         if outcome in WARNINGS:
             warnings.warn(WARNINGS[outcome].format(self._steps), stacklevel=2)
+        if self._optimizer.search is not None and outcome not in ("nothing", "updated"):
+            self._optimizer.search.put_back()
         if outcome != "nothing":
             self._voided = outcome == "voided"
 

@@ -13,6 +13,8 @@
 - `_get_iterator` and `_distribute_strategy` of it, `_shuffle` and `_inputs` of its data adapter
   (`DataOfFit.keep_batches` here): Keras cuts arrays into batches anew in each epoch.
 - The frame of `fit` (`callbacks_of_fit`, `DataOfFit` here): a callback gets neither the other callbacks nor the data.
+- `_compile_loss` (full_batch.py): nothing else is another object after each `compile`, by which another loss is seen.
+- `_seed_generators` of a layer (same_loss.py): whether a layer of one's own draws random numbers.
 - `_flatten_layers`, and `call` of a layer, replaced for the length of a pass (recompute_statistics.py): a layer that is
   used twice keeps the statistics of its last use.
 - `_initial_epoch` (exact_resume.py): where `fit` begins, as in Keras's own `BackupAndRestore`.
@@ -29,12 +31,15 @@ import functools
 import itertools
 import math
 import sys
+import zlib
 
 import keras
+import numpy as np
 from keras.src.backend import get_keras_mask
 
 from custom_optimizers.backend import backend_module
 
+ROWS = 1024  # of an array that are read at once
 KEPT_BYTES = 1 << 28  # of arrays, at most, whose batches are kept from epoch to epoch
 
 
@@ -153,6 +158,33 @@ class DataOfFit:
                 f"FullBatch: `cache=True` is for data that are the same in each epoch. With steps_per_epoch={steps} an "
                 "epoch goes on where the one before has ended: leave out one of the two."
             )
+
+    def check_whole(self, owner):
+        """Raise a ValueError if an epoch is a part of the data, and so another one each time.
+
+        Args:
+            owner: str, the optimizer's class.
+        """
+        steps, batches = self._iterator.steps_per_epoch, self._iterator.data_adapter.num_batches
+        if steps and batches and steps % batches:
+            raise ValueError(
+                f"{owner} needs the loss of all samples in each pass, and steps_per_epoch={steps} takes a part of the "
+                f"{batches} batches, another one in each epoch: leave it out."
+            )
+
+    def checksum(self):
+        """A number that tells the arrays of this `fit` from others, an int; None for other data."""
+        if not is_of_arrays(self._iterator):
+            return None
+        found, leaves = 0, keras.tree.flatten(self._iterator.data_adapter._inputs)
+        for each in (leaf for leaf in leaves if leaf is not None):
+            array = keras.ops.convert_to_numpy(each) if hasattr(each, "__array__") else None  # a sparse one has none
+            if array is None or array.dtype.hasobject:
+                return None
+            found = zlib.crc32(repr((array.shape, array.dtype)).encode(), found)
+            for start in range(0, len(array), ROWS):
+                found = zlib.crc32(np.ascontiguousarray(array[start : start + ROWS]), found)
+        return found
 
     def keep_batches(self, cache):
         """Read the data once, and not in each epoch.

@@ -11,6 +11,8 @@ RANDOM = (  # layers that draw numbers in training
     keras.layers.GaussianDropout,
     keras.layers.GaussianNoise,
 )
+AUGMENT = "Random", "RandAugment", "AugMix", "CutMix", "MixUp"  # how the names of Keras's layers begin that do
+SHARES = "dropout", "recurrent_dropout"  # attributes of layers: of what they leave out, at random
 SET_RATES = keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau
 
 
@@ -28,6 +30,12 @@ def check_loss_is_a_function(owner, model):
         )
     if model.optimizer.loss_scale_factor is not None or hasattr(model.optimizer, "inner_optimizer"):
         raise ValueError(f"{owner} goes by the loss as it is: leave loss scaling out, with float32 or mixed_bfloat16.")
+    if model.built and not model.trainable_variables:
+        raise ValueError(f"{owner}: the model has no weights to train: set `trainable = True` for some of its layers.")
+    if not model.optimizer.search.is_of(model.trainable_variables):
+        raise ValueError(
+            f"{owner}: layers have been frozen or made trainable since its search began: give `compile` a new {owner}."
+        )
     for variable in model.trainable_variables:
         if getattr(variable, "constraint", None) is not None:
             raise ValueError(
@@ -42,14 +50,23 @@ def check_loss_is_a_function(owner, model):
             )
 
 
-def check_callbacks(owner, callbacks):
-    """Raise a ValueError for callbacks of `fit` that would set a learning rate, where a search finds the step.
+def check_callbacks(owner, callbacks, is_in_parts):
+    """Raise a ValueError for callbacks of `fit` that do not go with a search.
 
     Args:
         owner: str, the optimizer's class.
         callbacks: list of callbacks.
+        is_in_parts: bool, whether a pass may be several micro-batches, between which weights are only tried.
     """
     for callback in callbacks:
+        kind, every = type(callback).__name__, getattr(callback, "save_freq", None)
+        if isinstance(callback, keras.callbacks.TerminateOnNaN):
+            raise ValueError(f"{owner}: a search shortens a step to where the loss is not finite, so leave out {kind}.")
+        if is_in_parts and every and every != "epoch":
+            raise ValueError(
+                f"{owner}: {kind}(save_freq={every}) saves in the middle of a pass, where weights are only tried: "
+                "give it save_freq='epoch'."
+            )
         if isinstance(callback, SET_RATES) or type(callback).__name__ == "LearningRateFinder":
             raise ValueError(f"{owner}: a search finds the step, so leave out {type(callback).__name__}.")
 
@@ -60,7 +77,15 @@ def _reason(layer):
         return "normalises each micro-batch by its own statistics (set `trainable = False`, or use LayerNormalization)"
     if isinstance(layer, keras.layers.SpectralNormalization):
         return "changes its weights at each call"
-    draws = isinstance(layer, RANDOM) and (getattr(layer, "rate", None) or getattr(layer, "stddev", None))
-    if draws or layer.__class__.__name__.startswith("Random") or getattr(layer, "dropout", 0):
-        return "draws random numbers"
-    return None
+    return "draws random numbers" if _draws(layer) else None
+
+
+def _draws(layer):
+    """Whether a layer draws random numbers in training."""
+    if isinstance(layer, RANDOM):
+        return bool(getattr(layer, "rate", None) or getattr(layer, "stddev", None))
+    of_keras = [each.__name__ for each in type(layer).__mro__ if each.__module__.startswith("keras.")]
+    shares = [value for value in (getattr(layer, name, None) for name in SHARES) if isinstance(value, (int, float))]
+    # Recurrent layers and cells of Keras have a generator which they use by these shares alone.
+    has_generator = not type(layer).__module__.startswith("keras.") and not shares and bool(layer._seed_generators)
+    return any(shares) or has_generator or any(name.startswith(AUGMENT) for name in of_keras)

@@ -185,6 +185,8 @@ def _check(owner, inner, others):
         raise ValueError(f"{owner}: `inner` must not be built yet; give it a new {kind}.")
     if isinstance(inner, keras.optimizers.LossScaleOptimizer):
         raise ValueError(f"{owner}: `inner` cannot be a {kind}. Put the {owner} inside of the {kind}.")
+    if getattr(inner, "search", None) is not None:
+        raise ValueError(f"{owner}: `inner` cannot be a {kind} with a search, which goes by the loss: give it alone.")
     if isinstance(inner, Accumulate):
         raise ValueError(f"{owner}: `inner` cannot be a {kind}, which wraps an optimizer too. Leave one of them out.")
     if type(inner).update_step is keras.optimizers.Optimizer.update_step:

@@ -60,7 +60,7 @@ class Search:
     def __init__(self, optimizer, direction, line_search, first_step=None):
         self._optimizer, self._first_step = optimizer, first_step
         self.direction, self.line_search = direction, line_search
-        self._minimizer = None
+        self._minimizer = self._function = None
         self.variables = {}  # the state by its names
 
     def build(self):
@@ -143,16 +143,50 @@ class Search:
         record.clipped_norm.assign(norm)
         record.variable_norms.assign(ops.stack(norms(self._split(gradient, self._optimizer._trainable_variables))))
 
-    def begin(self):
-        """Begin anew if the weights are not those that the search has left; called when a `fit` begins."""
+    def is_of(self, variables):
+        """Whether these are the weights that it moves; True before the optimizer is built."""
+        trained = self._optimizer._trainable_variables
+        return self._minimizer is None or {id(each) for each in trained} == {id(each) for each in variables}
+
+    def begin(self, function=None):
+        """Begin anew where the search cannot go on; called when a `fit` begins.
+
+        It goes on with the same function from the weights that it has left, unless it has ended. A pass that was
+        interrupted has left the weights that were tried: then those that were accepted last are put back.
+
+        Args:
+            function: what tells the function that is minimised from others, compared by `==`; None if nothing does.
+        """
+        before, self._function = self._function, function
         if not self._is_under_way():
             return
-        trained = self._optimizer._trainable_variables
-        point = ops.convert_to_tensor(self.variables["point"])
-        here = self._joined([ops.convert_to_tensor(variable) for variable in trained], point)
-        if not np.array_equal(*map(ops.convert_to_numpy, (here, point))):
+        is_other = None not in (before, function) and before != function
+        has_ended = bool(ops.convert_to_numpy(self.has_ended(self.state()["counts"])))
+        here, accepted, tried = map(self._as_array, self._known_weights())
+        is_accepted, is_tried = (np.array_equal(here, known) for known in (accepted, tried))
+        if is_tried and not is_accepted:
+            self.put_back()
+        if is_other or has_ended or not (is_accepted or is_tried):
             for variable in self.variables.values():
                 variable.assign(ops.zeros(variable.shape, variable.dtype))
+
+    def put_back(self):
+        """Give the weights the values that were accepted last, where a pass has ended without an evaluation."""
+        if self._is_under_way():
+            (_, accepted, _), trained = self._known_weights(), self._optimizer._trainable_variables
+            for variable, value in zip(trained, accepted, strict=True):
+                variable.assign(value)
+            self._optimizer._backend.unalias(trained)  # from the point, if there is one variable alone
+
+    def _known_weights(self):
+        """The weights that the model has, that were accepted last, and that are tried next: lists of tensors."""
+        trained = self._optimizer._trainable_variables
+        weights = [ops.stop_gradient(ops.convert_to_tensor(variable)) for variable in trained]
+        accepted = self._split(ops.convert_to_tensor(self.variables["point"]), weights)
+        return weights, accepted, self.next_weights(weights, self.state())
+
+    def _as_array(self, tensors):
+        return np.concatenate([np.ravel(ops.convert_to_numpy(each)) for each in tensors])
 
     def read(self):
         """What has become of the search: a dict of `loss` at the accepted point, `evaluations`, `step_size`, `reason`.

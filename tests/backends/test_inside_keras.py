@@ -38,6 +38,7 @@ def owners():
         "_compile_loss": model,
         "_flat_losses": model._compile_loss,
         "_flatten_layers": model,
+        "_seed_generators": layer,
         "_initial_epoch": model,
         "_assert_compile_called": model,
         "_learning_rate": model.optimizer,
@@ -59,7 +60,7 @@ def test_the_list_has_all_that_the_callbacks_take():
         used |= set(
             re.findall(r"\b(?:model|compiled|optimizer|_model|iterator|_iterator)\.(_[a-z]\w*)", path.read_text())
         )
-    ours = {"_optimizer", "_in_fit", "_model", "_backend", "_iterator"}
+    ours = {"_optimizer", "_in_fit", "_model", "_backend", "_iterator", "_record"}
     of_iterators = {
         "_num_batches",
         "_get_iterator",

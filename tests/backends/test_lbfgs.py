@@ -15,7 +15,7 @@ from callbacks import (
     SharpnessAware,
     StopOnConvergence,
 )
-from custom_optimizers import LBFGS, BatchGD
+from custom_optimizers import LBFGS, Accumulate, BatchGD
 from custom_optimizers.line_search import HagerZhang, StrongWolfe
 from custom_optimizers.line_search.line_searches import as_line_search
 from tests.small import flat, samples
@@ -124,7 +124,7 @@ def test_what_is_validated_and_saved_is_the_accepted_point(tmp_path):
 
 def next_points(model):
     """Where a model's loss is looked at next, as one array."""
-    weights = [keras.ops.convert_to_tensor(variable) for variable in model.trainable_variables]
+    weights = [keras.ops.stop_gradient(variable) for variable in model.trainable_variables]
     tried = model.optimizer.search.next_weights(weights, model.optimizer.search.state())
     return np.concatenate([keras.ops.convert_to_numpy(each).ravel() for each in tried])
 
@@ -255,9 +255,141 @@ def test_other_weights_begin_a_new_search():
     assert history.history["loss"][0] == pytest.approx(np.log(4), abs=1e-5)
 
 
+def evaluations_after(change):
+    """How many evaluations a search has made after a `fit`, a change of the model or of `(x, y)`, and another `fit`."""
+    model = network()
+    fitted(model, 5)
+    x, y = change(model) or (X, Y)
+    model.fit(x, y, batch_size=50, epochs=2, shuffle=False, verbose=0, callbacks=[FullBatch()])
+    found = model.optimizer.search.read()
+    assert model.evaluate(x, y, batch_size=50, verbose=0) == pytest.approx(found["loss"], rel=1e-5)
+    return found["evaluations"]
+
+
+CHANGES = {  # of a model or its data between two calls of `fit`: evaluations of the search after that
+    "nothing": (lambda model: None, 7),
+    "copies of the data": (lambda model: (X.copy(), Y.copy()), 7),
+    "other images": (lambda model: (X + 1, Y), 2),
+    "other labels": (lambda model: (X, 3 - Y), 2),
+    "less data": (lambda model: (X[:40], Y[:40]), 2),
+    "another loss": (lambda model: model.compile(model.optimizer, model.loss, loss_weights=2.0), 2),
+}
+
+
+@pytest.mark.slow_cases("copies of the data", "other images", "less data")
+@pytest.mark.parametrize("name", CHANGES)
+def test_another_function_begins_a_new_search(name):
+    change, evaluations = CHANGES[name]
+    assert evaluations_after(change) == evaluations
+
+
+@pytest.mark.parametrize("is_compiled_again", [False, True])
+def test_layers_that_are_frozen_later_need_another_optimizer(is_compiled_again):
+    model = network()
+    fitted(model, 5)
+    model.layers[1].trainable = False
+    if is_compiled_again:
+        model.compile(model.optimizer, model.loss)
+    with pytest.raises(ValueError, match=r"layers have been frozen .*: give `compile` a new LBFGS"):
+        fitted(model, 2)
+    model.compile(LBFGS(), model.loss)
+    before = model.layers[1].get_weights()
+    history = fitted(model, 6).history
+    assert history["loss"][-1] < history["loss"][0]
+    for one, other in zip(model.layers[1].get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_data_that_are_repaired_are_trained_on():
+    model, broken = network(), np.where(np.arange(50)[:, None, None, None] == 7, np.nan, X)
+    model.fit(broken, Y, batch_size=50, verbose=0, callbacks=[FullBatch()])
+    assert "not finite" in model.optimizer.search.read()["reason"]
+    history = fitted(model, 5).history
+    assert history["loss"][-1] < history["loss"][0]
+
+
+class Ends(keras.callbacks.Callback):
+    """Ends `fit` in the middle of a pass."""
+
+    def __init__(self, after, error=None):
+        super().__init__()
+        self._left, self._error = after, error
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._left -= 1
+        if self._left == 0 and self._error is not None:
+            raise self._error
+        self.model.stop_training = self._left == 0
+
+
+@pytest.mark.parametrize("micro_batches", [10, 11, 14])  # of which three are a pass
+def test_a_pass_that_is_not_finished_leaves_no_point_that_was_tried(micro_batches):
+    model = network()
+    fitted(model, 20, 20, callbacks=[Ends(micro_batches)])
+    loss = model.optimizer.search.read()["loss"]
+    assert model.evaluate(X, Y, batch_size=50, verbose=0) == pytest.approx(loss, rel=1e-5)
+
+
+def test_after_an_interrupt_the_search_goes_on():
+    model, other = network(), network()
+    with pytest.raises(KeyboardInterrupt):
+        fitted(model, 20, 20, callbacks=[Ends(11, KeyboardInterrupt())])  # three passes, and two micro-batches of three
+    fitted(model, 3, 20)
+    fitted(other, 6, 20)
+    np.testing.assert_allclose(flat(model), flat(other), atol=1e-5)
+    assert model.optimizer.search.read()["evaluations"] == 6
+
+
+def test_others_see_what_was_accepted_wherever_they_stand():
+    model, seen = network(), []
+    model.compile(LBFGS(line_search=StrongWolfe(curvature=0.05)), model.loss)
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))
+    callbacks = [look, FullBatch()]
+    history = model.fit(X, Y, batch_size=20, epochs=8, shuffle=False, verbose=0, callbacks=callbacks).history
+    assert seen == history["loss"]
+    assert np.all(np.diff(seen) <= 0)
+
+
+class Noise(layers.Layer):
+    """A layer of one's own that draws random numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.seed_generator = keras.random.SeedGenerator(0)
+
+    def call(self, x):
+        return x + keras.random.normal(keras.ops.shape(x), seed=self.seed_generator)
+
+
+class Block(layers.Layer):
+    """A layer that draws nothing, whose attributes have names of what does."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout, self.recurrent_dropout = layers.Dropout(0.0), 0.0
+
+    def call(self, x):
+        return self.dropout(x)
+
+
+def sequences(layer):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Reshape((8, 8)), layer, layers.Dense(4)])
+    model.compile(LBFGS(), CROSS_ENTROPY)
+    return model
+
+
+def test_layers_without_random_numbers_are_not_refused():
+    assert fitted(network(Block), 2).history["evaluations"] == [1, 2]
+    assert fitted(sequences(layers.GRU(3)), 2).history["evaluations"] == [1, 2]
+
+
 REFUSED = {
     "dropout": (lambda: network(lambda: layers.Dropout(0.5)), "draws random numbers"),
     "noise": (lambda: network(lambda: layers.GaussianNoise(0.5)), "draws random numbers"),
+    "noise of one's own": (lambda: network(Noise), "draws random numbers"),
+    "dropout of states": (lambda: sequences(layers.LSTM(3, recurrent_dropout=0.5)), "draws random numbers"),
+    "augmentation": (lambda: network(lambda: layers.Reshape((2, 4, 1)), layers.RandAugment, layers.Flatten), "draws"),
     "batch normalisation": (lambda: network(layers.BatchNormalization), "by its own statistics"),
     "loss scaling": (lambda: with_policy("mixed_float16", network), "leave loss scaling out, with .* mixed_bfloat16"),
 }
@@ -270,16 +402,30 @@ def test_a_loss_that_is_no_function_is_refused(name):
         fitted(make(), 1)
 
 
-SET_RATES = {
-    "a schedule": lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
-    "a plateau": keras.callbacks.ReduceLROnPlateau,
+BESIDE_NO_SEARCH = {
+    "a schedule": (lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 0.1), "finds the step, so leave out"),
+    "a plateau": (keras.callbacks.ReduceLROnPlateau, "a search finds the step, so leave out"),
+    "an end at NaN": (keras.callbacks.TerminateOnNaN, "a search shortens a step .*, so leave out TerminateOnNaN"),
+    "checkpoints of a pass": (lambda: keras.callbacks.ModelCheckpoint("a.keras", save_freq=2), "save_freq='epoch'"),
 }
 
 
-@pytest.mark.parametrize("name", SET_RATES)
-def test_callbacks_that_set_a_rate_are_refused(name):
-    with pytest.raises(ValueError, match="a search finds the step, so leave out"):
-        fitted(network(), 1, callbacks=[SET_RATES[name]()])
+@pytest.mark.parametrize("name", BESIDE_NO_SEARCH)
+def test_callbacks_that_do_not_go_with_a_search_are_refused(name):
+    make, words = BESIDE_NO_SEARCH[name]
+    with pytest.raises(ValueError, match=words):
+        fitted(network(), 1, 20, callbacks=[make()])
+
+
+def test_a_part_of_the_data_is_refused():
+    with pytest.raises(ValueError, match="steps_per_epoch=2 takes a part of the 3 batches"):
+        fitted(network(), 1, 20, steps_per_epoch=2)
+
+
+@pytest.mark.parametrize("make", [LBFGS, lambda: BatchGD(0.1, line_search="armijo")])
+def test_a_search_within_another_optimizer_is_refused(make):
+    with pytest.raises(ValueError, match=r"cannot be a .* with a search"):
+        Accumulate(make())
 
 
 @pytest.mark.parametrize("callback", [GradientRegularizer(), SharpnessAware()], ids=lambda each: type(each).__name__)
