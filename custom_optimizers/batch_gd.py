@@ -116,6 +116,7 @@ class BatchGD(Descent):
                 **{"weight_decay": weight_decay, "clipnorm": clipnorm, "clipvalue": clipvalue, "clipping": clipping},
                 **{"global_clipnorm": global_clipnorm, "use_ema": use_ema, "loss_scale_factor": loss_scale_factor},
                 **{"gradient_accumulation_steps": gradient_accumulation_steps, "momentum": momentum, **kwargs},
+                **{"nesterov": nesterov, "velocity": velocity != "keras"},
             }
             refuse_beside_search("BatchGD with a line search", given)
             positive("BatchGD with a line search", "learning_rate", learning_rate)

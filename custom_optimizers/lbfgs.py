@@ -18,7 +18,8 @@ class LBFGS(Searched):
     it keeps `2 * history + 3` vectors of their size, in float32 or wider.
 
     `iterations` counts updates; an evaluation that is not accepted is a pass and no update. The logs get the `loss` at
-    the accepted point, `evaluations` and `step_size`. Training ends with a reason when no step decreases the loss.
+    the accepted point, `evaluations`, `accepted` (those that made an update) and `step_size`. Training ends with a
+    reason when no step decreases the loss.
 
     Args:
         history: int >= 1, steps that are remembered.

@@ -19,7 +19,8 @@ INSTEAD = {  # of the arguments that a search leaves no place for
     "momentum": "the search is along the gradient; LBFGS remembers steps",
     "learning_rate": "the search finds the step",
 }
-SAME = {"clipnorm": "clipping", "clipvalue": "clipping", "global_clipnorm": "clipping", "ema_momentum": "use_ema"}
+SAME = {"nesterov": "momentum", "velocity": "momentum"}
+SAME |= {"clipnorm": "clipping", "clipvalue": "clipping", "global_clipnorm": "clipping", "ema_momentum": "use_ema"}
 SAME |= {"exclude_from_weight_decay": "weight_decay", "learning_rate_multipliers": "learning_rate"}
 
 
@@ -189,9 +190,10 @@ class Search:
         return np.concatenate([np.ravel(ops.convert_to_numpy(each)) for each in tensors])
 
     def read(self):
-        """What has become of the search: a dict of `loss` at the accepted point, `evaluations`, `step_size`, `reason`.
+        """What has become of the search, a dict; empty before the first evaluation.
 
-        `reason` is None while it goes on, else a sentence. Empty before the first evaluation.
+        It has the `loss` at the point that was accepted last, the number of `evaluations`, how many of them were
+        `accepted` and made an update, the last `step_size`, and `reason`: None while it goes on, else a sentence.
         """
         if not self._is_under_way():
             return {}
@@ -200,7 +202,7 @@ class Search:
         dtype = keras.backend.standardize_dtype(self.variables["point"].dtype)
         return {
             "loss": found["value"],
-            **{name: found[name] for name in ("evaluations", "step_size")},
+            **{"evaluations": found["evaluations"], "accepted": found["updates"], "step_size": found["step_size"]},
             "reason": None if reason is None else reason.format(dtype=dtype),
         }
 

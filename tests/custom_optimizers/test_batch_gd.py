@@ -162,6 +162,8 @@ def test_the_two_velocities_differ_under_a_schedule_only():
 
 
 WRONG = [
+    ({"line_search": "armijo", "nesterov": True}, "has no `nesterov`"),
+    ({"line_search": "armijo", "velocity": "torch"}, "has no `velocity`"),
     ({"momentum": 1.5}, "momentum"),
     ({"velocity": "tf"}, "velocity"),
     ({"weight_decay_mode": "l2"}, "weight_decay_mode"),

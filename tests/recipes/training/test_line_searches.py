@@ -33,6 +33,7 @@ def test_a_line_is_fitted_to_the_digits_of_float64(name, tmp_path):
     assert result["distance"] < 1e-8
     rows = metrics(directory)
     assert [row["evaluations"] for row in rows] == list(range(1, len(rows) + 1))
+    assert [row["accepted"] for row in rows] == [row["updates"] for row in rows]
     assert result["updates"] == rows[-1]["updates"] < rows[-1]["evaluations"]
     losses = np.array([row["loss"] for row in rows])
     if name != "nonmonotone_armijo":
