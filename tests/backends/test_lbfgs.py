@@ -142,7 +142,7 @@ def fitted_into_a_search(model, passes):
     raise AssertionError("no point was rejected in 40 epochs")
 
 
-@pytest.mark.slow_cases("hager_zhang-1", "hager_zhang-3")
+@pytest.mark.slow_cases("hager_zhang-1", "hager_zhang-3", "strong_wolfe-3")
 @pytest.mark.parametrize("passes", [1, 3])
 @pytest.mark.parametrize("line_search", ["strong_wolfe", "hager_zhang"])
 def test_a_model_saved_in_the_middle_of_a_search_tries_the_same_points(line_search, passes, tmp_path):
@@ -192,7 +192,7 @@ BESIDE = {  # model, loss, loss weights, x, y, of fit, of evaluate
 }
 
 
-@pytest.mark.slow_cases("weights of classes", "a mask")
+@pytest.mark.slow_cases("weights of classes", "a mask", "two outputs")
 @pytest.mark.parametrize("name", BESIDE)
 def test_the_loss_in_the_logs_is_that_of_the_accepted_point(name, tmp_path):
     """At the end of each epoch, and in each checkpoint, with points that are rejected among them."""
@@ -276,7 +276,7 @@ CHANGES = {  # of a model or its data between two calls of `fit`: evaluations of
 }
 
 
-@pytest.mark.slow_cases("copies of the data", "other images", "less data")
+@pytest.mark.slow_cases("copies of the data", "other images", "less data", "another loss")
 @pytest.mark.parametrize("name", CHANGES)
 def test_another_function_begins_a_new_search(name):
     change, evaluations = CHANGES[name]
@@ -330,6 +330,7 @@ def test_a_pass_that_is_not_finished_leaves_no_point_that_was_tried(micro_batche
     assert model.evaluate(X, Y, batch_size=50, verbose=0) == pytest.approx(loss, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_after_an_interrupt_the_search_goes_on():
     model, other = network(), network()
     with pytest.raises(KeyboardInterrupt):

