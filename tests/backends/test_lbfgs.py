@@ -142,7 +142,7 @@ def fitted_into_a_search(model, passes):
     raise AssertionError("no point was rejected in 40 epochs")
 
 
-@pytest.mark.slow_cases("hager_zhang-1", "hager_zhang-3", "strong_wolfe-3")
+@pytest.mark.slow_cases("hager_zhang-1", "hager_zhang-3", "strong_wolfe-1", "strong_wolfe-3")
 @pytest.mark.parametrize("passes", [1, 3])
 @pytest.mark.parametrize("line_search", ["strong_wolfe", "hager_zhang"])
 def test_a_model_saved_in_the_middle_of_a_search_tries_the_same_points(line_search, passes, tmp_path):
@@ -192,7 +192,7 @@ BESIDE = {  # model, loss, loss weights, x, y, of fit, of evaluate
 }
 
 
-@pytest.mark.slow_cases("weights of classes", "a mask", "two outputs")
+@pytest.mark.slow_cases("weights of classes", "weights of samples", "two outputs")
 @pytest.mark.parametrize("name", BESIDE)
 def test_the_loss_in_the_logs_is_that_of_the_accepted_point(name, tmp_path):
     """At the end of each epoch, and in each checkpoint, with points that are rejected among them."""
@@ -380,6 +380,7 @@ def sequences(layer):
     return model
 
 
+@pytest.mark.slow
 def test_layers_without_random_numbers_are_not_refused():
     assert fitted(network(Block), 2).history["evaluations"] == [1, 2]
     assert fitted(sequences(layers.GRU(3)), 2).history["evaluations"] == [1, 2]

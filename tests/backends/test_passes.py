@@ -114,7 +114,13 @@ def way(request, monkeypatch):
 
 
 BY_STEPS = ("one batch", "a smaller last one", "clipping", "a monitor", "metrics", "a sum")  # else in `make test-all`
-LONG = ("in one call-eager", *(f"by steps-{name}" for name in CASES if name not in BY_STEPS))  # on JAX
+LONG = (
+    "in one call-eager",
+    "in one call-dropout",
+    "in one call-adam",
+    "in one call-decay and average",
+    *(f"by steps-{name}" for name in CASES if name not in BY_STEPS),
+)  # on JAX
 
 
 @pytest.mark.slow_cases(*(LONG if BACKEND == "jax" else ()))

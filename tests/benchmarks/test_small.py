@@ -146,6 +146,7 @@ def test_all_that_pages_name_are_here():
     "full_batch",
     "full_batch_cost",
     "flipped",
+    "functions",
     "gan",
     "gan_clock",
     "gan_models",

@@ -98,7 +98,7 @@ RECIPES = {
 }
 
 
-@pytest.mark.slow_cases("digits")
+@pytest.mark.slow_cases("digits", "line, descent")
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_interrupted(name, tmp_path):
     make = RECIPES[name]
@@ -110,6 +110,7 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_interrupted(name, t
     assert bits(tmp_path / "again") == (history, state, table, result)
 
 
+@pytest.mark.slow
 def test_the_loss_of_images_falls_at_each_update(tmp_path):
     result, directory = training.train(Cifar10CNN(optimizer="lbfgs", **SMALL, epochs=15), tmp_path / "run")
     rows = metrics(directory)
