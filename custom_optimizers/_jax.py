@@ -193,6 +193,14 @@ def with_row(matrix, row, values, when):
     return jax.lax.dynamic_update_index_in_dim(matrix, values, row, 0)
 
 
+def with_rank_two(matrix, scale, left, inner, diagonal):
+    """`scale * matrix + left.T @ inner @ left`, and a number added to its diagonal: one pass over memory."""
+    (s, h), (s_, h_) = left, dot(inner, left)
+    places = jax.lax.broadcasted_iota("int32", matrix.shape, 0), jax.lax.broadcasted_iota("int32", matrix.shape, 1)
+    added = jnp.where(places[0] == places[1], diagonal, 0)
+    return scale * matrix + (s[:, None] * s_[None] + h[:, None] * h_[None]) + added
+
+
 kernels = None  # none are needed: XLA fuses a rule into one pass over memory
 
 

@@ -148,6 +148,13 @@ def with_row(matrix, row, values, when):
     return tf.tensor_scatter_nd_update(matrix, [[row]], [tf.where(when, values, tf.gather(matrix, row))])
 
 
+def with_rank_two(matrix, scale, left, inner, diagonal):
+    """`scale * matrix + left.T @ inner @ left`, and a number added to its diagonal: with XLA one pass over memory."""
+    (s, h), (s_, h_) = tf.unstack(left), tf.unstack(dot(inner, left))
+    matrix = scale * matrix + (s[:, None] * s_[None] + h[:, None] * h_[None])
+    return tf.linalg.set_diag(matrix, tf.linalg.diag_part(matrix) + diagonal)
+
+
 def value_and_gradients(function, values):
     """`((value, more), gradients)` of `function(values)`, which returns `(value, more)`."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -284,6 +284,13 @@ def with_row(matrix, row, values, when):
     return matrix.index_copy_(0, row, torch.where(when, values, matrix.index_select(0, row)))
 
 
+def with_rank_two(matrix, scale, left, inner, diagonal):
+    """`scale * matrix + left.T @ inner @ left`, and a number added to its diagonal: the same tensor, changed."""
+    matrix.mul_(scale).addmm_(left.T, inner @ left)
+    matrix.diagonal().add_(diagonal)
+    return matrix
+
+
 kernels = None  # none are needed: `_Foreach` computes with all variables at once
 
 

@@ -140,7 +140,7 @@ class BatchGD(Descent):
         self.momentum = number_in("BatchGD", "momentum", momentum, least=0, most=1)
         self.nesterov = flag("BatchGD", "nesterov", nesterov)
         self.velocity = one_of("BatchGD", "velocity", velocity, ("keras", "torch"))
-        self.line_search = None if line_search is None else as_line_search("BatchGD", line_search)
+        self.line_search = None if line_search is None else as_line_search("BatchGD", line_search, is_descent=True)
         if self.line_search is not None:
             self.search = Search(self, Steepest(), self.line_search, first_step=float(learning_rate))
 

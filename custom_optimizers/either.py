@@ -139,5 +139,22 @@ def with_row(matrix, row, values, when):
     return matrix
 
 
+def with_rank_two(matrix, scale, left, inner, diagonal):
+    """`scale * matrix + left.T @ inner @ left`, and a number added to its diagonal.
+
+    Args:
+        matrix: `(n, n)`; NumPy and torch change it itself.
+        scale, diagonal: numbers.
+        left: `(2, n)`.
+        inner: `(2, 2)`, symmetric.
+    """
+    if not isinstance(matrix, np.ndarray):
+        return backend_module().with_rank_two(matrix, scale, left, inner, diagonal)
+    matrix *= scale
+    matrix += left.T @ (inner @ left)
+    matrix.flat[:: len(matrix) + 1] += diagonal
+    return matrix
+
+
 def _module(value):
     return np if isinstance(value, NUMPY) else ops

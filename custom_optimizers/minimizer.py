@@ -14,14 +14,13 @@ from custom_optimizers.either import (
     zeros_like,
 )
 
-STALLS_AFTER = 60  # evaluations without a lower loss; on CUTEst, there are 48 at most before the end of a descent
 GROWS_TO = 10.0  # times the last step, the first one of the next search, at most
 RUNS, NO_DECREASE, NOT_FINITE, FLAT, STALLED = range(5)  # why there is no next point, a number of the state
 REASONS = {
-    NO_DECREASE: "no decrease along the steepest descent: at the limit of {dtype}",
+    NO_DECREASE: "{failure}",
     NOT_FINITE: "the loss or its gradient is not finite where the search begins",
     FLAT: "the gradient is zero",
-    STALLED: f"no lower loss at the last {STALLS_AFTER} evaluations: at the limit of {{dtype}}",
+    STALLED: "no lower loss at the last {stalls_after} evaluations: at the limit of {dtype}",
 }
 NUMBERS = "value", "lowest", "step_size", "slope"  # beside those of the line search
 NEEDED = "point", "along", "numbers", "counts"  # of the state, by `next_point`
@@ -48,16 +47,17 @@ class Minimizer:
     if d is new: t = first step
     ```
 
-    The first step is 1, or `min(1, 1 / sum(abs(gradient)))` where the direction is the steepest one and has no length
-    of its own. With `first_step` it is that number at first, and then what would have changed the loss as much as the
-    last step has, to first order: `t * slope_before / slope`, at most `10 * t`.
+    The first step along a direction that has a length is 1; at first, and after a failure, where it is the steepest
+    one, `min(1, 1 / sum(abs(gradient)))`. Along one that has no length it is `first_step` at first, and then what would
+    have changed the loss as much as the last step has, to first order: `t * slope_before / slope`, at most `10 * t`.
+    The line search may take another one, by the products of the last step and of the change of the gradient.
 
     Args:
         direction: `custom_optimizers.directions.Direction`.
         line_search: `custom_optimizers.line_search.LineSearch`.
         size: int, entries of the vector.
         dtype: str, in which all of it is computed.
-        first_step: float > 0, or None.
+        first_step: float > 0, or None for that of a direction that has a length.
 
     Reference:
         Nocedal and Wright, Numerical Optimization, 2006, section 3.5, for the first step.
@@ -132,10 +132,12 @@ class Minimizer:
         numbers, counts, accepted, learns, failed = of_few(self, "decided", *given)
         change = gradient - state["gradient"]
         gradient = where(accepted, gradient, state["gradient"])
+        products = [(step, step), (step, change), (change, change)] if self.line_search.uses_products else []
         learnt, along = self.direction.next(_part(state, "direction_"), gradient, step, change, learns, failed)
         of_gradient = side_by_side([dot(along, gradient), dot(gradient, gradient)])  # slope, square
         is_steepest = cast(self.direction.is_steepest(learnt), counts)
-        given = numbers, counts, accepted, failed, of_gradient, sum_of(abs(gradient)), is_steepest
+        given = numbers, counts, accepted, learns, failed, of_gradient, sum_of(abs(gradient)), is_steepest
+        given = *given, *(dot(a, b) for a, b in products)
         numbers, counts, is_new, is_turned = of_few(self, "aimed", *given)
         along = where(is_new, where(is_turned, -gradient, along), state["along"])
         before = self._begun(state, start)
@@ -175,15 +177,16 @@ class Minimizer:
         }
         return *self._written({**before, **after}, numbers, counts), accepted, learns, failed
 
-    def aimed(self, numbers, counts, accepted, failed, of_gradient, length, is_steepest):
+    def aimed(self, numbers, counts, accepted, learns, failed, of_gradient, length, is_steepest, *products):
         """Where the search along the next direction begins.
 
         Args:
             numbers, counts: that `decided` has returned.
-            accepted, failed: conditions, as `decided` returns them.
+            accepted, learns, failed: conditions, as `decided` returns them.
             of_gradient: `(2,)`, the products of direction and gradient with the gradient.
             length: number, the sum of the gradient's absolute entries.
             is_steepest: 1 if the direction is that of steepest descent, else 0.
+            products: those of the last step, where the line search looks at them.
 
         Returns:
             `(numbers, counts, is_new, is_turned)`: the last ones conditions, whether there is a new direction, and
@@ -193,11 +196,15 @@ class Minimizer:
         is_new, is_turned = accepted | failed, ~(of_gradient[0] < 0)
         slope = where(is_turned, -of_gradient[1], of_gradient[0])
         first = self._first(before, slope, length, is_steepest > 0)
-        begun = self.line_search.begin(self._search_in(before), before["value"], slope, first)
+        search = self._search_in(before)
+        if products:
+            first = where(learns, self.line_search.first(search, first, products), first)
+        begun = self.line_search.begin(search, before["value"], slope, first)
         begun = {**_named(begun), "slope": slope, "is_steepest": is_steepest}
         after = {name: where(is_new, number, before[name]) for name, number in begun.items()}
         reason = where(length == 0, FLAT, before["reason"])
-        reason = where(before["since_lowest"] >= STALLS_AFTER, STALLED, reason)
+        if self.line_search.stalls_after is not None:
+            reason = where(before["since_lowest"] >= self.line_search.stalls_after, STALLED, reason)
         reason = where(failed & (before["is_steepest"] > 0), NO_DECREASE, reason)
         reason = where(before["reason"] == RUNS, reason, before["reason"])
         return *self._written({**before, **after, "reason": reason}, numbers, counts), is_new, is_turned
@@ -205,11 +212,13 @@ class Minimizer:
     def _first(self, before, slope, length, is_steepest):
         """The first step of a search."""
         one = zeros_like(slope) + 1
-        if self._first_step is None:
-            return where(is_steepest & (length > 1), one / length, one)
+        first = where(is_steepest & (length > 1), one / length, one)
+        if self.direction.has_length:
+            return first
+        first = first if self._first_step is None else self._first_step * one
         step, growth = before["step_size"], before["slope"] / slope
         following = step * where(growth > GROWS_TO, GROWS_TO * one, growth)
-        return where(before["updates"] > 0, following, self._first_step * one)
+        return where(before["updates"] > 0, following, first)
 
     def _search_in(self, values):
         return {name: values[f"search_{name}"] for name in self.line_search.state_names}

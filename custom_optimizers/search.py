@@ -59,7 +59,7 @@ class Search:
     """
 
     def __init__(self, optimizer, direction, line_search, first_step=None):
-        self._optimizer, self._first_step = optimizer, first_step
+        self._optimizer, self.first_step = optimizer, first_step
         self.direction, self.line_search = direction, line_search
         self._minimizer = self._function = None
         self.variables = {}  # the state by its names
@@ -69,7 +69,7 @@ class Search:
         trained = self._optimizer._trainable_variables
         self._optimizer._backend.check_dtypes(type(self._optimizer).__name__, trained)
         size, dtype = sum(math.prod(variable.shape) for variable in trained), wide_dtype(*trained)
-        self._minimizer = Minimizer(self.direction, self.line_search, size, dtype, self._first_step)
+        self._minimizer = Minimizer(self.direction, self.line_search, size, dtype, self.first_step)
         self.variables = {
             name: self._optimizer.add_variable(value.shape, dtype=str(value.dtype), name=name)
             for name, value in self._minimizer.initial_state(np.zeros(size)).items()
@@ -198,13 +198,19 @@ class Search:
         if not self._is_under_way():
             return {}
         found = {name: number(value) for name, value in self._minimizer.read(self.state()).items()}
-        reason = REASONS.get(found["reason"])
-        dtype = keras.backend.standardize_dtype(self.variables["point"].dtype)
         return {
             "loss": found["value"],
             **{"evaluations": found["evaluations"], "accepted": found["updates"], "step_size": found["step_size"]},
-            "reason": None if reason is None else reason.format(dtype=dtype),
+            "reason": self._sentence(found["reason"]),
         }
+
+    def _sentence(self, reason):
+        """Why the search has ended, by the number that stands for it in the state; None while it goes on."""
+        if reason not in REASONS:
+            return None
+        dtype = keras.backend.standardize_dtype(self.variables["point"].dtype)
+        about = {"failure": self.line_search.failure, "stalls_after": self.line_search.stalls_after}
+        return REASONS[reason].format(**about).format(dtype=dtype)
 
     def has_ended(self, counts):
         """Whether there is a reason why it ended, a scalar bool tensor; `counts` is that entry of the state."""

@@ -59,6 +59,19 @@ def _with_gradients(optimizer, current, gradient_counts):
 
 
 def update(optimizer, variables, gradients, factor=None, conditions=None, loss=None):
+    """Make an update by the gradients of a full batch, or let an optimizer that needs the loss too decide by both.
+
+    Args:
+        optimizer, variables, gradients, factor, conditions: as in `descend`.
+        loss: scalar tensor, of the full batch, for an optimizer that needs it.
+    """
+    if optimizer.needs_loss:
+        optimizer.search.evaluated(variables, ScaledGradients(gradients, factor), loss)
+    else:
+        descend(optimizer, variables, gradients, factor, conditions)
+
+
+def descend(optimizer, variables, gradients, factor=None, conditions=None):
     """Clip the gradients of a full batch and make an update. With diagnostics it is skipped if they are not finite.
 
     Args:
@@ -67,11 +80,7 @@ def update(optimizer, variables, gradients, factor=None, conditions=None, loss=N
         gradients: list of tensors.
         factor: scalar tensor that the gradients are to be multiplied by; None for 1.
         conditions: dict from indices of variables to whether they are to be changed at all, scalar bool tensors.
-        loss: scalar tensor, of the full batch, for an optimizer that needs it.
     """
-    if optimizer.needs_loss:
-        optimizer.search.evaluated(variables, ScaledGradients(gradients, factor), loss)
-        return
     if optimizer.needs_dense_gradients:
         gradients = [optimizer._backend.dense(g) for g in gradients]  # that of an embedding may be sparse
     whole = ScaledGradients(gradients, factor)

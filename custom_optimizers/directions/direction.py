@@ -19,9 +19,11 @@ class Direction(Configured):
     `keras.saving.register_keras_serializable(package="custom_optimizers")`.
     """
 
+    has_length = True  # whether 1 is a good step along it, once it has learnt; else the last step tells the next one
+
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        declarations.check(cls, Direction, ("arguments",))
+        declarations.check(cls, Direction, ("arguments",), ("has_length",))
 
     def initial_state(self, size, dtype="float32"):
         """What is remembered at first: a dict of arrays.

@@ -12,5 +12,7 @@ class Steepest(Direction):
     ```
     """
 
+    has_length = False
+
     def next(self, state, gradient, step, change, is_taken, has_failed):
         return state, -gradient

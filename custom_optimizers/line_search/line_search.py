@@ -30,10 +30,13 @@ class LineSearch(Configured):
     """
 
     names = ()  # of the scalars that the state has beside "step", "accepted" and "failed"
+    is_for_descent = False  # whether it is a rule for steps along the gradient alone
+    stalls_after = 60  # evaluations without a lower loss that end training, or None; on CUTEst, a descent has 48 at most
+    failure = "no decrease along the steepest descent: at the limit of {dtype}"  # why training ends where it fails
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        declarations.check(cls, LineSearch, ("arguments", "names"))
+        declarations.check(cls, LineSearch, ("arguments", "names"), ("is_for_descent",))
 
     @property
     def state_names(self):
@@ -43,6 +46,25 @@ class LineSearch(Configured):
     def initial_state(self, dtype="float32"):
         """The state before the first search: a dict of zeros of NumPy."""
         return {name: np.zeros((), dtype)[()] for name in self.state_names}
+
+    @property
+    def uses_products(self):
+        """Whether `first` looks at the last step."""
+        return type(self).first is not LineSearch.first
+
+    def first(self, state, step, products):
+        """Where a search begins that follows a step which was taken; called before `begin`.
+
+        Args:
+            state: dict, that of the search before.
+            step: number > 0, what the direction proposes.
+            products: tuple of three numbers: `s @ s`, `s @ y` and `y @ y`, where `s` is the last step in the weights,
+                and `y` the change of the gradient.
+
+        Returns:
+            A number > 0.
+        """
+        return step
 
     def begin(self, state, value, slope, step):
         """The state when a search begins.
