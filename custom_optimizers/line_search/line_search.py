@@ -31,7 +31,7 @@ class LineSearch(Configured):
 
     names = ()  # of the scalars that the state has beside "step", "accepted" and "failed"
     is_for_descent = False  # whether it is a rule for steps along the gradient alone
-    stalls_after = 60  # evaluations without a lower loss that end training, or None; on CUTEst, a descent has 48 at most
+    stalls_after = 60  # evaluations without a lower loss that end training, or None; a descent on CUTEst has 48 at most
     failure = "no decrease along the steepest descent: at the limit of {dtype}"  # why training ends where it fails
 
     def __init_subclass__(cls, **options):
