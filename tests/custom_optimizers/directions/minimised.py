@@ -1,6 +1,7 @@
 """Functions of many variables, and what a direction is told while they are minimised, in float64 by NumPy alone."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 from scipy import optimize
@@ -30,7 +31,7 @@ def tanh_network(*units, samples=60):
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (samples, units[0]))
     y = np.sin(3 * x[:, :1]) * x[:, 1:]
-    shapes = [(a + 1, b) for a, b in zip(units, units[1:], strict=False)]  # the last row is the bias
+    shapes = [(a + 1, b) for a, b in itertools.pairwise(units)]  # the last row is the bias
     ends = np.cumsum([a * b for a, b in shapes])
 
     def function(w):

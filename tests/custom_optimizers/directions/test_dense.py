@@ -7,7 +7,6 @@ from scipy import optimize
 from custom_optimizers import BFGS, SelfScaledBroyden
 from custom_optimizers.directions import BFGSDirection, DenseDirection, SelfScaledBroydenDirection
 from custom_optimizers.line_search import HagerZhang, StrongWolfe
-from custom_optimizers.minimizer import Minimizer
 from tests.custom_optimizers.directions.minimised import rosenbrock, tanh_network, updates_of
 from tests.small import relative
 
