@@ -18,8 +18,7 @@ from custom_optimizers.either import (
 EXPECTS = 2.02  # times the last decrease of the loss, what a parabola's slope would promise, and a hundredth more
 GROWS_TO = 10.0  # times the last step, the first one of the next search, at most
 RUNS, NO_DECREASE, NOT_FINITE, FLAT, STALLED = range(5)  # why there is no next point, a number of the state
-REASONS = {
-    NO_DECREASE: "{failure}",
+REASONS = {  # beside what a line search says of its own failure
     NOT_FINITE: "the loss or its gradient is not finite where the search begins",
     FLAT: "the gradient is zero",
     STALLED: "no lower loss at the last {stalls_after} evaluations: at the limit of {dtype}",
