@@ -73,7 +73,7 @@ bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch, of an upda
 bench-cifar: $(VENV)/ready-bench $(OTHERS)/ready  ## the fast CIFAR-10 recipe beside torch, an hour; DATA_DIR=DIR of tensorflow-datasets
 	$(BIN)/python -m benchmarks.cifar10 $(OTHERS)/bin/python $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-bench-cutest: $(CUTEST)/ready  ## L-BFGS beside SciPy's on 118 problems of CUTEst, ten minutes, can be interrupted
+bench-cutest: $(CUTEST)/ready  ## L-BFGS, BFGS and conjugate gradients beside SciPy's on 118 problems of CUTEst, a quarter of an hour, can be interrupted
 	$(CUTEST)/bin/python -m benchmarks.cutest
 
 bench-search: $(VENV)/ready-bench  ## searches: what a trial costs, and algorithms replayed on tables of trainings; hours, can be interrupted
