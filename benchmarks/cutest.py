@@ -13,8 +13,8 @@ L-BFGS-B as it is. "lbfgsb", which ours is compared with, differs from that in t
 value has not changed by a bit, it begins again.
 
 The problems are those of `sif2jax`, which takes half a minute to import, in an environment of its own. All of it takes
-about a quarter of an hour. What each solver saw of a problem is a line of a file, so an interrupted run goes on where it was;
-after a change of ours, delete the lines of what has changed, or the file.
+about a quarter of an hour. What each solver saw of a problem is a line of a file, so an interrupted run goes on where
+it was; after a change of ours, delete the lines of what has changed, or the file.
 
     make bench-cutest
     .venv-cutest/bin/python -m benchmarks.cutest
