@@ -3,7 +3,8 @@
 The network is that of `cifar10_cnn` at half its width, trained by descent without momentum on the whole images in each
 pass. What counts is the training loss after 300 passes, at the last point that was taken, where each probe of CDAT is a
 pass too: it makes 149 updates where a constant rate makes 299. From five starts, the same for all. CDAT is that of
-`BatchGD(line_search="cdat")`, with its own scale and with others; the constant rates are eight, a factor of two apart.
+`BatchGD(line_search="cdat")`, with its own scale, with others, and without averages; the constant rates are eight, a
+factor of two apart.
 
 It also looks, at each update of the first start, at how well the curvature along the gradient that CDAT takes, by the
 difference of two gradients, agrees with the product of the Hessian.
@@ -39,7 +40,7 @@ DATA, SHAPE, IMAGES = "cifar10", (32, 32, 3), 1024
 WIDTHS, MICRO_BATCH = (8, 16, 32), 128  # channels; images at once, fastest on one core
 PASSES, SEEDS = 300, (0, 1, 2, 3, 4)
 RATES = tuple(2.0**power for power in range(-5, 3))
-SCALES = (1.5, 1.75, 2.0, 2.25, 2.5)
+SCALES = (1.5, 2.0, 2.5)
 LOOKS = 6  # at the loss, of a run
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -61,7 +62,7 @@ def optimizers():
     """`{name: function that makes an optimizer}` of all that are compared."""
     constant = {f"rate {rate:g}": lambda rate=rate: BatchGD(rate) for rate in RATES}
     scaled = {f"scale {scale:g}": lambda scale=scale: BatchGD(line_search=CDAT(scale)) for scale in SCALES}
-    return {**constant, **scaled}
+    return {**constant, **scaled, "no averages": lambda: BatchGD(line_search=CDAT(smoothing=0))}
 
 
 def losses(optimizer, seed, data):
@@ -118,6 +119,8 @@ def _dot(one, other):
 class Curvatures(keras.callbacks.Callback):
     """At each update, the curvature along the gradient: by the Hessian, and as CDAT takes it.
 
+    The latter follows from the length of the step, which the averages of CDAT say.
+
     Args:
         of: `Curvature`.
 
@@ -127,15 +130,23 @@ class Curvatures(keras.callbacks.Callback):
 
     def __init__(self, of):
         super().__init__()
-        self._of, self._updates, self._before, self.pairs = of, None, None, []
+        self._of, self._updates, self._before, self.pairs = of, 0, None, []
+        self._square = self._curvature = None  # averages
 
     def on_epoch_end(self, epoch, logs=None):
-        if logs["accepted"] == self._updates:
-            return
-        if self._before is not None:
-            (exact, square), scale = self._before, self.model.optimizer.line_search.scale
-            self.pairs.append((exact, scale * square / float(logs["step_size"])))
-        self._updates, self._before = logs["accepted"], self._of()
+        if self._before is None:
+            self._before = self._of()
+        elif logs["accepted"] > self._updates:
+            self.pairs.append((self._before[0], self._taken(float(logs["step_size"]))))
+            self._updates, self._before = logs["accepted"], self._of()
+
+    def _taken(self, step):
+        """The curvature that has made the average what it was for a step."""
+        rule, square, before = self.model.optimizer.line_search, self._before[1], self._curvature
+        kept, is_first = rule.smoothing, before is None
+        self._square = square if is_first else kept * self._square + (1 - kept) * square
+        self._curvature = rule.scale * self._square / step
+        return self._curvature if is_first else (self._curvature - kept * before) / (1 - kept)
 
 
 def agreement(data):
