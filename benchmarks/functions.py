@@ -1,10 +1,10 @@
 """Searches in `compile` and `fit` beside SciPy's BFGS, L-BFGS-B and CG, on the functions of optax's tests, in float64.
 
-Each function is the output of a layer whose weights are the point, and the loss is the mean of the output. The starts
-are those of optax's tests, a bad start and a steep objective among them. Ours has at most 500 passes, and ends when the
-gradient's norm is at most 1e-8, or where it finds no lower point. SciPy has the same bound for the largest entry, and
-exact gradients. What counts is the number of evaluations until the value is within 1e-5 of the lowest one that SciPy or
-ours has found. Eggholder has many minima, and each method finds its own: there it is that of the method itself.
+Each function is the output of a layer whose weights are the point, and the loss is the output. The starts are those of
+optax's tests, a bad start and a steep objective among them. Ours has at most 500 passes, and ends when the gradient's
+norm is at most 1e-8, or where it finds no lower point. SciPy has the same bound for the largest entry, and exact
+gradients. What counts is the number of evaluations until the value is within 1e-5 of the lowest one that SciPy or ours
+has found. Eggholder has many minima, and each method finds its own: there it is that of the method itself.
 
 The summary has, for each method of ours, the share of functions that it solves and that its counterpart of SciPy does,
 and how many times as many evaluations it takes where both do. SciPy's own results are judged as ours are.
@@ -104,6 +104,16 @@ class Value(keras.layers.Layer):
         return 0 * x + self._function(ops.convert_to_tensor(self.point), functions_of_tensors())
 
 
+class Output(keras.losses.Loss):
+    """The sum of what a model puts out: of one sample its value, which Keras's mean would round on torch."""
+
+    def __init__(self):
+        super().__init__(reduction="sum")
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
 def functions_of_tensors():
     """A module with `sum`, `sin` and `sqrt`; Keras 3.15 computes sines in float32 on JAX."""
     return importlib.import_module("jax.numpy") if keras.backend.backend() == "jax" else ops
@@ -123,7 +133,7 @@ def fitted(name, method="strong_wolfe", epochs=EPOCHS):
     """What a method of ours finds: the value, the norm of its gradient, and the value of each evaluation."""
     function, start = FUNCTIONS[name]
     model = keras.Sequential([keras.Input((1,)), Value(function, start)])
-    model.compile(OURS[method][0](), lambda _, output: output)
+    model.compile(OURS[method][0](), Output())
     full, stop = FullBatch(passes_per_epoch=PASSES), StopOnConvergence(gradient_norm=ENDS_AT)
     zero = np.zeros((1, 1), keras.config.floatx())
     model.fit(zero, zero, epochs=epochs, verbose=0, callbacks=[full, stop])
