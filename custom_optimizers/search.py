@@ -108,7 +108,8 @@ class Search:
         given = dict(zip(places, map(backend.dense, gradients.multiplied_out()), strict=True))
         tensors = [given.get(i, ops.zeros(v.shape, v.dtype)) for i, v in enumerate(every)]
         weights = [backend.value_of(variable) for variable in every]
-        found = backend.of_few(self, "after", *before.values(), loss, *tensors, *weights)
+        whole = [list(before).index(f"direction_{name}") for name in self.direction.matrices]
+        found = backend.of_few(self, "after", *before.values(), loss, *tensors, *weights, whole=whole)
         state, made, weights = found[: len(before)], found[len(before)], found[len(before) + 1 :]
         for (name, variable), value in zip(self.variables.items(), state, strict=True):
             if value is not before[name]:

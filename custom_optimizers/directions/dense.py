@@ -42,6 +42,7 @@ class DenseDirection(Direction):
 
     arguments = ("max_parameters",)
     first_step = BY_DECREASE
+    matrices = ("inverse",)
 
     def __init__(self, max_parameters=10_000):
         self.max_parameters = count(self.owner, "max_parameters", max_parameters)

@@ -24,10 +24,11 @@ class Direction(Configured):
     """
 
     first_step = UNIT  # one of those above
+    matrices = ()  # names of what is large in the state, and only multiplied with vectors
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        declarations.check(cls, Direction, ("arguments",))
+        declarations.check(cls, Direction, ("arguments", "matrices"))
 
     def initial_state(self, size, dtype="float32"):
         """What is remembered at first: a dict of arrays.
