@@ -63,6 +63,7 @@ bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch, of an upda
 	$(BIN)/python -m benchmarks.functions
 	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.functions
 	KERAS_BACKEND=torch $(OTHERS)/bin/python -m benchmarks.functions
+	$(BIN)/python -m benchmarks.step_sizes
 	$(BIN)/python -m benchmarks.lbfgs
 	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.lbfgs
 	KERAS_BACKEND=torch $(OTHERS)/bin/python -m benchmarks.lbfgs
