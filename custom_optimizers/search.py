@@ -209,8 +209,8 @@ class Search:
         if reason not in REASONS:
             return None
         dtype = keras.backend.standardize_dtype(self.variables["point"].dtype)
-        about = {"failure": self.line_search.failure, "stalls_after": self.line_search.stalls_after}
-        return REASONS[reason].format(**about).format(dtype=dtype)
+        failure = self.line_search.failure.format(dtype=dtype)
+        return REASONS[reason].format(failure=failure, stalls_after=self.line_search.stalls_after, dtype=dtype)
 
     def has_ended(self, counts):
         """Whether there is a reason why it ended, a scalar bool tensor; `counts` is that entry of the state."""
