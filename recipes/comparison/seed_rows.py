@@ -99,13 +99,10 @@ def _curve(directory):
 
 def _cost(recipe, curve, result, comparison):
     """What it took until the validation score, and the training loss, first reached their targets."""
-    targets = {
-        "target": (*objective_of(recipe), comparison.target),
-        "target_loss": ("loss", "min", comparison.target_loss),
-    }
+    score, loss = (*objective_of(recipe), comparison.target), ("loss", "min", comparison.target_loss)
     return {
         f"{what}_to_{of}": value
-        for of, (name, direction, target) in targets.items()
+        for of, (name, direction, target) in {"target": score, "target_loss": loss}.items()
         if target is not None
         for what, value in _until(recipe, curve, result, _reached(curve, name, direction, target)).items()
     }

@@ -205,14 +205,15 @@ def test_passes_are_those_of_an_epoch_times_epochs():
     assert _cost(LinearRegression(), curve, {"updates": 2, "epochs": 2}, Comparison((), None)) == {}
 
 
+COST = ("--seeds", "2", "--trials", "2", "--target", "0.0", "--target-loss", "99")
+
+
 @pytest.mark.slow
 def test_images_in_mini_batches_and_full_batches_within_so_many_updates(tmp_path, capsys):
     """A net on the digits: budgets by updates, clipping counted, cost to a target, the picture."""
     recipe = ("cifar10_cnn", "--data", "digits", "--train-images", "96", "--batch-size", "32", "--strategy", "cpu")
     options = ["--optimizers", "batch_gd,adam", "--clippings", "by_global_norm:0.01", "--budget", "updates=6"]
-    status, out, error = compared(
-        capsys, tmp_path, *options, *"--seeds 2 --trials 2 --target 0.0 --target-loss 99".split(), recipe=recipe
-    )
+    status, out, error = compared(capsys, tmp_path, *options, *COST, recipe=recipe)
     assert status == 0, error
     rows = table(tmp_path)
     full, mini = rows["batch_gd by_global_norm:0.01"], rows["adam by_global_norm:0.01"]
