@@ -35,6 +35,12 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "STUDIES = dict(small=(('sgd', 'fb'), 1, ('--train-images=64', '--width=8'), ()))",
         ["means", "rows"],
     ),
+    "full_batch_methods": (
+        "--rows rows.jsonl",
+        "PROBLEMS = {'softmax regression': PROBLEMS['softmax regression']._replace(passes=10)}; "
+        "STEPS, SEEDS, WITH_A_RATE, WITHOUT = STEPS[:1], (1,), {'Muon': Muon}, {'BFGS': BFGS}",
+        ["settings", "problems"],
+    ),
     "functions": (
         "",
         "FUNCTIONS = {name: FUNCTIONS[name] for name in ('matyas', 'eggholder')}; LINE_SEARCHES = ('strong_wolfe',)",
@@ -145,6 +151,7 @@ def test_all_that_pages_name_are_here():
     "exploding",
     "full_batch",
     "full_batch_cost",
+    "full_batch_methods",
     "flipped",
     "functions",
     "gan",
