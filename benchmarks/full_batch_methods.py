@@ -62,7 +62,7 @@ class Problem(typing.NamedTuple):
 
     Args:
         passes: int, of each training.
-        call: int, passes of an epoch, behind which the accuracy is looked at.
+        call: int, passes of an epoch, behind which the accuracy is looked at, and a cosine takes its next step.
         levels: tuple of floats, of the training loss, the lowest one last.
         accuracy: float, on the test part; None for a regression.
         rates: dict from methods to the lowest learning rate of their searches.
@@ -81,20 +81,20 @@ PROBLEMS = {
         call=5,
         levels=(0.1, 0.01, 1e-3),
         accuracy=0.95,
-        rates={"descent": 1e-7, "momentum": 1e-7, "Nesterov": 1e-7, "Muon": 1e-5, "sign momentum": 1e-6, "Adam": 1e-5},
+        rates={"descent": 1e-5, "momentum": 1e-6, "Nesterov": 1e-6, "Muon": 1e-4, "sign momentum": 1e-5, "Adam": 1e-5},
     ),
     "tanh regression": Problem(
         passes=4000,
-        call=400,
+        call=40,
         levels=(1e-3, 1e-4, 1e-5),
         accuracy=None,
-        rates={"descent": 1e-3, "momentum": 1e-3, "Nesterov": 1e-3, "Muon": 1e-4, "sign momentum": 1e-6, "Adam": 1e-5},
+        rates={"descent": 1e-3, "momentum": 1e-3, "Nesterov": 1e-3, "Muon": 1e-4, "sign momentum": 1e-5, "Adam": 1e-4},
     ),
 }
 WITH_A_RATE = {
     "descent": BatchGD,
-    "momentum": functools.partial(BatchGD.from_preset, "momentum"),
-    "Nesterov": functools.partial(BatchGD.from_preset, "nesterov"),
+    "momentum": functools.partial(BatchGD, momentum=0.9),
+    "Nesterov": functools.partial(BatchGD, momentum=0.9, nesterov=True),
     "Muon": Muon,
     "sign momentum": SignMomentum,
     "Adam": lambda rate: Accumulate(keras.optimizers.Adam(rate)),
@@ -108,32 +108,92 @@ WITHOUT = {
 }
 
 
-def optimizer_of(method, rate, schedule, passes):
-    """A new optimizer; `rate` and `schedule` are None for a method without a rate."""
-    if method in WITHOUT:
-        return WITHOUT[method]()
-    falls = schedule == "cosine"
-    return WITH_A_RATE[method](keras.optimizers.schedules.CosineDecay(rate, passes) if falls else rate)
+class Training(typing.NamedTuple):
+    """A start, and of a method with a learning rate that rate and a word of `SCHEDULES`."""
+
+    seed: int
+    rate: float | None = None
+    schedule: str | None = None
 
 
-def trained(name, method, seed, rate=None, schedule=None):
-    """What one training has seen: passes to each level and to the accuracy, and the lowest loss; a dict."""
-    problem, (model, x, y, loss) = PROBLEMS[name], made(name, seed)
-    optimizer = optimizer_of(method, rate, schedule, problem.passes)
+class OneAfterAnother(keras.callbacks.Callback):
+    """Makes several trainings of one `fit`, which compiles once: each begins with weights and an optimizer of its own.
+
+    Args:
+        trainings: list of `Training`, all with a rate.
+        starts: list of lists of weights, one for each.
+        epochs: int, of each.
+    """
+
+    def __init__(self, trainings, starts, epochs):
+        super().__init__()
+        self._trainings, self._starts, self._epochs = trainings, starts, epochs
+
+    def on_train_begin(self, logs=None):
+        self._fresh = [keras.ops.convert_to_numpy(each) for each in self.model.optimizer.variables]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        number, done = divmod(epoch, self._epochs)
+        if done == 0:
+            self.model.set_weights(self._starts[number])
+            for variable, value in zip(self.model.optimizer.variables, self._fresh, strict=True):
+                variable.assign(value)
+        of = self._trainings[number]
+        falls = of.schedule == "cosine"
+        self.model.optimizer.learning_rate = of.rate * (
+            0.5 + 0.5 * math.cos(math.pi * done / self._epochs) if falls else 1
+        )
+
+
+def trained(name, method, trainings):
+    """What trainings of one method have seen: passes to each level and to the accuracy, and the lowest loss; dicts.
+
+    Args:
+        name: str, of the problem.
+        method: str.
+        trainings: list of `Training`; a single one where the method has no rate.
+    """
+    problem, (model, x, y, loss) = PROBLEMS[name], made(name, trainings[0].seed)
+    starts = [made(name, each.seed)[0].get_weights() for each in trainings]
+    epochs = problem.passes // problem.call
+    optimizer = WITHOUT[method]() if method in WITHOUT else WITH_A_RATE[method](trainings[0].rate)
     model.compile(optimizer, loss, weighted_metrics=[] if problem.accuracy is None else ["accuracy"])
     full = FullBatch(passes_per_epoch=problem.call)
+    begin = [OneAfterAnother(trainings, starts, epochs)] if method in WITH_A_RATE else []
     history = model.fit(
-        **{"x": x, "y": y, "batch_size": len(x), "shuffle": False, "verbose": 0, "callbacks": [full]},
-        epochs=problem.passes // problem.call,
+        **{"x": x, "y": y, "batch_size": len(x), "shuffle": False, "verbose": 0, "callbacks": [full, *begin]},
+        epochs=len(trainings) * epochs,
         validation_data=None if problem.accuracy is None else test_part(),
     ).history
-    losses = np.fmin.accumulate(full.trace["loss"])  # what is not a number is no lower loss
-    epochs = None if problem.accuracy is None else first(np.array(history["val_accuracy"]) >= problem.accuracy)
+    assert method in WITHOUT or len(full.trace["loss"]) == len(trainings) * problem.passes
+    accuracies = history.get("val_accuracy", [])
+    return [
+        {
+            **{"problem": name, "method": method, **training._asdict()},
+            **seen(
+                problem,
+                full.trace["loss"][number * problem.passes :][: problem.passes],
+                accuracies[number * epochs :][:epochs],
+            ),
+        }
+        for number, training in enumerate(trainings)
+    ]
+
+
+def seen(problem, losses, accuracies):
+    """The figures of one training.
+
+    Args:
+        problem: `Problem`.
+        losses: array, the loss that each pass has told.
+        accuracies: list of floats, on the test part after each epoch; an empty one of a regression.
+    """
+    lowest = np.fmin.accumulate(losses)  # what is not a number is no lower loss
+    epochs = first(np.array(accuracies) >= problem.accuracy) if accuracies else None
     return {
-        **{"problem": name, "method": method, "seed": seed, "rate": rate, "schedule": schedule},
-        "passes_to": {str(level): first(losses <= level) for level in problem.levels},
+        "passes_to": {str(level): first(lowest <= level) for level in problem.levels},
         "passes_to_accuracy": epochs and epochs * problem.call,
-        **{"lowest": float(losses[-1]), "passes": len(losses)},
+        **{"lowest": float(lowest[-1]), "passes": len(lowest)},
     }
 
 
@@ -159,16 +219,22 @@ class Rows:
 
     @staticmethod
     def _key(row):
-        return tuple(row[name] for name in ("problem", "method", "seed", "rate", "schedule"))
+        return (row["problem"], row["method"], Training(row["seed"], row["rate"], row["schedule"]))
 
-    def of(self, *key):
-        """The row of a problem, method, seed, rate and schedule; it is trained if it is not there."""
-        if key not in self._rows:
-            row = self._rows[key] = trained(*key)
-            with self._path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+    def of(self, name, method, trainings):
+        """The rows of trainings; those that are not there are trained."""
+        missing = [each for each in trainings if (name, method, each) not in self._rows]
+        together = [[each] for each in missing] if method in WITHOUT else [missing] if missing else []
+        for some in together:
+            self._add(trained(name, method, some))
+        return [self._rows[name, method, each] for each in trainings]
+
+    def _add(self, rows):
+        with self._path.open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        for row in rows:
+            self._rows[self._key(row)] = row
             print(f"{row['problem']}, {row['method']}, seed {row['seed']}: {described(row)}", flush=True)
-        return self._rows[key]
 
 
 def described(row):
@@ -189,27 +255,24 @@ def soonest(rows):
 
 def compared(name, rows):
     """One problem: what each method takes, medians over the starts; a dict."""
-    problem, found = PROBLEMS[name], {}
-    for method in (*WITH_A_RATE, *WITHOUT):
-        best, about = (None, None), {}
-        if method in WITH_A_RATE:
-            rates = [float(f"{problem.rates[method] * step:.3g}") for step in STEPS]
-            tried = [rows.of(name, method, SEARCHED, *pair) for pair in itertools.product(rates, SCHEDULES)]
-            row = soonest(tried)
-            best = row["rate"], row["schedule"]
-            about = {
-                "rate": row["rate"],
-                "schedule": row["schedule"],
-                "is_at_an_end": row["rate"] in (rates[0], rates[-1]),
-            }
-        each = [rows.of(name, method, seed, *best) for seed in SEEDS]
-        passes = {level: summary([row["passes_to"][level] for row in each]) for level in each[0]["passes_to"]}
-        accuracy = (
-            {} if problem.accuracy is None else {"accuracy": summary([row["passes_to_accuracy"] for row in each])}
-        )
-        lowest = statistics.median(row["lowest"] for row in each)
-        found[method] = {**about, "lowest": lowest, "passes_to": {**passes, **accuracy}}
-    return found
+    return {method: taken(name, method, rows) for method in (*WITH_A_RATE, *WITHOUT)}
+
+
+def taken(name, method, rows):
+    """What a method takes on a problem, with the rate that its search has found if it has one."""
+    problem, about = PROBLEMS[name], {}
+    if method in WITH_A_RATE:
+        rates = [float(f"{problem.rates[method] * step:.3g}") for step in STEPS]
+        pairs = itertools.product(rates, SCHEDULES)
+        best = soonest(rows.of(name, method, [Training(SEARCHED, *pair) for pair in pairs]))
+        about = {"rate": best["rate"], "schedule": best["schedule"]}
+    each = rows.of(name, method, [Training(seed, *about.values()) for seed in SEEDS])
+    found = {level: summary([row["passes_to"][level] for row in each]) for level in each[0]["passes_to"]}
+    if problem.accuracy is not None:
+        found["accuracy"] = summary([row["passes_to_accuracy"] for row in each])
+    if about:
+        about["is_at_an_end"] = about["rate"] in (rates[0], rates[-1])
+    return {**about, "lowest": statistics.median(row["lowest"] for row in each), "passes_to": found}
 
 
 def summary(passes):
@@ -229,7 +292,7 @@ def seconds_of_a_pass(name, methods):
 
 def _seconds(name, method, rate):
     (model, x, y, loss), call, clock = made(name, SEEDS[0]), NETWORKS[name][-1], Clock()
-    model.compile(optimizer_of(method, rate, "constant", call), loss)
+    model.compile(WITHOUT[method]() if method in WITHOUT else WITH_A_RATE[method](rate), loss)
     full = FullBatch(passes_per_epoch=call)
     begun = [FromTheStart()] if method in WITHOUT else []  # none ends, since each epoch is a search of its own
     epochs = {"epochs": CALLS + 2, "callbacks": [full, clock, *begun]}

@@ -35,6 +35,11 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "STUDIES = dict(small=(('sgd', 'fb'), 1, ('--train-images=64', '--width=8'), ()))",
         ["means", "rows"],
     ),
+    "full_batch_digits": (
+        "--runs .",
+        "PRESETS, SEEDS, SETTINGS = ('muon',), (0,), {'train_images': 64, 'epochs': 2, 'batch_size': 32}",
+        ["presets", "rows"],
+    ),
     "full_batch_methods": (
         "--rows rows.jsonl",
         "PROBLEMS = {'softmax regression': PROBLEMS['softmax regression']._replace(passes=10)}; "
@@ -151,6 +156,7 @@ def test_all_that_pages_name_are_here():
     "exploding",
     "full_batch",
     "full_batch_cost",
+    "full_batch_digits",
     "full_batch_methods",
     "flipped",
     "functions",
