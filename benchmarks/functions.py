@@ -1,10 +1,13 @@
-"""L-BFGS in `compile` and `fit` beside SciPy's BFGS and L-BFGS-B, on the functions of optax's tests, in float64.
+"""Searches in `compile` and `fit` beside SciPy's BFGS, L-BFGS-B and CG, on the functions of optax's tests, in float64.
 
-Each function is the output of a layer whose weights are the point, and the loss is the mean of the output. The starts
-are those of optax's tests, a bad start and a steep objective among them. Ours has at most 500 passes, and ends when the
-gradient's norm is at most 1e-8, or where it finds no lower point. SciPy has the same bound for the largest entry, and
-exact gradients. What counts is the number of evaluations until the value is within 1e-5 of the lowest one that SciPy or
-ours has found. Eggholder has many minima, and each method finds its own: there it is that of the method itself.
+Each function is the output of a layer whose weights are the point, and the loss is the output. The starts are those of
+optax's tests, a bad start and a steep objective among them. Ours has at most 500 passes, and ends when the gradient's
+norm is at most 1e-8, or where it finds no lower point. SciPy has the same bound for the largest entry, and exact
+gradients. What counts is the number of evaluations until the value is within 1e-5 of the lowest one that SciPy or ours
+has found. Eggholder has many minima, and each method finds its own: there it is that of the method itself.
+
+The summary has, for each method of ours, the share of functions that it solves and that its counterpart of SciPy does,
+and how many times as many evaluations it takes where both do. SciPy's own results are judged as ours are.
 
     python -m benchmarks.functions
     KERAS_BACKEND=jax python -m benchmarks.functions
@@ -14,6 +17,7 @@ ours has found. Eggholder has many minima, and each method finds its own: there 
 import contextlib
 import importlib
 import os
+import statistics
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -26,14 +30,22 @@ from scipy import optimize
 from benchmarks.counted import Counted, calls_to
 from benchmarks.record import write
 from callbacks import FullBatch, StopOnConvergence
-from custom_optimizers import LBFGS
+from custom_optimizers import BFGS, LBFGS, NonlinearCG, SelfScaledBroyden
 
 BACKEND = keras.backend.backend()
 ACCURACY, SMALL_GRADIENT = 1e-5, 1e-6  # units of the function; a norm at which a point is a minimum
 ENDS_AT = 1e-8  # norm of the gradient
 PASSES, EPOCHS = 10, 50  # of an epoch, between two looks at the norm of the gradient
 MOST = 10_000  # evaluations of SciPy
-LINE_SEARCHES, METHODS = ("strong_wolfe", "hager_zhang"), ("BFGS", "L-BFGS-B")
+METHODS = ("BFGS", "L-BFGS-B", "CG")  # of SciPy
+OURS = {  # what makes the optimizer; its counterpart
+    "strong_wolfe": (lambda: LBFGS(line_search="strong_wolfe"), "L-BFGS-B"),
+    "hager_zhang": (lambda: LBFGS(line_search="hager_zhang"), "L-BFGS-B"),
+    "bfgs": (BFGS, "BFGS"),
+    "nonlinear_cg": (NonlinearCG, "CG"),
+    "self_scaled_broyden": (SelfScaledBroyden, "BFGS"),
+}
+BOUNDS = {"share_below_theirs": 0.02, "median_ratio": 1.1}
 TINY = 1e-100  # imaginary step of a derivative, whose square is nothing beside 1
 
 
@@ -92,6 +104,16 @@ class Value(keras.layers.Layer):
         return 0 * x + self._function(ops.convert_to_tensor(self.point), functions_of_tensors())
 
 
+class Output(keras.losses.Loss):
+    """The sum of what a model puts out: of one sample its value, which Keras's mean would round on torch."""
+
+    def __init__(self):
+        super().__init__(reduction="sum")
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
 def functions_of_tensors():
     """A module with `sum`, `sin` and `sqrt`; Keras 3.15 computes sines in float32 on JAX."""
     return importlib.import_module("jax.numpy") if keras.backend.backend() == "jax" else ops
@@ -107,11 +129,11 @@ def value_and_gradient(function):
     return of
 
 
-def fitted(name, line_search="strong_wolfe", epochs=EPOCHS):
-    """What LBFGS finds: the value, the norm of its gradient, and the value of each evaluation."""
+def fitted(name, method="strong_wolfe", epochs=EPOCHS):
+    """What a method of ours finds: the value, the norm of its gradient, and the value of each evaluation."""
     function, start = FUNCTIONS[name]
     model = keras.Sequential([keras.Input((1,)), Value(function, start)])
-    model.compile(LBFGS(line_search=line_search), lambda _, output: output)
+    model.compile(OURS[method][0](), Output())
     full, stop = FullBatch(passes_per_epoch=PASSES), StopOnConvergence(gradient_norm=ENDS_AT)
     zero = np.zeros((1, 1), keras.config.floatx())
     model.fit(zero, zero, epochs=epochs, verbose=0, callbacks=[full, stop])
@@ -133,15 +155,15 @@ def of_scipy(name, method):
 
 
 def compared(name):
-    """All methods on one function, and whether ours is as good as it has to be."""
-    found = {each: fitted(name, each) for each in LINE_SEARCHES} | {each: of_scipy(name, each) for each in METHODS}
+    """All methods on one function, and whether each is as good as it has to be."""
+    found = {each: fitted(name, each) for each in OURS} | {each: of_scipy(name, each) for each in METHODS}
     lowest = min(each["value"] for each in found.values())
     start = found[METHODS[0]]["improvements"][0][1]
     for each in found.values():
         level = (each["value"] if name in HAVE_MANY_MINIMA else lowest) + ACCURACY
         each["evaluations"] = calls_to(level, each.pop("improvements"))
     theirs = min(found[method]["value"] for method in METHODS)
-    holds = {each: is_good(name, found[each], theirs, start) for each in LINE_SEARCHES}
+    holds = {method: is_good(name, each, theirs, start) for method, each in found.items()}
     said = [f"{method} {each['evaluations']} to {each['value']:.3g}" for method, each in found.items()]
     print(f"{name}: {', '.join(said)}; {holds}", flush=True)
     return {"start": start, "holds": holds, **found}
@@ -152,6 +174,27 @@ def is_good(name, found, theirs, start):
     if name in HAVE_MANY_MINIMA:
         return found["norm"] <= SMALL_GRADIENT and found["value"] <= start
     return found["value"] <= theirs + ACCURACY
+
+
+def summary(functions):
+    """Each method of ours beside its counterpart: shares that are solved, ratios of evaluations, what holds."""
+    found = {}
+    for method, (_, other) in OURS.items():
+        shares = [statistics.mean(each["holds"][one] for each in functions.values()) for one in (method, other)]
+        both = [each for each in functions.values() if each["holds"][method] and each["holds"][other]]
+        each = [of[method]["evaluations"] / of[other]["evaluations"] for of in both]
+        ratio = statistics.median(each) if each else None
+        holds = {
+            "share": shares[0] >= shares[1] - BOUNDS["share_below_theirs"],
+            "calls": ratio is not None and ratio <= BOUNDS["median_ratio"],
+        }
+        found[method] = {
+            **{"beside": other, "solved": shares[0], "solved_by_other": shares[1]},
+            **{"functions": len(each), "median_ratio": ratio, "largest_ratio": max(each, default=None)},
+            "holds": holds,
+        }
+        print(f"{method}: {found[method]}", flush=True)
+    return found
 
 
 @contextlib.contextmanager
@@ -171,7 +214,8 @@ def float64():
 def main():
     with float64():
         functions = {name: compared(name) for name in FUNCTIONS}
-    write(f"functions_{BACKEND}", {"accuracy": ACCURACY, "functions": functions})
+    found = {"accuracy": ACCURACY, "bounds": BOUNDS, "summary": summary(functions), "functions": functions}
+    write(f"functions_{BACKEND}", found)
 
 
 if __name__ == "__main__":

@@ -125,12 +125,12 @@ def on_jax(model, x, y, loss):
     return lambda parts: jax.device_get(evaluate(parts))
 
 
-def on_tensorflow(model, x, y, loss):
+def on_tensorflow(model, x, y, loss, jit_compile=False):
     import tensorflow as tf
 
     weights, x, y = model.trainable_variables, tf.constant(x), tf.constant(y)
 
-    @tf.function
+    @tf.function(jit_compile=jit_compile)
     def evaluate(parts):
         for weight, part in zip(weights, parts, strict=True):
             weight.assign(part)

@@ -182,7 +182,7 @@ def value_of(variable):
     return variable.value
 
 
-def of_few(owner, method, *values):
+def of_few(owner, method, *values, whole=()):
     """What a method computes of a few numbers: a tuple of tensors. Here it is a part of the compiled step."""
     return getattr(owner, method)(*values)
 

@@ -240,7 +240,7 @@ def add_weighted(sums, gradients, weight):
 
 def dot(a, b):
     """The product of two vectors, or of a matrix and a vector; Keras makes float32 of float64 here."""
-    return torch.matmul(a, b)
+    return torch.matmul(a, torch.from_numpy(b)).numpy() if isinstance(b, np.ndarray) else torch.matmul(a, b)
 
 
 def value_of(variable):
@@ -248,33 +248,40 @@ def value_of(variable):
     return variable.value
 
 
-def of_few(owner, method, *values):
+def of_few(owner, method, *values, whole=()):
     """What a method computes of a few numbers: a tuple of tensors.
 
     On a processor it computes with NumPy, as one operation: two hundred operations on tensors of one number take as
     long as a pass over 2,000 samples of a small network. It may change the arrays that it is given. On a GPU, and with
     more than `FEW` entries, it computes with tensors.
+
+    Args:
+        owner, method: an object, and the name of the method.
+        values: tensors.
+        whole: places in `values` of large matrices, which stay tensors, so that both cores compute with them.
     """
-    if not all(map(_is_on_processor, values)) or sum(value.numel() for value in values) > FEW:
+    sizes = (value.numel() for i, value in enumerate(values) if i not in whole)
+    if not all(map(_is_on_processor, values)) or sum(sizes) > FEW:
         return getattr(owner, method)(*values)
     OWNERS[id(owner)] = owner
-    return tuple(torch.ops.custom_optimizers.of_few(values, id(owner), method))
+    return tuple(torch.ops.custom_optimizers.of_few(values, list(whole), id(owner), method))
 
 
 def _is_on_processor(value):
     return isinstance(value, torch.Tensor) and value.device.type == "cpu" and value.dtype != torch.bfloat16
 
 
-def _of_few_on_processor(values, owner, method):
+def _of_few_on_processor(values, whole, owner, method):
+    given = (value if i in whole else value.numpy()[()] for i, value in enumerate(values))
     with np.errstate(all="ignore"):
-        found = getattr(OWNERS[owner], method)(*(value.numpy()[()] for value in values))
-    return [torch.from_numpy(np.asarray(each)) for each in found]
+        found = getattr(OWNERS[owner], method)(*given)
+    return [each if isinstance(each, torch.Tensor) else torch.from_numpy(np.asarray(each)) for each in found]
 
 
 FEW = 1 << 18  # entries; more of them do not stay in a core's cache, and several cores read them sooner
 OWNERS = weakref.WeakValueDictionary()  # by their `id`, the objects that `of_few` calls methods of
 OPERATION = torch.library.Library("custom_optimizers", "DEF")
-OPERATION.define("of_few(Tensor(a!)[] values, int owner, str method) -> Tensor[]")
+OPERATION.define("of_few(Tensor(a!)[] values, int[] whole, int owner, str method) -> Tensor[]")
 OPERATION.impl("of_few", _of_few_on_processor, "CompositeExplicitAutograd")
 
 
@@ -285,9 +292,18 @@ def with_row(matrix, row, values, when):
 
 
 def with_rank_two(matrix, scale, left, inner, diagonal):
-    """`scale * matrix + left.T @ inner @ left`, and a number added to its diagonal: the same tensor, changed."""
-    matrix.mul_(scale).addmm_(left.T, inner @ left)
-    matrix.diagonal().add_(diagonal)
+    """`scale * matrix + left.T @ inner @ left`, and a number added to its diagonal: the same tensor, changed.
+
+    All but the matrix may be NumPy's, within `of_few`. Then numbers are at hand, and need no pass over memory of their
+    own.
+    """
+    if isinstance(left, torch.Tensor):
+        matrix.mul_(scale).addmm_(left.T, inner @ left)
+        matrix.diagonal().add_(diagonal)
+    elif scale != 1 or inner.any():
+        (s, h), (s_, h_) = torch.from_numpy(left), torch.from_numpy(inner @ left)
+        matrix.addr_(s, s_, beta=float(scale)).addr_(h, h_)
+        matrix.diagonal().add_(float(diagonal))
     return matrix
 
 

@@ -11,6 +11,7 @@ from keras import ops
 from custom_optimizers.backend import backend_module
 
 NUMPY = np.ndarray, np.generic
+ROWS = 64  # of a matrix that are changed at once
 
 
 def number(value):
@@ -150,9 +151,12 @@ def with_rank_two(matrix, scale, left, inner, diagonal):
     """
     if not isinstance(matrix, np.ndarray):
         return backend_module().with_rank_two(matrix, scale, left, inner, diagonal)
-    matrix *= scale
-    matrix += left.T @ (inner @ left)
-    matrix.flat[:: len(matrix) + 1] += diagonal
+    right, n = inner @ left, len(matrix)
+    for begin in range(0, n, ROWS):  # what is added to these rows stays in the cache
+        rows = matrix[begin : begin + ROWS]
+        rows *= scale
+        rows += left[:, begin : begin + ROWS].T @ right
+    matrix.flat[:: n + 1] += diagonal
     return matrix
 
 

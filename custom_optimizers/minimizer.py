@@ -2,6 +2,7 @@ import numpy as np
 from keras import ops
 
 from custom_optimizers.backend import backend_module
+from custom_optimizers.directions.direction import BY_DECREASE, UNIT
 from custom_optimizers.either import (
     cast,
     dot,
@@ -14,15 +15,15 @@ from custom_optimizers.either import (
     zeros_like,
 )
 
+EXPECTS = 2.02  # times the last decrease of the loss, what a parabola's slope would promise, and a hundredth more
 GROWS_TO = 10.0  # times the last step, the first one of the next search, at most
 RUNS, NO_DECREASE, NOT_FINITE, FLAT, STALLED = range(5)  # why there is no next point, a number of the state
-REASONS = {
-    NO_DECREASE: "{failure}",
+REASONS = {  # beside what a line search says of its own failure
     NOT_FINITE: "the loss or its gradient is not finite where the search begins",
     FLAT: "the gradient is zero",
     STALLED: "no lower loss at the last {stalls_after} evaluations: at the limit of {dtype}",
 }
-NUMBERS = "value", "lowest", "step_size", "slope"  # beside those of the line search
+NUMBERS = "value", "value_before", "lowest", "step_size", "slope"  # beside those of the line search
 NEEDED = "point", "along", "numbers", "counts"  # of the state, by `next_point`
 COUNTS = "evaluations", "updates", "reason", "since_lowest", "is_steepest"
 
@@ -48,20 +49,25 @@ class Minimizer:
     if d is new: t = first step
     ```
 
-    The first step along a direction that has a length is 1; at first, and after a failure, where it is the steepest
-    one, `min(1, 1 / sum(abs(gradient)))`. Along one that has no length it is `first_step` at first, and then what would
-    have changed the loss as much as the last step has, to first order: `t * slope_before / slope`, at most `10 * t`.
-    The line search may take another one, by the products of the last step and of the change of the gradient.
+    The first step along the direction of steepest descent is `min(1, 1 / sum(abs(gradient)))`, or `first_step`. Along
+    others, a direction says one of these, and the line search may take another one still, by the products of the last
+    step and of the change of the gradient:
+
+    ```python
+    1                                                             # "unit"
+    min(1, 2.02 * (loss - loss_before) / slope)                   # "by_decrease": what would lower it by as much again
+    min(10, slope_before / slope) * t_before                      # "by_slope": the same to first order, steepest or not
+    ```
 
     Args:
         direction: `custom_optimizers.directions.Direction`.
         line_search: `custom_optimizers.line_search.LineSearch`.
         size: int, entries of the vector.
         dtype: str, in which all of it is computed.
-        first_step: float > 0, or None for that of a direction that has a length.
+        first_step: float > 0, or None, as above.
 
     Reference:
-        Nocedal and Wright, Numerical Optimization, 2006, section 3.5, for the first step.
+        Nocedal and Wright, Numerical Optimization, 2006, section 3.5 and formula 3.60, for the first step.
     """
 
     def __init__(self, direction, line_search, size, dtype, first_step=None):
@@ -83,7 +89,7 @@ class Minimizer:
     def read(self, state):
         """The numbers of a state by their names: those of the line search, each behind "search_", and
 
-        - `value`: the loss at the point; `lowest`: that of any point so far;
+        - `value`: the loss at the point; `value_before`: that at the point before; `lowest`: that of any point so far;
         - `step_size`: the step to the point; `slope`: that of the loss where the search began;
         - `evaluations`, `updates`: how many there were; `since_lowest`: the last evaluations, since that of the lowest
           loss at a point that was taken;
@@ -173,6 +179,7 @@ class Minimizer:
         after = {
             **_named(found),
             "value": where(accepted, value, before["value"]),
+            "value_before": where(accepted, before["value"], before["value_before"]),
             "lowest": where(is_lower, value, before["lowest"]),
             "step_size": where(accepted, before["search_step"], before["step_size"]),
             "evaluations": before["evaluations"] + cast(goes_on, counts),
@@ -220,8 +227,11 @@ class Minimizer:
         """The first step of a search."""
         one = zeros_like(slope) + 1
         first = where(is_steepest & (length > 1), one / length, one)
-        if self.direction.has_length:
+        if self.direction.first_step == UNIT:
             return first
+        if self.direction.first_step == BY_DECREASE:
+            step = EXPECTS * (before["value"] - before["value_before"]) / slope
+            return where(is_steepest, first, where((step > 0) & (step < 1), step, one))
         first = first if self._first_step is None else self._first_step * one
         step, growth = before["step_size"], before["slope"] / slope
         following = step * where(growth > GROWS_TO, GROWS_TO * one, growth)

@@ -8,7 +8,7 @@ from custom_optimizers.clipping.norms import norms, unconditional_norm
 from custom_optimizers.diagnostics import number
 from custom_optimizers.dtypes import wide_dtype
 from custom_optimizers.either import cast, joined, reshape
-from custom_optimizers.minimizer import NEEDED, REASONS, Minimizer
+from custom_optimizers.minimizer import NEEDED, NO_DECREASE, REASONS, RUNS, Minimizer
 
 INSTEAD = {  # of the arguments that a search leaves no place for
     "weight_decay": "give layers `kernel_regularizer`, which is a part of the loss",
@@ -117,7 +117,8 @@ class Search:
         given = dict(zip(places, map(backend.dense, gradients.multiplied_out()), strict=True))
         tensors = [given.get(i, ops.zeros(v.shape, v.dtype)) for i, v in enumerate(every)]
         weights = [backend.value_of(variable) for variable in every]
-        found = backend.of_few(self, "after", *before.values(), loss, *tensors, *weights)
+        whole = [list(before).index(f"direction_{name}") for name in self.direction.matrices]
+        found = backend.of_few(self, "after", *before.values(), loss, *tensors, *weights, whole=whole)
         state, made, weights = found[: len(before)], found[len(before)], found[len(before) + 1 :]
         for (name, variable), value in zip(self.variables.items(), state, strict=True):
             if value is not before[name]:
@@ -215,11 +216,11 @@ class Search:
 
     def _sentence(self, reason):
         """Why the search has ended, by the number that stands for it in the state; None while it goes on."""
-        if reason not in REASONS:
+        if reason == RUNS:
             return None
         dtype = keras.backend.standardize_dtype(self.variables["point"].dtype)
-        failure, stalls_after = self.line_search.failure.format(dtype=dtype), self.line_search.stalls_after
-        return REASONS[reason].format(failure=failure, stalls_after=stalls_after, dtype=dtype)
+        sentence = self.line_search.failure if reason == NO_DECREASE else REASONS[reason]
+        return sentence.format(dtype=dtype, stalls_after=self.line_search.stalls_after)
 
     def has_ended(self, counts):
         """Whether there is a reason why it ended, a scalar bool tensor; `counts` is that entry of the state."""

@@ -97,7 +97,7 @@ def test_problems_that_searches_solve():
     second = f"{100 * found['solved']['hager_zhang']:.1f} %"
     assert f'in {ours} with `"strong_wolfe"`, in {second} with `"hager_zhang"`, and in {theirs} with SciPy' in guide
     assert f"On the {found['problems']} unconstrained problems" in guide
-    assert found["calls_to_those_of_lbfgsb"]["strong_wolfe"]["median"] <= 1.1
+    assert found["calls_to_theirs"]["strong_wolfe"]["median"] <= 1.1
 
 
 def row(*values):

@@ -3,7 +3,7 @@ import numpy as np
 
 from custom_optimizers.arguments import one_of
 from custom_optimizers.backend import backend_module
-from custom_optimizers.directions.direction import Direction
+from custom_optimizers.directions.direction import BY_SLOPE, Direction
 from custom_optimizers.either import (
     cast,
     dot,
@@ -48,7 +48,7 @@ class ConjugateGradients(Direction):
     """
 
     arguments = ("beta",)
-    has_length = False
+    first_step = BY_SLOPE
 
     def __init__(self, beta="polak_ribiere_plus"):
         self.beta = one_of("NonlinearCG", "beta", beta, tuple(BETAS))

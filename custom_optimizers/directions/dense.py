@@ -3,7 +3,7 @@ import numpy as np
 
 from custom_optimizers.arguments import count
 from custom_optimizers.backend import backend_module
-from custom_optimizers.directions.direction import Direction
+from custom_optimizers.directions.direction import BY_DECREASE, Direction
 from custom_optimizers.either import (
     cast,
     dot,
@@ -41,6 +41,8 @@ class DenseDirection(Direction):
     """
 
     arguments = ("max_parameters",)
+    first_step = BY_DECREASE
+    matrices = ("inverse",)
 
     def __init__(self, max_parameters=10_000):
         self.max_parameters = count(self.owner, "max_parameters", max_parameters)

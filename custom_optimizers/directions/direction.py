@@ -1,6 +1,8 @@
 from custom_optimizers import declarations
 from custom_optimizers.configured import Configured
 
+UNIT, BY_DECREASE, BY_SLOPE = "unit", "by_decrease", "by_slope"
+
 
 class Direction(Configured):
     """Says along which direction the next point is looked for: a pure function of the points that were taken so far.
@@ -14,16 +16,19 @@ class Direction(Configured):
     It is written with operators and the functions of `custom_optimizers.either`, which take tensors and the arrays of
     NumPy; these, and the tensors of torch, may be changed in place: use what `next` returns.
 
+    `first_step` is one of "unit", "by_decrease" and "by_slope": where the minimizer begins to look along it.
+
     To write one: name the arguments of `__init__`, which become attributes, in `arguments`, implement `next` and, where
     it remembers something, `initial_state` and `is_steepest`, and register the class with
     `keras.saving.register_keras_serializable(package="custom_optimizers")`.
     """
 
-    has_length = True  # whether 1 is a good step along it, once it has learnt; else the last step tells the next one
+    first_step = UNIT  # one of those above
+    matrices = ()  # names of what is large in the state, and only multiplied with vectors
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        declarations.check(cls, Direction, ("arguments",), ("has_length",))
+        declarations.check(cls, Direction, ("arguments", "matrices"))
 
     def initial_state(self, size, dtype="float32"):
         """What is remembered at first: a dict of arrays.

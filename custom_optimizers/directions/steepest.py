@@ -1,6 +1,6 @@
 import keras
 
-from custom_optimizers.directions.direction import Direction
+from custom_optimizers.directions.direction import BY_SLOPE, Direction
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -12,7 +12,7 @@ class Steepest(Direction):
     ```
     """
 
-    has_length = False
+    first_step = BY_SLOPE
 
     def next(self, state, gradient, step, change, is_taken, has_failed):
         return state, -gradient

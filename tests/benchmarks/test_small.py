@@ -22,6 +22,12 @@ if keras.backend.backend() != "tensorflow":
 
 SMALL = {  # arguments; what is smaller; keys of what is written
     "autotune": ("", "ROUNDS, EPOCHS, IMAGES = 1, 1, 128", ["beside_full_batches"]),
+    "cdat": (
+        "--rows rows.jsonl",
+        "DATA, IMAGES, MICRO_BATCH, WIDTHS, PASSES, LOOKS = 'digits', 20, 10, (8, 8, 8), 6, 2; "
+        "SEEDS, RATES, SCALES = (0,), (0.1, 0.2), (2.0,)",
+        ["losses", "curvature"],
+    ),
     "exploding": ("", "CLIPPINGS, EPOCHS, SEEDS, LAYERS = ('none', 'by_norm:0.1'), 1, 1, 3", ["clippings"]),
     "flipped": (
         "",
@@ -35,10 +41,22 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "STUDIES = dict(small=(('sgd', 'fb'), 1, ('--train-images=64', '--width=8'), ()))",
         ["means", "rows"],
     ),
+    "full_batch_digits": (
+        "--runs .",
+        "PRESETS, SEEDS, SETTINGS = ('muon',), (0,), {'train_images': 64, 'epochs': 2, 'batch_size': 32}",
+        ["presets", "rows"],
+    ),
+    "full_batch_methods": (
+        "--rows rows.jsonl",
+        "PROBLEMS = {'softmax regression': PROBLEMS['softmax regression']._replace(passes=10)}; "
+        "STEPS, SEEDS, WITH_A_RATE, WITHOUT = STEPS[:1], (1,), {'Muon': Muon}, {'BFGS': BFGS}",
+        ["settings", "problems"],
+    ),
     "functions": (
         "",
-        "FUNCTIONS = {name: FUNCTIONS[name] for name in ('matyas', 'eggholder')}; LINE_SEARCHES = ('strong_wolfe',)",
-        ["functions"],
+        "FUNCTIONS = {name: FUNCTIONS[name] for name in ('matyas', 'eggholder')}; "
+        "OURS = {name: OURS[name] for name in ('strong_wolfe', 'nonlinear_cg')}",
+        ["functions", "summary"],
     ),
     "full_batch_cost": (
         "",
@@ -87,6 +105,7 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "MODELS, COUNTS, CALLS = {'mlp': MODELS['mlp']}, (), 3; UPDATES['mlp'], ROUNDS['mlp'], EPOCHS['mlp'] = 2, 1, 4",
         ["mlp"],
     ),
+    "step_sizes": ("", "CALL, CALLS, PROBLEMS = 20, 1, {'Matyas': PROBLEMS['Matyas']}", ["problems", "loses"]),
 }
 RUN = """
 import pathlib, runpy, sys
@@ -142,9 +161,12 @@ def test_all_that_pages_name_are_here():
 
 @pytest.mark.slow_cases(
     "autotune",
+    "cdat",
     "exploding",
     "full_batch",
     "full_batch_cost",
+    "full_batch_digits",
+    "full_batch_methods",
     "flipped",
     "functions",
     "gan",
@@ -157,6 +179,7 @@ def test_all_that_pages_name_are_here():
     "lbfgs",
     "lbfgs_update",
     "passes",
+    "step_sizes",
 )
 @pytest.mark.parametrize("name", SMALL)
 def test_it_runs(name, tmp_path):
