@@ -186,7 +186,8 @@ class FullBatch(StepOfFit):
     def _begin_search(self):
         """Check what surrounds a search, let it begin or go on, and let other callbacks see what it has accepted."""
         owner, model, others = type(self._optimizer).__name__, self._model, callbacks_of_fit()
-        check_callbacks(owner, others, self.passes_per_epoch == 1 and (self.params or {}).get("steps") != 1)
+        is_in_parts = self.passes_per_epoch == 1 and (self.params or {}).get("steps") != 1
+        check_callbacks(owner, others, is_in_parts, has_rate=hasattr(self._optimizer, "inner"))
         self._data.check_whole(owner)
         self._optimizer.search.begin((model._compile_loss, self._data.checksum()))
         if self in others:

@@ -50,14 +50,18 @@ def check_loss_is_a_function(owner, model):
             )
 
 
-def check_callbacks(owner, callbacks, is_in_parts):
+def check_callbacks(owner, callbacks, is_in_parts, has_rate=False):
     """Raise a ValueError for callbacks of `fit` that do not go with a search.
 
     Args:
         owner: str, the optimizer's class.
         callbacks: list of callbacks.
         is_in_parts: bool, whether a pass may be several micro-batches, between which weights are only tried.
+        has_rate: bool, whether a rule with a learning rate comes before the search.
     """
+    finds = "a search finds the step"
+    if has_rate:
+        finds += " in the end, and before that a schedule of the inner optimizer does, by its updates"
     for callback in callbacks:
         kind, every = type(callback).__name__, getattr(callback, "save_freq", None)
         if isinstance(callback, keras.callbacks.TerminateOnNaN):
@@ -68,7 +72,7 @@ def check_callbacks(owner, callbacks, is_in_parts):
                 "give it save_freq='epoch'."
             )
         if isinstance(callback, SET_RATES) or type(callback).__name__ == "LearningRateFinder":
-            raise ValueError(f"{owner}: a search finds the step, so leave out {type(callback).__name__}.")
+            raise ValueError(f"{owner}: {finds}, so leave out {kind}.")
 
 
 def _reason(layer):
