@@ -36,7 +36,7 @@ each = pytest.mark.parametrize("case", FAMILY, ids=str)
 
 
 def test_everything_is_listed():
-    searched = {"LBFGS"}  # by the loss too, in tests/backends/test_lbfgs.py
+    searched = {"LBFGS", "BFGS", "SelfScaledBroyden", "NonlinearCG", "Switch"}  # by the loss too, in test_lbfgs.py
     assert {case.cls.__name__ for case in OPTIMIZERS} == set(custom_optimizers.__all__) - BASES - searched
     assert {case.cls.__name__ for case in CLIPPERS} == set(custom_optimizers.clipping.__all__) - BASES
     assert set(GOLDEN) == set(map(str, FAMILY))
