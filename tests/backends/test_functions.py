@@ -18,8 +18,6 @@ from benchmarks.functions import (
 
 CASES = [(name, method) for method in OURS for name in FUNCTIONS]
 QUICK = (
-    "matyas-strong_wolfe",
-    "eggholder-strong_wolfe",
     "eggholder-hager_zhang",
     "matyas-nonlinear_cg",
     "steep-self_scaled_broyden",

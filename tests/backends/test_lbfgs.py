@@ -98,6 +98,7 @@ def test_it_comes_as_far_as_scipy(passes, batch_size):
     assert model.evaluate(X, Y, batch_size=50, verbose=0) == pytest.approx(history["loss"][-1], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_many_passes_make_the_same_updates():
     one, many = network(), network()
     fitted(one, 12, 20)
@@ -214,6 +215,7 @@ def test_the_loss_in_the_logs_is_that_of_the_accepted_point(name, tmp_path):
     assert evaluated(keras.models.load_model(tmp_path / "5.keras")) == pytest.approx(found[4], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_resumed_with_the_same_bits(tmp_path):
     def train(epochs, name):
         model = network()

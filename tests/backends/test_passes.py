@@ -113,12 +113,10 @@ def way(request, monkeypatch):
     return request.param
 
 
-BY_STEPS = ("one batch", "a smaller last one", "clipping", "a monitor", "metrics", "a sum")  # else in `make test-all`
+BY_STEPS = ("one batch", "a smaller last one", "a monitor")  # else in `make test-all`
+IN_ONE_CALL = (*BY_STEPS, "clipping", "a schedule", "a sum", "metrics", "batch normalisation", "blocks")
 LONG = (
-    "in one call-eager",
-    "in one call-dropout",
-    "in one call-adam",
-    "in one call-decay and average",
+    *(f"in one call-{name}" for name in CASES if name not in IN_ONE_CALL),
     *(f"by steps-{name}" for name in CASES if name not in BY_STEPS),
 )  # on JAX
 
