@@ -13,7 +13,13 @@ from keras import layers
 
 from callbacks import FullBatch, GradientMonitor
 from custom_optimizers import LBFGS, BatchGD
-from custom_optimizers.directions import LBFGSDirection, Steepest
+from custom_optimizers.directions import (
+    BFGSDirection,
+    ConjugateGradients,
+    LBFGSDirection,
+    SelfScaledBroydenDirection,
+    Steepest,
+)
 from custom_optimizers.line_search.line_searches import BY_NAME
 from custom_optimizers.minimizer import Minimizer
 from tests.small import loss, samples
@@ -23,6 +29,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 EPOCHS, PASSES = 2, 6
 TO_HOST = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "Print", "PrintV2", "OutfeedEnqueue", "_Send", "_HostSend")
 X, Y = samples(50)
+DIRECTIONS = LBFGSDirection(3), Steepest(), BFGSDirection(), SelfScaledBroydenDirection(), ConjugateGradients()
 
 
 def fitted(line_search="strong_wolfe", epochs=EPOCHS, passes=PASSES, callbacks=()):
@@ -152,7 +159,7 @@ def test_no_recorded_pass_takes_a_value_out(monkeypatch, line_search):
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="the others compile all passes together")
-@pytest.mark.parametrize("direction", [LBFGSDirection(3), Steepest()], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("direction", DIRECTIONS, ids=lambda each: type(each).__name__)
 @pytest.mark.parametrize("line_search", BY_NAME)
 def test_a_search_computes_without_values(line_search, direction):
     """With tensors of torch's device "meta", which have shapes and no values; it is none of a processor's, as a GPU."""
