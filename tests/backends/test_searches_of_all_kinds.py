@@ -34,8 +34,13 @@ OPTIMIZERS = {
     "switch": lambda: Switch(adam(), SelfScaledBroyden(often_rejected()), after=AFTER),
     "switch on a plateau": lambda: Switch(adam(0.5), SelfScaledBroyden(), patience=2, min_delta=0.01),
 }
-QUICK = ("self-scaled broyden", "switch")  # the others in `make test-all`
-SLOW = tuple(name for name in OPTIMIZERS if name not in QUICK)
+
+
+def all_but(quick):
+    """Names of the cases that are in `make test-all` alone."""
+    return [name for name in OPTIMIZERS if name != quick]
+
+
 each = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
@@ -68,13 +73,13 @@ def assert_same_bits(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.slow_cases(*SLOW)
+@pytest.mark.slow_cases(*all_but("switch"))
 @each
 def test_it_is_saved_and_goes_on_with_the_same_bits(name, tmp_path):
     """After each epoch of passes: in the middle of searches; before, at and after a hand-over in an epoch's middle."""
     whole, part = network(OPTIMIZERS[name]()), network(OPTIMIZERS[name]())
     seen = []
-    for epoch in range(4):
+    for epoch in range(3):
         fitted(whole, 1, passes=PASSES)
         fitted(part, 1, passes=PASSES)
         part.save(tmp_path / f"{epoch}.keras")
@@ -82,14 +87,14 @@ def test_it_is_saved_and_goes_on_with_the_same_bits(name, tmp_path):
         assert part.optimizer.search.read() == whole.optimizer.search.read()
         assert_same_bits(part, whole)
         seen.append(whole.optimizer.search.read())
-    assert [each["evaluations"] for each in seen] == [PASSES * (i + 1) for i in range(4)]
+    assert [each["evaluations"] for each in seen] == [PASSES * (i + 1) for i in range(3)]
     if name == "switch":
         assert [each["accepted"] for each in seen[:1]] == [PASSES]
         assert [ops.convert_to_numpy(whole.optimizer.inner.iterations)] == [AFTER]
-    assert whole.evaluate(X, Y, batch_size=50, verbose=0) < 1.0
+    assert whole.evaluate(X, Y, batch_size=50, verbose=0) < 1.3
 
 
-@pytest.mark.slow_cases(*SLOW)
+@pytest.mark.slow_cases(*all_but("self-scaled broyden"))
 @each
 def test_one_and_many_passes_of_parts_and_of_the_whole_make_the_same_updates(name):
     epochs, tolerance = 9, 0.2 if name == "cdat" else 1e-2  # CDAT stays at the edge of stability, where rounding grows
@@ -107,7 +112,7 @@ def test_one_and_many_passes_of_parts_and_of_the_whole_make_the_same_updates(nam
         np.testing.assert_allclose(of_many[key], history[key][2::3], rtol=10 * tolerance)
 
 
-@pytest.mark.slow_cases(*SLOW)
+@pytest.mark.slow
 @each
 def test_it_is_resumed_with_the_same_bits(name, tmp_path):
     def train(epochs, file):
@@ -225,7 +230,9 @@ def test_other_callbacks_beside_a_hand_over(tmp_path):
 def test_it_is_refused_where_it_cannot_be():
     model = network(Switch(adam(), BFGS(), after=3))
     for call in (lambda: model.train_on_batch(X, Y), lambda: model.fit(X, Y, verbose=0)):
-        with pytest.raises(ValueError, match=r"^Switch needs the loss of all samples, and not of a batch: [^\n]*$"):
+        with pytest.raises(
+            ValueError, match=r"^Switch needs the loss of all samples, and not of a batch: [^\n]*FullBatch"
+        ):
             call()
     for callback in (
         keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
