@@ -63,6 +63,7 @@ class ConjugateGradients(Direction):
         along = shares[0] * gradient + shares[1] * state["last"]
         return {"last": along, "is_conjugate": is_conjugate}, along
 
+    @np.errstate(all="ignore")
     def coefficients(self, is_conjugate, products, is_taken, has_failed):
         """What is computed of numbers alone.
 

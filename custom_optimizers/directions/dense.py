@@ -79,6 +79,7 @@ class DenseDirection(Direction):
         along = where(is_turned, -gradient, along)
         return {"inverse": inverse, "last": along, "pairs": where(is_turned, zeros_like(pairs), pairs)}, along
 
+    @np.errstate(all="ignore")
     def coefficients(self, pairs, size, products, is_taken, has_failed):
         """What is computed of numbers alone.
 
