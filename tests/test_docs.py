@@ -133,6 +133,32 @@ def test_evaluations_and_costs_of_lbfgs():
         assert each in text
 
 
+def rows_of_steps():
+    """The rows of the guide's table of steps without a rate: passes to three levels, with a star where a rule loses."""
+    found = result("step_sizes")
+    rules = "barzilai_borwein", "ad_gd", "polyak, lowest known", "polyak", "cdat"
+    for name, of in found["problems"].items():
+        assert all(best["is_inside"] is not False for best in of["best"])
+        cells = [
+            ", ".join(
+                "–" if passes is None else f"{passes:,}{'*' if passes is not None and holds is False else ''}"
+                for passes, holds in zip(of["rules"][rule]["passes"], of["rules"][rule]["holds"], strict=True)
+            )
+            for rule in rules
+        ]
+        best = ", ".join("–" if each["passes"] is None else f"{each['passes']:,}" for each in of["best"])
+        yield row(name, ", ".join(f"{share:.0e}".replace("e-0", "e-") for share in of["shares"]), best, *cells)
+
+
+def test_steps_without_a_rate():
+    text = (ROOT / "docs" / "guides" / "without_a_learning_rate.md").read_text()
+    for each in rows_of_steps():
+        assert each in text
+    settings = result("step_sizes")["settings"]
+    assert f"at most {settings['passes']:,} passes" in " ".join(text.split())
+    assert f"more than {settings['bound']} times the passes" in " ".join(text.split())
+
+
 def test_ends_of_epochs():
     found = result("autotune")
     text = " ".join(page("full_batch").split())
