@@ -6,7 +6,8 @@ OTHERS = .venv-others
 # JAX and the problems of CUTEst
 CUTEST = .venv-cutest
 
-# what `make compare` sets beside descent, in mini-batches
+# what `make compare` sets side by side: in full batches, and in mini-batches
+FULL = batch:=batch_gd@momentum=0.0,batch_momentum:=momentum,batch_nesterov:=nesterov,batch_muon:=muon,batch_sign_momentum:=sign_momentum,batch_lbfgs:=lbfgs,batch_cg:=nonlinear_cg
 MINI = @gradient_accumulation_steps=1
 OPTIMIZERS = momentum:=momentum$(MINI),nesterov:=nesterov$(MINI),adagrad,rmsprop,adam,muon:=muon$(MINI),sign_momentum:=sign_momentum$(MINI)
 
@@ -74,7 +75,7 @@ bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch, of an upda
 bench-cifar: $(VENV)/ready-bench $(OTHERS)/ready  ## the fast CIFAR-10 recipe beside torch, an hour; DATA_DIR=DIR of tensorflow-datasets
 	$(BIN)/python -m benchmarks.cifar10 $(OTHERS)/bin/python $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-bench-cutest: $(CUTEST)/ready  ## L-BFGS beside SciPy's on 118 problems of CUTEst, ten minutes, can be interrupted
+bench-cutest: $(CUTEST)/ready  ## L-BFGS, BFGS and conjugate gradients beside SciPy's on 118 problems of CUTEst, a quarter of an hour, can be interrupted
 	$(CUTEST)/bin/python -m benchmarks.cutest
 
 bench-search: $(VENV)/ready-bench  ## searches: what a trial costs, and algorithms replayed on tables of trainings; hours, can be interrupted
@@ -85,9 +86,12 @@ bench-search: $(VENV)/ready-bench  ## searches: what a trial costs, and algorith
 	$(BIN)/python -m benchmarks.tuning_check digits
 	$(BIN)/python -m benchmarks.search_kills  # as root, with PostgreSQL
 
-compare: $(VENV)/ready  ## optimizers side by side on the digits, each for eight seconds of training; half an hour
-	$(BIN)/python -m recipes compare cifar10_cnn --run-dir runs/compare --budget seconds=8 --trials 6 --seeds 5 --target 0.95 --optimizers \
-	"batch:=batch_gd@momentum=0.0,mini_batch:=sgd@momentum=0.0,stochastic:=sgd@momentum=0.0@batch_size=1,$(OPTIMIZERS)"
+compare: $(VENV)/ready  ## optimizers side by side on the digits, each for eight seconds of training, and on regressions; two hours
+	$(BIN)/python -m recipes compare cifar10_cnn --run-dir runs/compare --budget seconds=8 --trials 6 --seeds 5 --target 0.95 --target-loss 1 \
+	--optimizers "$(FULL),mini_batch:=sgd@momentum=0.0,stochastic:=sgd@momentum=0.0@batch_size=1,$(OPTIMIZERS)"
+	$(BIN)/python -m benchmarks.full_batch_digits
+	$(BIN)/python -m benchmarks.full_batch_methods
+	$(BIN)/python -m benchmarks.full_batch_methods --seconds
 
 exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on every backend
 	$(BIN)/python -m benchmarks.exactness $(OTHERS)/bin/python

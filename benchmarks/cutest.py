@@ -1,18 +1,20 @@
-"""L-BFGS beside SciPy's L-BFGS-B on CUTEst: all unconstrained problems of at most 100 variables, in float64.
+"""L-BFGS, BFGS and conjugate gradients beside SciPy's on CUTEst: unconstrained, at most 100 variables, in float64.
 
 Every solver has 1,000 evaluations of a function and its gradient, counted by a wrapper around it, from the start of the
 problem and with a history of 10. Stopping tests are off: a solver ends where it finds no lower point, or after the last
 evaluation. A problem is solved by whoever has evaluated a point with
 
-    f <= f* + 1e-5 * (f of the start - f*)          # f*: the lowest value that any of the solvers has seen
+    f <= f* + 1e-5 * (f of the start - f*)          # f*: the lowest value that any solver of its group has seen
 
-and what is compared is after how many evaluations. "lbfgsb_own" is SciPy's L-BFGS-B as it is. "lbfgsb", which ours is
-compared with, differs from it in two things: its first step is not 1 / norm(g) but ours, min(1, 1 / sum(abs(g))), by
-other units of its variables; and where it ends, as it does when a value has not changed by a bit, it begins again.
+and what is compared is after how many evaluations, within three groups: limited memory, a matrix, and conjugate
+gradients. SciPy's BFGS and CG begin again where they have ended, as long as that lowers the value. "lbfgsb_own" is its
+L-BFGS-B as it is. "lbfgsb", which ours is compared with, differs from that in two things: its first step is not
+1 / norm(g) but ours, min(1, 1 / sum(abs(g))), by other units of its variables; and where it ends, as it does when a
+value has not changed by a bit, it begins again.
 
 The problems are those of `sif2jax`, which takes half a minute to import, in an environment of its own. All of it takes
-about ten minutes. What each solver saw of a problem is a line of a file, so an interrupted run goes on where it was;
-after a change of ours, delete the lines of "strong_wolfe" and "hager_zhang", or the file.
+about a quarter of an hour. What each solver saw of a problem is a line of a file, so an interrupted run goes on where
+it was; after a change of ours, delete the lines of what has changed, or the file.
 
     make bench-cutest
     .venv-cutest/bin/python -m benchmarks.cutest
@@ -37,22 +39,28 @@ from scipy import optimize
 from benchmarks.counted import Counted, Exhausted, calls_to
 from benchmarks.record import write
 from custom_optimizers.backend import backend_module
-from custom_optimizers.directions import LBFGSDirection
+from custom_optimizers.directions import (
+    BFGSDirection,
+    ConjugateGradients,
+    LBFGSDirection,
+    SelfScaledBroydenDirection,
+)
 from custom_optimizers.line_search import HagerZhang, StrongWolfe
 from custom_optimizers.minimizer import FLAT, NO_DECREASE, NOT_FINITE, STALLED, Minimizer
+from custom_optimizers.nonlinear_cg import CURVATURE
 
 HISTORY, LARGEST_SIZE, MOST = 10, 100, 1000  # pairs; variables; evaluations
 ACCURACY = 1e-5  # of the way from the start to the lowest value, what may be missing
 ENDS = {NO_DECREASE: "no decrease", NOT_FINITE: "not finite", FLAT: "gradient 0", STALLED: "stalled"}
-THEIRS, BOUNDS = "lbfgsb", {"share_below_theirs": 0.02, "median_ratio": 1.1}
+BOUNDS = {"share_below_theirs": 0.02, "median_ratio": 1.1}
 
 
-def ours(line_search):
-    """A solver: `Minimizer` with the direction of L-BFGS and a line search."""
+def ours(direction, line_search):
+    """A solver: `Minimizer` with a direction and a line search."""
 
     @functools.cache
     def compiled(size):
-        minimizer = Minimizer(LBFGSDirection(HISTORY), line_search, size, "float64")
+        minimizer = Minimizer(direction, line_search, size, "float64")
         return minimizer, *map(backend_module().compiled, (minimizer.next_point, minimizer.next))
 
     def solve(function, start):
@@ -92,6 +100,27 @@ def lbfgsb_on_equal_terms(function, start):
         start, value, gradient = unit * found.x, found.fun, found.jac / unit
 
 
+def begun_again(method):
+    """A solver: a method of SciPy, begun again where it has ended, as long as that lowers the value."""
+
+    def solve(function, start):
+        value, gradient = function(start)
+        while True:
+            evaluated = [(value, gradient)]  # it begins with this evaluation, which has been made
+
+            def once(x, evaluated=evaluated):
+                return evaluated.pop() if evaluated else function(x)
+
+            options = {"gtol": 0, "maxiter": 10 * MOST}
+            with np.errstate(all="ignore"):
+                found = optimize.minimize(once, start, jac=True, method=method, options=options)
+            if not found.fun < value:
+                return found
+            start, value, gradient = found.x, found.fun, found.jac
+
+    return solve
+
+
 def unit_of_first_step(gradient):
     """The unit of the variables in which the first step of L-BFGS-B, 1 / norm(g), is min(1, 1 / sum(abs(g)))."""
     length = float(np.abs(gradient).sum())
@@ -99,12 +128,25 @@ def unit_of_first_step(gradient):
 
 
 SOLVERS = {
-    "strong_wolfe": ours(StrongWolfe()),
-    "hager_zhang": ours(HagerZhang()),
-    THEIRS: lbfgsb_on_equal_terms,
+    "strong_wolfe": ours(LBFGSDirection(HISTORY), StrongWolfe()),
+    "hager_zhang": ours(LBFGSDirection(HISTORY), HagerZhang()),
+    "lbfgsb": lbfgsb_on_equal_terms,
     "lbfgsb_own": lbfgsb,
+    "bfgs": ours(BFGSDirection(), StrongWolfe()),
+    "self_scaled_broyden": ours(SelfScaledBroydenDirection(), StrongWolfe()),
+    "scipy_bfgs": begun_again("BFGS"),
+    "nonlinear_cg": ours(ConjugateGradients(), StrongWolfe(curvature=CURVATURE)),
+    "scipy_cg": begun_again("CG"),
 }
-OURS = ("strong_wolfe", "hager_zhang")
+GROUPS = (  # solvers whose lowest value is the level for all of them
+    ("strong_wolfe", "hager_zhang", "lbfgsb", "lbfgsb_own"),
+    ("bfgs", "self_scaled_broyden", "scipy_bfgs"),
+    ("nonlinear_cg", "scipy_cg"),
+)
+THEIRS = {  # what each of ours is compared with
+    **{"strong_wolfe": "lbfgsb", "hager_zhang": "lbfgsb"},
+    **{"bfgs": "scipy_bfgs", "self_scaled_broyden": "scipy_bfgs", "nonlinear_cg": "scipy_cg"},
+}
 
 
 def problems():
@@ -156,24 +198,25 @@ def rows_of(path, wanted):
 
 def judged(rows):
     """What each solver made of one problem: `calls` to the level, None where it was not reached."""
-    result, found = (
-        {"variables": next(iter(rows.values()))["variables"]},
-        [row["improvements"] for row in rows.values()],
-    )
-    if not found[0] or found[0][0][0] != 1:
-        return {**result, "excluded": "the function is not finite at the start"}
-    start, lowest = found[0][0][1], min(each[-1][1] for each in found)
-    level = lowest + ACCURACY * (start - lowest)
-    solvers = {
-        solver: {
-            "calls": calls_to(level, row["improvements"]),
-            "calls_in_all": row["calls"],
-            "lowest": row["improvements"][-1][1],
-            "ended": row["ended"],
-        }
-        for solver, row in rows.items()
+    first = next(iter(rows.values()))
+    if not first["improvements"] or first["improvements"][0][0] != 1:
+        return {"variables": first["variables"], "excluded": "the function is not finite at the start"}
+    start, solvers = first["improvements"][0][1], {}
+    for group in GROUPS:
+        found = {solver: rows[solver] for solver in group if solver in rows}
+        lowest = min((row["improvements"][-1][1] for row in found.values()), default=start)
+        level = lowest + ACCURACY * (start - lowest)
+        solvers |= {solver: _seen(row, level) for solver, row in found.items()}
+    return {"variables": first["variables"], "start": start, "solvers": solvers}
+
+
+def _seen(row, level):
+    return {
+        "calls": calls_to(level, row["improvements"]),
+        "calls_in_all": row["calls"],
+        "lowest": row["improvements"][-1][1],
+        "ended": row["ended"],
     }
-    return {**result, "start": start, "lowest": lowest, "solvers": solvers}
 
 
 def summary(problems):
@@ -183,22 +226,22 @@ def summary(problems):
     for solver in SOLVERS:
         failures[solver] = [name for name, solvers in counted.items() if solvers[solver]["calls"] is None]
         shares[solver] = 1 - len(failures[solver]) / len(counted)
-    for solver in OURS:
-        both = [(s[solver]["calls"], s[THEIRS]["calls"]) for s in counted.values()]
+    for solver, theirs in THEIRS.items():
+        both = [(s[solver]["calls"], s[theirs]["calls"]) for s in counted.values()]
         each = [one / other for one, other in both if one and other]
         quartiles = statistics.quantiles(each, n=4, method="inclusive") if len(each) > 1 else 3 * each
         ratios[solver] = {"problems": len(each), **dict(zip(("lower", "median", "upper"), quartiles, strict=True))}
     holds = {
         solver: {
-            "share": shares[solver] >= shares[THEIRS] - BOUNDS["share_below_theirs"],
+            "share": shares[solver] >= shares[theirs] - BOUNDS["share_below_theirs"],
             "calls": ratios[solver]["median"] <= BOUNDS["median_ratio"],
         }
-        for solver in OURS
+        for solver, theirs in THEIRS.items()
     }
     excluded = {name: each["excluded"] for name, each in problems.items() if "excluded" in each}
     return {
         **{"problems": len(counted), "excluded": excluded, "solved": shares, "failed": failures},
-        **{"calls_to_those_of_lbfgsb": ratios, "bounds": BOUNDS, "holds": holds},
+        **{"theirs": THEIRS, "calls_to_theirs": ratios, "bounds": BOUNDS, "holds": holds},
     }
 
 

@@ -132,6 +132,8 @@ class Descent(Diagnosed):
             return
         variables = list(variables)
         self.match_patterns(variables)
+        if self.search is not None:
+            self.search.prepare(variables)
         with self._no_accumulators_of_keras():
             super().build(variables)
         slot_names = declarations.names(type(self).__name__, "slot_names", self.slot_names)

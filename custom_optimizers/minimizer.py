@@ -45,6 +45,7 @@ class Minimizer:
     if accepted: point = w
     d = direction.next(gradient, ...)               # learns of this step; after a failure it is the steepest one
     if failed along the steepest direction: the end
+    if no lower loss at `stalls_after` evaluations: failed; at as many again, or along the steepest one: the end
     if d is new: t = first step
     ```
 
@@ -159,18 +160,22 @@ class Minimizer:
             value, slope: numbers, the loss and its derivative along the direction.
 
         Returns:
-            `(numbers, counts, accepted, learns, failed)`: the last ones conditions, and `learns` whether there is a
-            point before the one that was accepted.
+            `(numbers, counts, accepted, learns, failed)`: the last ones conditions, and `learns` whether the direction
+            learns of the step: there is a point before the one that was accepted, and nothing is forgotten.
         """
         before = self.read({"numbers": numbers, "counts": counts})
         is_first, goes_on = before["evaluations"] == 0, before["reason"] == RUNS
         found = self.line_search.next(self._search_in(before), value, slope)
         accepted = goes_on & (is_first | (found["accepted"] > 0))
         failed = goes_on & ~is_first & (found["failed"] > 0)
-        learns = accepted & ~is_first
+        updates = before["updates"] + cast(accepted & ~is_first, counts)
         is_lower = accepted & (is_first | (value < before["lowest"]))
         is_bad = goes_on & is_first & ~(isfinite(value) & isfinite(slope))
         since = before["since_lowest"] + cast(goes_on, counts)
+        if self.line_search.stalls_after is not None:  # what the direction has learnt may be rounding: it begins anew
+            is_stuck = (since == self.line_search.stalls_after) & (before["is_steepest"] == 0)
+            failed = failed | (goes_on & ~is_first & ~is_lower & is_stuck)
+        learns = accepted & ~is_first & ~failed
         after = {
             **_named(found),
             "value": where(accepted, value, before["value"]),
@@ -178,7 +183,7 @@ class Minimizer:
             "lowest": where(is_lower, value, before["lowest"]),
             "step_size": where(accepted, before["search_step"], before["step_size"]),
             "evaluations": before["evaluations"] + cast(goes_on, counts),
-            "updates": before["updates"] + cast(learns, counts),
+            "updates": updates,
             "since_lowest": where(is_lower, zeros_like(since), since),
             "reason": where(is_bad, NOT_FINITE, before["reason"]),
         }
@@ -211,7 +216,9 @@ class Minimizer:
         after = {name: where(is_new, number, before[name]) for name, number in begun.items()}
         reason = where(length == 0, FLAT, before["reason"])
         if self.line_search.stalls_after is not None:
-            reason = where(before["since_lowest"] >= self.line_search.stalls_after, STALLED, reason)
+            since, most = before["since_lowest"], self.line_search.stalls_after
+            stalls = (since >= 2 * most) | ((since == most) & (before["is_steepest"] > 0))
+            reason = where(stalls, STALLED, reason)
         reason = where(failed & (before["is_steepest"] > 0), NO_DECREASE, reason)
         reason = where(before["reason"] == RUNS, reason, before["reason"])
         return *self._written({**before, **after, "reason": reason}, numbers, counts), is_new, is_turned

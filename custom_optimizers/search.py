@@ -61,18 +61,27 @@ class Search:
     def __init__(self, optimizer, direction, line_search, first_step=None):
         self._optimizer, self.first_step = optimizer, first_step
         self.direction, self.line_search = direction, line_search
-        self._minimizer = self._function = None
+        self._minimizer = self._function = self._shapes = None
         self.variables = {}  # the state by its names
+
+    def prepare(self, trained):
+        """Raise a ValueError for variables that cannot be searched with; called before the optimizer is built.
+
+        Args:
+            trained: list of the variables.
+        """
+        self._optimizer._backend.check_dtypes(type(self._optimizer).__name__, trained)
+        size, dtype = sum(math.prod(variable.shape) for variable in trained), wide_dtype(*trained)
+        minimizer = Minimizer(self.direction, self.line_search, size, dtype, self.first_step)
+        state = minimizer.initial_state(np.zeros(size))
+        self._shapes = {name: (value.shape, str(value.dtype)) for name, value in state.items()}
+        self._minimizer = minimizer
 
     def build(self):
         """Add the variables of the state; called when the optimizer is built."""
-        trained = self._optimizer._trainable_variables
-        self._optimizer._backend.check_dtypes(type(self._optimizer).__name__, trained)
-        size, dtype = sum(math.prod(variable.shape) for variable in trained), wide_dtype(*trained)
-        self._minimizer = Minimizer(self.direction, self.line_search, size, dtype, self.first_step)
         self.variables = {
-            name: self._optimizer.add_variable(value.shape, dtype=str(value.dtype), name=name)
-            for name, value in self._minimizer.initial_state(np.zeros(size)).items()
+            name: self._optimizer.add_variable(shape, dtype=dtype, name=name)
+            for name, (shape, dtype) in self._shapes.items()
         }
 
     def state(self):

@@ -86,6 +86,8 @@ def _searched(then):
             "Switch: `then` must be an optimizer with a search: LBFGS, BFGS, SelfScaledBroyden, NonlinearCG, or "
             f"BatchGD with `line_search`. Received: {then!r}"
         )
+    if then.diagnostics:
+        raise ValueError(f"Switch: give `diagnostics` to Switch, not to the second {type(then).__name__}.")
     if then.built:
         raise ValueError(f"Switch: `then` must not be built yet; give it a new {type(then).__name__}.")
     return then

@@ -41,6 +41,13 @@ class Cifar10CNN(Augmented, Blockwise, Regularized):
             "batch_size": 32,
             "epochs": 10,
         },
+        "muon": {
+            "optimizer": "muon",
+            "momentum": 0.8,
+            "learning_rate": 0.05,
+            "schedule": "linear",
+            "epochs": 30,
+        },
         "smoke": {"train_images": 300, "epochs": 3},
     }
 

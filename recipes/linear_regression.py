@@ -9,7 +9,7 @@ from recipes.machine import dtypes
 from recipes.recipe import Recipe
 from recipes.settings import choice, line_search, number, optimizer, passes_per_epoch, schedule, whole
 from recipes.settings import optimizers as names
-from recipes.settings.beside_search import has_line_search
+from recipes.settings.beside_search import has_search
 
 SAMPLES = 100
 
@@ -63,7 +63,7 @@ class LinearRegression(Recipe):
 
     def check(self):
         names.check_momentum(self.optimizer, self.momentum)
-        if has_line_search(self) and self.batch_size < SAMPLES:
+        if has_search(self) and self.batch_size < SAMPLES:
             raise CommandError(
                 f"--batch-size {self.batch_size}: the line search of {self.optimizer} goes by the loss of all samples; "
                 f"give --batch-size {SAMPLES}"
@@ -72,7 +72,7 @@ class LinearRegression(Recipe):
     @property
     def steps(self):
         # one pass is one batch, which needs no window, but for a search, which is told the loss by it
-        is_full = self.batch_size == SAMPLES and (self.passes > 1 or has_line_search(self))
+        is_full = self.batch_size == SAMPLES and (self.passes > 1 or has_search(self))
         return names.accumulated_steps(self.optimizer, "auto") if is_full else 1
 
     def load(self, data_dir=None, download=False):
@@ -99,7 +99,7 @@ class LinearRegression(Recipe):
             line_search=self.line_search,
         )
         # Keras rounds the loss to floatx, and a search would end where losses of float32 differ no more
-        with dtypes.floatx("float64") if has_line_search(self) else contextlib.nullcontext():
+        with dtypes.floatx("float64") if has_search(self) else contextlib.nullcontext():
             model.compile(made, loss(dtype="float64"))
         return model
 

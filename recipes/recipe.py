@@ -26,7 +26,7 @@ TAKEN = (  # names that no setting can have: options of commands, or keys of con
     *("backend", "kind", "recipe", "trained_on", "command", "parser", "help", "json"),
     *("preset", "strategy", "dtype", "data_dir", "run_dir", "download", "seeds", "results", "dry_run"),
     *("tuner", "trials", "max_epochs", "space", "metric", "workers", "storage", "study"),
-    *("optimizers", "clippings", "schedules", "budget", "target", "contenders", "judged_on"),
+    *("optimizers", "clippings", "schedules", "budget", "target", "target_loss", "contenders", "judged_on"),
 )
 
 

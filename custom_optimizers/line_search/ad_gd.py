@@ -5,6 +5,7 @@ from custom_optimizers.either import number, smaller, sqrt, where
 from custom_optimizers.line_search.step_size import StepSize
 
 UNBOUNDED = 1e30  # in place of a ratio of two steps where there has been one alone
+GROWS_TO = 10.0  # times the last step, at most, where the gradient has not changed
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -18,7 +19,7 @@ class AdGD(StepSize):
 
     For convex losses it converges without a rate, a bound or a test of the loss. The first step is `learning_rate`, or
     as long as one unit of the weights, whichever is shorter; the second one has no bound by it. Where the gradient has
-    not changed, only the first term counts.
+    not changed, only the first term counts, and at most ten times the last step.
 
     Args:
         evaluations: as in `StepSize`.
@@ -42,8 +43,7 @@ class AdGD(StepSize):
     def first(self, state, step, products):
         ss, _, yy = products
         growing = sqrt(1 + state["ratio"]) * state["step"]
-        by_change = sqrt(ss / yy) / 2  # infinite where the gradient has not changed
-        return smaller(growing, where(yy > 0, by_change, growing))
+        return smaller(growing, where(yy > 0, sqrt(ss / yy) / 2, GROWS_TO * state["step"]))
 
     def begin(self, state, value, slope, step):
         value = number(value)

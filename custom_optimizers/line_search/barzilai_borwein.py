@@ -7,6 +7,7 @@ from custom_optimizers.line_search.nonmonotone_armijo import NonmonotoneArmijo
 
 VARIANTS = "long", "short", "alternating"
 BOUNDS = 1e-10, 1e10  # of a step
+GROWS_TO = 10.0  # times the last step, on a hill
 
 
 @keras.saving.register_keras_serializable(package="custom_optimizers")
@@ -20,8 +21,8 @@ class BarzilaiBorwein(NonmonotoneArmijo):
     ```
 
     On a parabola such steps converge much sooner than the best constant one, though the loss rises now and then, which
-    the highest of the last losses leaves room for. Where the curvature is not positive, the step that is tried first
-    is one that would change the loss as much as the last one did.
+    the highest of the last losses leaves room for. Where the curvature is not positive, as at the top of a hill, the
+    step that is tried first is ten times the last one.
 
     Args:
         variant: "long", "short" or "alternating".
@@ -53,4 +54,5 @@ class BarzilaiBorwein(NonmonotoneArmijo):
         if self.variant == "alternating":
             is_long = state["searches"] % 2 == 0
         found = where(is_long, ss / sy, sy / yy)
-        return where(sy > 0, clip(found, BOUNDS[0] + 0 * found, BOUNDS[1] + 0 * found), step)
+        found = where(sy > 0, found, GROWS_TO * state["step"])
+        return clip(found, BOUNDS[0] + 0 * found, BOUNDS[1] + 0 * found)

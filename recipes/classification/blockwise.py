@@ -1,7 +1,7 @@
 from recipes.classification.classification import Classification
 from recipes.errors import CommandError
 from recipes.settings import choice, number, whole
-from recipes.settings.beside_search import has_line_search
+from recipes.settings.beside_search import has_search
 from recipes.settings.fields import option_of
 from recipes.settings.nearest import nearest_multiple
 
@@ -62,7 +62,7 @@ class Blockwise(Classification, is_base=True):
     def _check_search(self):
         """Raise a CommandError where a line search would go by a loss that the gradient is not that of."""
         changed = next((name for name in ("gradient_regularizer", "sharpness_aware") if getattr(self, name)), None)
-        if changed is not None and has_line_search(self):
+        if changed is not None and has_search(self):
             raise CommandError(
                 f"{option_of(changed)} {getattr(self, changed):g}: the gradient is not that of the loss, by which the "
                 f"line search of {self.optimizer} goes; give {option_of(changed)} 0"

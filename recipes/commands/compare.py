@@ -46,6 +46,7 @@ def _add_options(parser, cls):
     group.add_argument(
         "--target", metavar="X", type=float, help="validation score; the table says what it took to reach it"
     )
+    group.add_argument("--target-loss", metavar="X", type=float, help="the same of the training loss, as it is logged")
     group.add_argument("--workers", metavar="N", type=int, default=1, help="trainings at a time (1)")
     add_run_dir(group)
     add_computing(group, cls)
@@ -80,7 +81,7 @@ def _compare(asked):
     contenders = parse_contenders(asked.recipe, asked.optimizers or (), asked.clippings, asked.schedules)
     budget = _budget(asked, recipe)
     comparison = comparisons.Comparison(
-        tuple(contenders), budget, asked.seeds, asked.trials, asked.target, asked.workers
+        tuple(contenders), budget, asked.seeds, asked.trials, asked.target, asked.target_loss, asked.workers
     )
     asked.advice = "; the same command goes on with the comparison"
     rows, run = comparisons.compare(recipe, comparison, asked.run_dir, **places(asked))

@@ -14,6 +14,7 @@ class Comparison:
         seeds: int >= 1, trainings of each contender with the learning rate that was found for it.
         trials: int >= 1, trainings of its search for that.
         target: float, score on the validation part whose cost is told; None for none.
+        target_loss: float, the same of the loss on the training part, as the log of training has it.
         workers: int, trainings at a time.
 
     Raises:
@@ -25,6 +26,7 @@ class Comparison:
     seeds: int = 3
     trials: int = 8
     target: float | None = None
+    target_loss: float | None = None
     workers: int = 1
 
     def __post_init__(self):
@@ -44,4 +46,5 @@ class Comparison:
             "seeds": self.seeds,
             "trials": self.trials,
             "target": self.target,
+            **({} if self.target_loss is None else {"target_loss": self.target_loss}),  # older comparisons have none
         }

@@ -23,7 +23,7 @@ def rows_of(recipe, comparison, directory):
         WorldError: a training is not there, or its files are damaged.
     """
     rows = [
-        _row(contender, runs.directory_of_seed(directory / contender.directory, seed), comparison.target)
+        _row(contender, runs.directory_of_seed(directory / contender.directory, seed), comparison)
         for contender in comparison.contenders
         for seed in comparison.seeds_of(recipe)
     ]
@@ -31,21 +31,22 @@ def rows_of(recipe, comparison, directory):
     return [{**row, "resolution": resolution} for row in rows]
 
 
-def _row(contender, directory, target):
+def _row(contender, directory, comparison):
     found = runs.read_directory(directory)
     with runs.may_be_damaged(directory):
-        return {"contender": contender.label, **_figures(found, target)}
+        return {"contender": contender.label, **_figures(found, comparison)}
 
 
-def _figures(found, target):
+def _figures(found, comparison):
     """What a run came to.
 
     Args:
         found: `recipes.run.Directory`.
-        target: float, a score whose cost is told; None for none.
+        comparison: `Comparison`, with the targets whose costs are told.
     """
     recipe, result, curve = found.recipe, found.result, _curve(found.directory)
     last = curve[-1] if curve else {}  # training may diverge within its first epoch
+    passes = result["epochs"] * recipe.passes
     return {
         "seed": recipe.seed,
         "learning_rate": None if has_line_search(recipe) else recipe.learning_rate,
@@ -54,11 +55,12 @@ def _figures(found, target):
         "updates": runs.finite_number(result, "updates"),
         "evaluations": _number(last.get("evaluations")),
         "seconds": runs.finite_number(result, "training_seconds"),
-        "images": result["epochs"] * recipe.passes * _trained_on(found.config["trained_on"]),
+        "passes": passes,
+        "images": passes * _trained_on(found.config["trained_on"]),
         "peak_mib": runs.peak_memory_of(found.directory),
         "clipped_share": _number(last.get("clipped_share")),
         "skipped_updates": _number(last.get("skipped_updates")),
-        **_cost(recipe, curve, result, target),
+        **_cost(recipe, curve, result, comparison),
         "curve": curve,
     }
 
@@ -95,18 +97,31 @@ def _curve(directory):
     return [{**row, "seconds": sum(times[: i + 1])} for i, row in enumerate(rows)]
 
 
-def _cost(recipe, curve, result, target):
-    """Epochs, updates and seconds until the validation score first reached the target."""
-    if target is None:
-        return {}
-    name, direction = objective_of(recipe)
+def _cost(recipe, curve, result, comparison):
+    """What it took until the validation score, and the training loss, first reached their targets."""
+    score, loss = (*objective_of(recipe), comparison.target), ("loss", "min", comparison.target_loss)
+    return {
+        f"{what}_to_{of}": value
+        for of, (name, direction, target) in {"target": score, "target_loss": loss}.items()
+        if target is not None
+        for what, value in _until(recipe, curve, result, _reached(curve, name, direction, target)).items()
+    }
+
+
+def _reached(curve, name, direction, target):
+    """After how many epochs a column of the log was at a target for the first time; None if it never was."""
     sign = 1 if direction == "max" else -1
-    reached = next((i for i, row in enumerate(curve) if sign * float(row.get(name, "nan")) >= sign * target), None)
-    if reached is None:
-        return {"epochs_to_target": None, "updates_to_target": None, "seconds_to_target": None}
-    epochs = reached + 1
+    at = (epoch for epoch, row in enumerate(curve, 1) if sign * float(row.get(name, "nan")) >= sign * target)
+    return next(at, None)
+
+
+def _until(recipe, curve, result, epochs):
+    """What so many epochs took; None for what was not reached. In full batches each pass is an evaluation."""
+    if epochs is None:
+        return dict.fromkeys(("epochs", "passes", "updates", "seconds"))
+    seconds = curve[epochs - 1]["seconds"]
     updates = _updates_until(curve, epochs, result)
-    return {"epochs_to_target": epochs, "updates_to_target": updates, "seconds_to_target": curve[reached]["seconds"]}
+    return {"epochs": epochs, "passes": epochs * recipe.passes, "updates": updates, "seconds": seconds}
 
 
 def _updates_until(curve, epochs, result):

@@ -8,7 +8,7 @@ from recipes.comparison.seed_rows import is_share
 from recipes.tuning.objective import objective_of
 
 MEDIANS = (
-    *("learning_rate", "epochs", "updates", "evaluations", "seconds", "images"),
+    *("learning_rate", "epochs", "passes", "updates", "evaluations", "seconds", "images"),
     *("peak_mib", "clipped_share", "skipped_updates"),
 )
 
@@ -32,7 +32,7 @@ def summarised(recipe, rows):
 
 
 def _summary(label, rows, bounded):
-    cost = {name: _median([row[name] for row in rows]) for name in rows[0] if name.endswith("_to_target")}
+    cost = {name: _median([row[name] for row in rows]) for name in rows[0] if "_to_target" in name}
     return {
         "contender": label,
         "n": len(rows),

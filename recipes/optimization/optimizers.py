@@ -71,14 +71,19 @@ def _make(chosen, given, **options):
         return chosen(**given, **options)
     if not chosen.is_ours:
         return getattr(keras.optimizers, KERAS[chosen.name])(**given, **chosen.values, **options)
-    named = OURS[chosen.name]
-    cls = getattr(custom_optimizers, named.cls)
+    named, cls = OURS[chosen.name], _class_of(chosen.name)
     if chosen.inner is not None:
         alone = {"gradient_accumulation_steps": None} if chosen.inner.name == "accelerated_gd" else {}
-        return cls(_make(chosen.inner, given, **alone), **chosen.values, **options)
+        then = {"then": _class_of(chosen.values["then"])()} if chosen.has_search else {}
+        return cls(_make(chosen.inner, given, **alone), **{**chosen.values, **then}, **options)
     if named.preset is not None:
         return cls.from_preset(named.preset, **given, **chosen.values, **options)
     return cls(**given, **chosen.values, **options)
+
+
+def _class_of(name):
+    """The class of an optimizer of this package."""
+    return getattr(custom_optimizers, OURS[name].cls)
 
 
 def make_clippers(text):

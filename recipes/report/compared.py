@@ -21,7 +21,7 @@ def report_comparison(recipe, comparison, rows, run):
     scores = {row["contender"]: [r["score"] for r in rows if r["contender"] == row["contender"]] for row in contenders}
     found = verdicts(scores, rows[0]["resolution"])
     _write_tables(rows, contenders, run)
-    print("\n" + as_text(recipe, contenders, comparison.target))
+    print("\n" + as_text(recipe, contenders, comparison.target, comparison.target_loss))
     for line in [*_diverged_lines(contenders), *noise_lines(contenders, found)]:
         print(line)
     _write_picture(recipe, rows, run)
@@ -55,20 +55,20 @@ def _write_picture(recipe, rows, run):
     print(f"\n{run.directory / runs.names.COMPARISON_PICTURE}")
 
 
-def as_text(recipe, contenders, target):
+def as_text(recipe, contenders, target, target_loss=None):
     """The contenders as a table of text."""
-    lines = cells_of(recipe, contenders, target)
+    lines = cells_of(recipe, contenders, target, target_loss)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
-def cells_of(recipe, contenders, target):
+def cells_of(recipe, contenders, target, target_loss=None):
     """The contenders as lists of text, names of columns first.
 
     Args:
         recipe: `recipes.recipe.Recipe`, or its class.
         contenders: list of dicts, as `recipes.comparison.summarised` gives them.
-        target: float, the score whose cost is told; None for none.
+        target, target_loss: floats, the score and the training loss whose costs are told; None for none.
     """
     columns = {
         "contender": lambda row: row["contender"],
@@ -84,8 +84,18 @@ def cells_of(recipe, contenders, target):
         "skipped": lambda row: _short(row["skipped_updates"]),
     }
     if target is not None:
-        columns[f"seconds to {target:g}"] = lambda row: _short(row["seconds_to_target"])
+        columns |= _cost_of("target", f"{target:g}")
+    if target_loss is not None:
+        columns |= _cost_of("target_loss", f"a loss of {target_loss:g}")
     return [list(columns), *([of(row) for of in columns.values()] for row in contenders)]
+
+
+def _cost_of(target, words):
+    """The columns of what a target has cost; "?" in comparisons of older versions, which do not have it."""
+    return {
+        f"{name} to {words}": lambda row, key=f"{name}_to_{target}": _short(row[key]) if key in row else "?"
+        for name in ("passes", "seconds")
+    }
 
 
 def _updates(row):

@@ -102,10 +102,10 @@ def _compared(found):
     """The result of a comparison, `Compared`; None if it is not done."""
     if found.result is None:
         return None
-    means, target = found.result["means"], found.config["target"]
+    means, targets = found.result["means"], (found.config["target"], found.config.get("target_loss"))
     differences = {(each["a"], each["b"]): each for each in found.result["differences"]}
     verdicts = list(report.noise_lines(means, differences))
-    return Compared(found.result["score"], report.cells_of(found.recipe, means, target), verdicts)
+    return Compared(found.result["score"], report.cells_of(found.recipe, means, *targets), verdicts)
 
 
 SECTIONS = {"run": _of_run, "trial": _of_run, "search": _of_search, "comparison": _of_comparison}

@@ -2,7 +2,8 @@
 
 It finds the step of each update by the exact loss and gradient. So there is nothing that a schedule, a clipper or a
 decay beside the loss could do: what is typed of that kind is refused, and what comes from a preset or a default is left
-out.
+out. Where a line search begins after a switch alone, the optimizer before it has all that, but for full batches and
+weights that are no average.
 """
 
 from recipes.errors import CommandError
@@ -27,12 +28,19 @@ IDLE = {  # settings without effect beside a line search: the value that stands 
     "exclude_from_weight_decay": (None, _IN_LOSS),
     "ema_momentum": (None, _LOWEST),
 }
+AFTER_A_SWITCH = ("gradient_accumulation_steps", "ema_momentum")  # of these, what has none beside a later one either
 
 
 def has_line_search(recipe):
     """Whether the optimizer of a recipe finds the length of its steps by a line search."""
     chosen = chosen_in(vars(recipe))
-    return chosen is not None and chosen.line_search is not None
+    return chosen is not None and chosen.has_line_search
+
+
+def has_search(recipe):
+    """Whether the optimizer of a recipe goes by the loss of all samples: from its first update on or after a switch."""
+    chosen = chosen_in(vars(recipe))
+    return chosen is not None and chosen.has_search
 
 
 def idle(recipe):
@@ -42,9 +50,10 @@ def idle(recipe):
         A dict from them to the values that stand for none; an empty one where there is no line search.
     """
     settings, chosen = recipe.settings(), chosen_in(vars(recipe))
-    if chosen is None or chosen.line_search is None:
+    if chosen is None or not chosen.has_search:
         return {}
-    names = [name for name in IDLE if name in settings and (name != "learning_rate" or not chosen.has_rate)]
+    possible = IDLE if chosen.has_line_search else AFTER_A_SWITCH
+    names = [name for name in possible if name in settings and (name != "learning_rate" or not chosen.has_rate)]
     return {name: IDLE[name][0] for name in names if _can_be(settings[name], IDLE[name][0])}
 
 
@@ -71,4 +80,4 @@ def check_given(recipe, given):
 
 def dtypes_of(recipe):
     """The dtypes that a recipe computes in: beside a line search not float16, in which losses are scaled."""
-    return tuple(each for each in recipe.dtypes if each != "float16" or not has_line_search(recipe))
+    return tuple(each for each in recipe.dtypes if each != "float16" or not has_search(recipe))

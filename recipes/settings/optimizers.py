@@ -5,6 +5,7 @@
     lbfgs:history=20                    one that finds its steps by itself
     accumulate:adam                     around an optimizer of Keras
     lookahead:momentum,sync_period=10
+    switch:adam,then=bfgs,after=500     one after the other
 
 `recipes.optimization.make_optimizer` makes them; names are looked up here, without importing Keras.
 """
@@ -15,7 +16,7 @@ import re
 from recipes.errors import CommandError
 from recipes.settings import fields, grammar, line_searches
 from recipes.settings.fields import REQUIRED, check_expression, choice, number, paths, switch, whole
-from recipes.settings.nearest import plain, unknown
+from recipes.settings.nearest import plain, spelled, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Named:
         preset: str, of `BatchGD`; None for the class itself.
         momentum: pair of floats, between which its momentum lies; None if it has none.
         wraps: bool, whether its first parameter is the name of another optimizer.
+        searches: bool, whether a line search finds its steps, also where no parameter says which.
     """
 
     cls: str
@@ -38,11 +40,14 @@ class Named:
     preset: str | None = None
     momentum: tuple | None = None
     wraps: bool = False
+    searches: bool = False
 
 
 _INNER = {"inner": fields.text(REQUIRED, range="the name of an optimizer", example="adam")}
 _VELOCITY = {"velocity": choice("keras", names=("keras", "torch"))}
 _UNIT = 0.0, 1.0
+_DENSE = {"line_search": line_searches.named("strong_wolfe"), "max_parameters": whole(10_000)}
+_BETAS_OF_CG = ("polak_ribiere_plus", "fletcher_reeves", "hestenes_stiefel", "dai_yuan", "hager_zhang")
 OURS = {
     "batch_gd": Named(
         "BatchGD",
@@ -54,6 +59,20 @@ OURS = {
         "LBFGS",
         "quasi-Newton steps whose length a line search finds: no learning rate; full batches only",
         {"history": whole(10), "line_search": line_searches.named("strong_wolfe")},
+        searches=True,
+    ),
+    "bfgs": Named("BFGS", "lbfgs with a whole matrix, for up to max_parameters weights", _DENSE, searches=True),
+    "self_scaled_broyden": Named(
+        "SelfScaledBroyden",
+        "bfgs with a matrix that is scaled at each update: networks that solve equations",
+        _DENSE,
+        searches=True,
+    ),
+    "nonlinear_cg": Named(
+        "NonlinearCG",
+        "conjugate gradients with a line search: five vectors in memory; full batches only",
+        {"beta": choice(_BETAS_OF_CG[0], names=_BETAS_OF_CG), "line_search": line_searches.named(None)},
+        searches=True,
     ),
     "momentum": Named("BatchGD", "batch_gd with momentum 0.9", _VELOCITY, preset="momentum", momentum=_UNIT),
     "nesterov": Named("BatchGD", "batch_gd with Nesterov momentum 0.9", _VELOCITY, "nesterov", momentum=_UNIT),
@@ -96,6 +115,33 @@ OURS = {
         wraps=True,
     ),
 }
+_THEN = [name for name, named in OURS.items() if named.searches]
+
+
+def _then(default):
+    """A parameter: one of `_THEN`, however it is written."""
+
+    def read(value):
+        found = spelled(value, _THEN)
+        if found is None:
+            raise CommandError(unknown("optimizer with a search of its own", value, _THEN))
+        return found
+
+    return dataclasses.replace(fields.text(default), read=read)
+
+
+OURS["switch"] = Named(
+    "Switch",
+    "one optimizer for `after` updates, or until `patience` of them had no lower loss, and then one that searches",
+    {
+        **_INNER,
+        "then": _then(_THEN[0]),
+        "after": whole(100, is_optional=True),
+        "patience": whole(None),
+        "min_delta": number(0.0, least=0),
+    },
+    wraps=True,
+)
 _OF_KERAS = (
     "Adadelta",
     "Adafactor",
@@ -150,15 +196,25 @@ class Chosen:
         return parameter and self.values.get("line_search", parameter.default)
 
     @property
+    def has_line_search(self):
+        """Whether the length of each of its steps is found."""
+        return self.line_search is not None or (self.is_ours and OURS[self.name].searches)
+
+    @property
+    def has_search(self):
+        """Whether it goes by the loss of all samples: from the first update on, or after a switch."""
+        return self.has_line_search or "then" in self.values
+
+    @property
     def has_rate(self):
         """Whether its learning rate has an effect; beside a line search it is the step that is tried first."""
-        parameter = _parameters_of(self.name).get("line_search")
-        return parameter is None or parameter.default is None
+        searches = self.is_ours and OURS[self.name].searches
+        return not searches and self.line_search not in line_searches.WITHOUT_FIRST_STEP
 
     @property
     def momentum(self):
         """The pair of floats between which its momentum lies; None if it has none."""
-        if self.line_search is not None:
+        if self.has_line_search:
             return None
         if self.inner is not None:
             return self.inner.momentum
@@ -217,17 +273,31 @@ def parse_optimizer(text, wrapped=False):
     if wraps and wrapped:
         raise CommandError(f"{name} wraps an optimizer, and cannot be wrapped")
     values = grammar.pairs(name, _parameters_of(name), pairs)
-    chosen = Chosen(name, values, parse_optimizer(values.pop("inner"), wrapped=True) if wraps else None)
-    if chosen.line_search is not None:
+    inner = parse_optimizer(values.pop("inner"), wrapped=True) if wraps else None
+    chosen = Chosen(name, {**_always_given(name), **values}, inner)
+    if chosen.has_line_search:
         _check_search(chosen, wrapped)
+    if name == "switch" and chosen.values["after"] is None and chosen.values.get("patience") is None:
+        raise CommandError(f"{name}: give after or patience, such as after=100, or it never switches")
     return chosen
+
+
+def _always_given(name):
+    """The parameters of an optimizer that its class has no defaults for, a dict."""
+    return {key: OURS[name].parameters[key].default for key in ("then", "after")} if name == "switch" else {}
 
 
 def _check_search(chosen, wrapped):
     """Raise a CommandError for what an optimizer with a line search cannot have, or be."""
     if wrapped:
         raise CommandError(f"{chosen.name} finds its steps by a line search, and cannot be wrapped")
-    own = _parameters_of(chosen.name) if chosen.has_rate else {}  # what is of descent at a given rate
+    is_descent = not OURS[chosen.name].searches
+    if chosen.line_search in line_searches.OF_DESCENT and not is_descent:
+        raise CommandError(
+            f"{chosen.line_search} is a rule for steps along the gradient, and {chosen.name} has a direction of its "
+            "own: give --optimizer batch_gd, or another line search"
+        )
+    own = _parameters_of(chosen.name) if is_descent else {}  # what is of descent at a given rate
     for name, value in chosen.values.items():
         if name != "line_search" and name in own and value != own[name].default:
             raise CommandError(f"{name} of {chosen.name} is of its momentum, which it has not beside a line search")
@@ -283,7 +353,15 @@ def default_momentum(text):
     """The momentum that recipes give an optimizer that has 0 by itself; None for the optimizer's own."""
     chosen = parse_optimizer(text)
     inner = chosen.inner or chosen
-    return 0.9 if inner.name in ("batch_gd", "sgd") and inner.line_search is None else None
+    return 0.9 if inner.name in ("batch_gd", "sgd") and not inner.has_line_search else None
+
+
+def before_switch(text):
+    """The optimizer that trains before another one takes its place, as `--optimizer` takes it; `text` if none does."""
+    chosen = parse_optimizer(text)
+    if chosen.name != "switch":
+        return text
+    return chosen.inner.name if chosen.inner.is_ours else f"accumulate:{chosen.inner.name}"
 
 
 def decays(text):
@@ -308,8 +386,10 @@ def _of_full_batches(text):
     """What of an optimizer asks for full batches, in words; None for nothing."""
     chosen = parse_optimizer(text)
     inner = chosen.inner or chosen
-    if inner.line_search is not None:
+    if inner.has_line_search:
         return f"the line search of {inner.name}"
+    if chosen.has_search:
+        return f"the line search of {chosen.values['then']}"
     return inner.name if inner.name == "accelerated_gd" else None
 
 

@@ -20,7 +20,7 @@ from recipes.errors import CommandError
 from recipes.settings import grammar
 from recipes.settings.beside_search import IDLE, idle
 from recipes.settings.fields import NONE, option_of
-from recipes.settings.line_searches import LINE_SEARCHES
+from recipes.settings.line_searches import LINE_SEARCHES, OF_DESCENT
 from recipes.settings.nearest import spelled, unknown
 from recipes.settings.optimizers import KERAS, parse_optimizer
 from recipes.tuning.axes import Between, OneOf
@@ -54,7 +54,7 @@ DEFAULTS = {
     "optimizer": OneOf(("momentum", "nesterov", "muon", "adamw")),
     "momentum": OneOf((0.0, 0.5, 0.8, 0.9, 0.95, 0.98)),
     "clipping": OneOf(tuple(CLIPPINGS)),
-    "line_search": OneOf(tuple(LINE_SEARCHES)),
+    "line_search": OneOf(tuple(name for name in LINE_SEARCHES if name not in OF_DESCENT)),
     "batch_size": OneOf((32, 64, 128, 256)),
     "weight_decay": Between(1e-5, 1e-1, log=True),
     "label_smoothing": Between(0.0, 0.3),

@@ -65,7 +65,7 @@ def has_line_search(row):
         row: dict, as `row_of` returns it.
     """
     chosen = chosen_in(row["settings"])
-    return chosen is not None and chosen.line_search is not None
+    return chosen is not None and chosen.has_line_search
 
 
 def best_of_each(rows):

@@ -8,7 +8,7 @@ from recipes.errors import CommandError
 from recipes.machine import strategies
 from recipes.machine.backend import start_keras
 from recipes.machine.leaving import cleaned_up
-from recipes.settings.beside_search import has_line_search
+from recipes.settings.beside_search import has_line_search, has_search
 from recipes.tuning import storage
 from recipes.tuning.facts import Facts
 from recipes.tuning.halving import rungs_of
@@ -94,7 +94,7 @@ def check_models(recipes, processes):
         processes: `recipes.workers.Processes` with the data.
     """
     for recipe in recipes:
-        if has_line_search(recipe):
+        if has_search(recipe):
             processes.call(functools.partial(tuning.work.check_model, recipe=recipe))
 
 
@@ -127,7 +127,7 @@ def _tested_rates(hypermodel, processes):
         return rates
     for optimizer in optimizers_of(hypermodel.space, recipe):
         tested = with_optimizer(recipe, optimizer)
-        if has_line_search(tested):  # the rate is the step that it tries first, which no range test is of
+        if has_line_search(tested):  # the rate, if any, is the step that it tries first, which no range test is of
             continue
         found = processes.call(functools.partial(tuning.work.find_rates, recipe=tested))
         rates[optimizer] = [_rounded(found["low"]), _rounded(found["high"])]

@@ -17,6 +17,7 @@ from recipes import run as runs
 from recipes.errors import CommandError, WorldError
 from recipes.machine import dtypes
 from recipes.machine.memory import peak_mib
+from recipes.settings.optimizers import before_switch
 from recipes.tuning.space import default_rates, optimizer_of, paces
 from recipes.tuning.trial import train_trial
 
@@ -118,11 +119,12 @@ def find_rates(shared, recipe):
     """The range of learning rates that is worth searching, by a range test.
 
     Returns:
-        A dict: `low`, `high`; the defaults of the optimizer if the test finds no rates.
+        A dict: `low`, `high`; the defaults of the optimizer if the test finds no rates. Before a switch to a search,
+        those of the first optimizer.
     """
     data = shared.hypermodel.data
-    steady = {"schedule": "constant"} if "schedule" in recipe.settings() else {}
-    recipe = dataclasses.replace(recipe, **steady)
+    steady = {"schedule": "constant", "optimizer": before_switch(optimizer_of(recipe))}
+    recipe = dataclasses.replace(recipe, **{name: steady[name] for name in steady if name in recipe.settings()})
     with shared.place.computing(recipe, data):
         low, high = training.find_rates(recipe, data) or default_rates(optimizer_of(recipe))
     return {"low": low, "high": high}

@@ -73,7 +73,7 @@ def test_all_solve_what_is_easy_and_the_file_keeps_it(tmp_path, monkeypatch, cap
     assert json.dumps(cutest.rows_of(path, {"ROSENBR": (rosenbrock, START)})["ROSENBR"]) == json.dumps(found["ROSENBR"])
     each = {name: cutest.judged(rows) for name, rows in found.items()}
     assert each["ROSENBR"]["start"] == pytest.approx(24.2)
-    assert all(of["lowest"] < 1e-20 and 20 < of["calls"] < 60 for of in each["ROSENBR"]["solvers"].values())
+    assert all(of["lowest"] < 1e-20 and 20 < of["calls"] < 99 for of in each["ROSENBR"]["solvers"].values())
     whole = cutest.summary(each)
     assert whole["problems"] == 1
     assert list(whole["excluded"]) == ["NOWHERE"]
@@ -86,10 +86,10 @@ def test_what_is_worse_than_scipy_is_told():
         return {"variables": 2, "calls": 9, "ended": "", "improvements": list(improvements)}
 
     fast, slow, short = row((1, 1.0), (4, 0.0)), row((1, 1.0), (8, 0.0)), row((1, 1.0), (3, 0.5))
-    rows = {"strong_wolfe": slow, "hager_zhang": short, "lbfgsb": fast, "lbfgsb_own": fast}
+    rows = {**dict.fromkeys(cutest.SOLVERS, fast), "strong_wolfe": slow, "hager_zhang": short}
     third = {**rows, "hager_zhang": fast}
     found = cutest.summary({name: cutest.judged(each) for name, each in zip("ABC", (rows, rows, third), strict=True)})
     assert found["holds"]["strong_wolfe"] == {"share": True, "calls": False}
     assert found["holds"]["hager_zhang"] == {"share": False, "calls": True}
-    assert found["failed"] == {"strong_wolfe": [], "hager_zhang": ["A", "B"], "lbfgsb": [], "lbfgsb_own": []}
-    assert found["calls_to_those_of_lbfgsb"]["strong_wolfe"]["median"] == 2
+    assert found["failed"] == {**{solver: [] for solver in cutest.SOLVERS}, "hager_zhang": ["A", "B"]}
+    assert found["calls_to_theirs"]["strong_wolfe"]["median"] == 2

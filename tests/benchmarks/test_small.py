@@ -41,6 +41,17 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "STUDIES = dict(small=(('sgd', 'fb'), 1, ('--train-images=64', '--width=8'), ()))",
         ["means", "rows"],
     ),
+    "full_batch_digits": (
+        "--runs .",
+        "PRESETS, SEEDS, SETTINGS = ('muon',), (0,), {'train_images': 64, 'epochs': 2, 'batch_size': 32}",
+        ["presets", "rows"],
+    ),
+    "full_batch_methods": (
+        "--rows rows.jsonl",
+        "PROBLEMS = {'softmax regression': PROBLEMS['softmax regression']._replace(passes=10)}; "
+        "STEPS, SEEDS, WITH_A_RATE, WITHOUT = STEPS[:1], (1,), {'Muon': Muon}, {'BFGS': BFGS}",
+        ["settings", "problems"],
+    ),
     "functions": (
         "",
         "FUNCTIONS = {name: FUNCTIONS[name] for name in ('matyas', 'eggholder')}; "
@@ -154,6 +165,8 @@ def test_all_that_pages_name_are_here():
     "exploding",
     "full_batch",
     "full_batch_cost",
+    "full_batch_digits",
+    "full_batch_methods",
     "flipped",
     "functions",
     "gan",

@@ -9,7 +9,7 @@ from keras import ops
 from scipy import optimize
 
 from custom_optimizers.backend import backend_module
-from custom_optimizers.directions import LBFGSDirection, Steepest
+from custom_optimizers.directions import Direction, LBFGSDirection, Steepest
 from custom_optimizers.line_search import Armijo, HagerZhang, StrongWolfe
 from custom_optimizers.minimizer import FLAT, NO_DECREASE, NOT_FINITE, STALLED, Minimizer
 
@@ -145,3 +145,36 @@ def test_steepest_descent_needs_more():
     ours = minimised(rosenbrock, [-1.2, 1], dtype="float32", gradient_norm=1e-2)
     steepest = minimised(rosenbrock, [-1.2, 1], Steepest(), Armijo(), dtype="float32", gradient_norm=1e-2)
     assert ours["evaluations"] < steepest["evaluations"] / 4
+
+
+class Spoilt(Direction):
+    """Steepest descent at first; then so short that no loss changes, as rounding may make it, until it forgets."""
+
+    arguments = ("forgets",)
+
+    def __init__(self, forgets=True):
+        self.forgets = forgets
+
+    def initial_state(self, size, dtype="float32"):
+        return {"updates": np.zeros((), "int32"), "failures": np.zeros((), "int32")}
+
+    def next(self, state, gradient, step, change, is_taken, has_failed):
+        state = {"updates": state["updates"] + is_taken, "failures": state["failures"] + (has_failed and self.forgets)}
+        return state, -gradient * (1 if self.is_steepest(state) else 1e-20)
+
+    def is_steepest(self, state):
+        return bool(state["updates"] < 3 or state["failures"])
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_what_a_direction_has_learnt_is_forgotten_before_a_stall_is_an_end(forgets):
+    minimizer = Minimizer(Spoilt(forgets), Armijo(), 2, "float64")
+    state, evaluations = minimizer.initial_state(np.array([1.0, 2.0])), 0
+    while not minimizer.read(state)["reason"] and evaluations < 500:
+        state, evaluations = minimizer.next(state, *matyas(minimizer.next_point(state))), evaluations + 1
+    found = minimizer.read(state)
+    if forgets:
+        assert found["value"] < 1e-12
+    else:
+        assert (found["reason"], found["since_lowest"]) == (STALLED, 120)
+        assert found["value"] > 1e-3

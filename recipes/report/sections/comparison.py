@@ -12,8 +12,9 @@ from recipes.report.sections.file_picture import file_picture
 COLUMNS = """\
 Scores and losses are means over the seeds with 95 % intervals; all other columns are medians. rate: the learning rate
 that was searched for; a line search finds the steps by itself, and each evaluation of it is a pass over the samples.
-MiB: the largest memory. clipped: the share of updates whose gradient was clipped. skipped: the number of updates that
-were left out."""
+passes and seconds to a target: until the validation score, or the training loss of an epoch as it is logged, was there
+for the first time. MiB: the largest memory. clipped: the share of updates whose gradient was clipped. skipped: the
+number of updates that were left out."""
 
 
 class Compared(typing.NamedTuple):

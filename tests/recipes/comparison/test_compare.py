@@ -188,7 +188,24 @@ def test_updates_to_a_target_are_those_that_a_line_search_has_kept():
         {"val_accuracy": a, "seconds": 1.0, "updates": u, "evaluations": e}
         for a, u, e in (("0.1", "0", "1"), ("0.9", "5", "9"))
     ]
-    assert _cost(Cifar10CNN, curve, {"updates": 20, "epochs": 4}, 0.5)["updates_to_target"] == 5
+    comparison = Comparison((), parse_budget("epochs=2"), target=0.5)
+    assert _cost(Cifar10CNN(), curve, {"updates": 20, "epochs": 4}, comparison)["updates_to_target"] == 5
+
+
+def test_passes_are_those_of_an_epoch_times_epochs():
+    curve = [{"distance": d, "loss": loss, "seconds": s} for d, loss, s in (("0.5", "2", 1.0), ("0.1", "0.3", 3.0))]
+    comparison = Comparison((), parse_budget("epochs=2"), target=0.5, target_loss=0.4)
+    found = _cost(LinearRegression(passes_per_epoch=5), curve, {"updates": 10, "epochs": 2}, comparison)
+    score, loss = (
+        {name: found[f"{name}_to_{target}"] for name in ("epochs", "passes", "updates", "seconds")}
+        for target in ("target", "target_loss")
+    )
+    assert score == {"epochs": 1, "passes": 5, "updates": 5, "seconds": 1.0}
+    assert loss == {"epochs": 2, "passes": 10, "updates": 10, "seconds": 3.0}
+    assert _cost(LinearRegression(), curve, {"updates": 2, "epochs": 2}, Comparison((), None)) == {}
+
+
+COST = ("--seeds", "2", "--trials", "2", "--target", "0.0", "--target-loss", "99")
 
 
 @pytest.mark.slow
@@ -196,9 +213,7 @@ def test_images_in_mini_batches_and_full_batches_within_so_many_updates(tmp_path
     """A net on the digits: budgets by updates, clipping counted, cost to a target, the picture."""
     recipe = ("cifar10_cnn", "--data", "digits", "--train-images", "96", "--batch-size", "32", "--strategy", "cpu")
     options = ["--optimizers", "batch_gd,adam", "--clippings", "by_global_norm:0.01", "--budget", "updates=6"]
-    status, out, error = compared(
-        capsys, tmp_path, *options, "--seeds", "2", "--trials", "2", "--target", "0.0", recipe=recipe
-    )
+    status, out, error = compared(capsys, tmp_path, *options, *COST, recipe=recipe)
     assert status == 0, error
     rows = table(tmp_path)
     full, mini = rows["batch_gd by_global_norm:0.01"], rows["adam by_global_norm:0.01"]
@@ -206,9 +221,10 @@ def test_images_in_mini_batches_and_full_batches_within_so_many_updates(tmp_path
     assert (mini["epochs"], mini["updates"]) == ("2", "6")
     assert full["images"] == "576"
     assert float(full["clipped_share"]) == 1.0
-    assert float(full["epochs_to_target"]) == 1
+    assert {full[f"{name}_to_{of}"] for name in ("epochs", "passes") for of in ("target", "target_loss")} == {"1"}
+    assert (full["passes"], mini["passes"]) == ("6", "2")
     assert (tmp_path / "comparison.png").stat().st_size > 10_000
-    assert "seconds to 0" in out
+    assert "passes to 0  seconds to 0  passes to a loss of 99  seconds to a loss of 99" in out
 
 
 def it_has_a_page(directory):
@@ -224,7 +240,8 @@ def it_has_a_page(directory):
 @pytest.mark.parametrize(("target", "expected"), [(0.2, (1, 2, 1.0)), (0.5, (2, 4, 3.0)), (0.61, (None, None, None))])
 def test_the_cost_to_a_target_is_that_of_the_first_epoch_that_reached_it(target, expected):
     curve = [{"val_accuracy": score, "seconds": at} for score, at in (("0.2", 1.0), ("0.6", 3.0), ("0.3", 4.5))]
-    found = _cost(Cifar10CNN, curve, {"updates": 6, "epochs": 3}, target)
+    comparison = Comparison((), parse_budget("epochs=3"), target=target)
+    found = _cost(Cifar10CNN(), curve, {"updates": 6, "epochs": 3}, comparison)
     assert tuple(found[f"{name}_to_target"] for name in ("epochs", "updates", "seconds")) == expected
 
 

@@ -13,10 +13,11 @@ from recipes.errors import CommandError
 from recipes.optimization import build_optimizer, make_clippers, make_optimizer
 from recipes.settings import optimizers
 from recipes.settings.clippers import CLIPPERS
-from recipes.settings.line_searches import LINE_SEARCHES
+from recipes.settings.line_searches import LINE_SEARCHES, OF_DESCENT, WITHOUT_FIRST_STEP
 
 OPTIMIZERS_THAT_WRAP = {"LossScaleOptimizer", "MultiOptimizer", "Optimizer", "Descent"}
-WRITTEN = {"accumulate": "accumulate:adam", "lookahead": "lookahead:adam"}  # what is not a name alone
+WRITTEN = {name: f"{name}:adam" for name, named in optimizers.OURS.items() if named.wraps}  # what is not a name alone
+SEARCHING = ("LBFGS", "BFGS", "SelfScaledBroyden", "NonlinearCG")  # without a learning rate
 NAMES = [WRITTEN.get(name, name) for name in (*optimizers.OURS, *optimizers.KERAS)]
 
 
@@ -42,7 +43,7 @@ def test_every_optimizer_can_be_made(text):
     name = text.partition(":")[0]
     expected = optimizers.OURS[name].cls if name in optimizers.OURS else optimizers.KERAS[name]
     assert type(optimizer).__name__ == expected
-    assert has_rate == (optimizers.OURS.get(name, optimizers.OURS["batch_gd"]).cls != "LBFGS")
+    assert has_rate == (optimizers.OURS.get(name, optimizers.OURS["batch_gd"]).cls not in SEARCHING)
     if has_rate:
         assert float(optimizer.learning_rate.numpy()) == 0.5
         assert optimizer.global_clipnorm == 2.0 or optimizer.clipping == ByGlobalNorm(2.0)
@@ -62,7 +63,7 @@ def test_momentum_and_parameters_are_those_of_the_class(name):
             assert name in arguments
             if name == "line_search":
                 assert arguments[name].default == parameter.default
-            elif name != "inner" and named.preset is None:
+            elif name not in ("inner", "then") and named.preset is None:
                 assert getattr(optimizer, name) == parameter.default
 
 
@@ -84,13 +85,44 @@ def test_presets_and_parameters():
 @pytest.mark.parametrize(("name", "cls"), line_searches.BY_NAME.items())
 def test_a_line_search_by_name(name, cls):
     assert name in LINE_SEARCHES
-    for text, given in ((f"lbfgs:line_search={name}", None), ("lbfgs:history=3", name), ("batch_gd", name)):
+    assert (name in OF_DESCENT) == cls.is_for_descent
+    others = [] if cls.is_for_descent else [(f"lbfgs:line_search={name}", None), ("lbfgs:history=3", name)]
+    for text, given in [*others, ("batch_gd", name), (f"batch_gd:line_search={name}", None)]:
         optimizer = make(text, line_search=given)
         assert type(optimizer.line_search) is cls
         assert optimizer.search is not None
-    assert make("lbfgs:history=3", line_search=name).history == 3
+        assert getattr(optimizer, "history", None) == (3 if "=3" in text else 10 if "lbfgs" in text else None)
     first = make("batch_gd", line_search=name)
-    assert (first.momentum, float(first.learning_rate)) == (0.0, 0.5)  # the step that is tried first
+    rate = 0.01 if name in WITHOUT_FIRST_STEP else 0.5  # the step that is tried first
+    assert (first.momentum, float(first.learning_rate)) == (0.0, pytest.approx(rate))
+
+
+@pytest.mark.parametrize("name", sorted(LINE_SEARCHES.keys() - set(OF_DESCENT)))
+@pytest.mark.parametrize("text", ["bfgs", "self_scaled_broyden:max_parameters=7", "nonlinear_cg:dai_yuan"])
+def test_each_direction_takes_each_search(text, name):
+    optimizer = make(text, line_search=name)
+    assert type(optimizer.line_search) is line_searches.BY_NAME[name]
+    assert getattr(optimizer, "max_parameters", 7) == (7 if "=7" in text else 10_000 if text == "bfgs" else 7)
+    assert getattr(optimizer, "beta", "dai_yuan") == "dai_yuan"
+
+
+def test_conjugate_gradients_have_a_search_that_is_more_exact_than_that_of_others():
+    assert make("nonlinear_cg").line_search.curvature == 0.1 < make("lbfgs").line_search.curvature
+
+
+@pytest.mark.parametrize(
+    ("text", "inner", "then", "when"),
+    [
+        ("switch:adam", "Adam", "LBFGS", (100, None, 0.0)),
+        ("switch:nesterov,then=BFGS,after=3", "BatchGD", "BFGS", (3, None, 0.0)),
+        ("switch:muon,then=self-scaled-broyden,after=none,patience=5,min_delta=0.1", "Muon", "SelfScaledBroyden", None),
+    ],
+)
+def test_a_switch_from_one_optimizer_to_another(text, inner, then, when):
+    optimizer = make(text, "by_global_norm:1")
+    assert (type(optimizer.inner).__name__, type(optimizer.then).__name__) == (inner, then)
+    assert (optimizer.after, optimizer.patience, optimizer.min_delta) == (when or (None, 5, 0.1))
+    assert (float(optimizer.learning_rate), optimizer.clipping) == (0.5, ByGlobalNorm(1.0))
 
 
 def test_the_table_of_line_searches_holds_every_one():

@@ -98,10 +98,12 @@ def _trial(order):
 
 def comparison(directory):
     contenders = tuple(comparisons.Contender(label, {}) for label in LABELS)
-    asked = comparisons.Comparison(contenders, comparisons.parse_budget("epochs=20"), seeds=2, target=0.95)
+    asked = comparisons.Comparison(
+        contenders, comparisons.parse_budget("epochs=20"), seeds=2, target=0.95, target_loss=0.1
+    )
     recipe = resolve(Cifar10CNN, {"validation_split": 0.1})
     rows = [_training(label, seed) for label in LABELS for seed in (1, 2)]
-    extra = {"contenders": {label: {} for label in LABELS}, "target": 0.95}
+    extra = {"contenders": {label: {} for label in LABELS}, "target": 0.95, "target_loss": 0.1}
     with runs.Run(recipe, directory, extra, kind="comparison") as run:
         run.begin_group()
         for row in rows:
@@ -128,13 +130,13 @@ def _training(label, seed):
         "epochs": 20,
         "updates": 2586,
         "seconds": 8.733,
+        "passes": 20,
         "images": 29739,
         "peak_mib": 193.02,
         "clipped_share": 0.2934,
         "skipped_updates": 0.0,
         "evaluations": None,
-        "epochs_to_target": None,
-        "updates_to_target": None,
-        "seconds_to_target": None,
+        **dict.fromkeys(f"{each}_to_target" for each in ("epochs", "passes", "updates", "seconds")),
+        **{"epochs_to_target_loss": 9, "passes_to_target_loss": 9, "seconds_to_target_loss": 3.6},
         "curve": curve,
     }

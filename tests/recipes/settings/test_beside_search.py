@@ -10,8 +10,8 @@ from recipes.cifar10_full_batch import Cifar10FullBatch
 from recipes.classification import Classification
 from recipes.errors import CommandError
 from recipes.linear_regression import LinearRegression
-from recipes.settings.beside_search import IDLE, dtypes_of, has_line_search, idle
-from recipes.settings.optimizers import chosen_in, parse_optimizer, with_line_search
+from recipes.settings.beside_search import IDLE, dtypes_of, has_line_search, has_search, idle
+from recipes.settings.optimizers import before_switch, chosen_in, parse_optimizer, with_line_search
 from recipes.settings.presets import recorded, resolve, ways_to
 
 FULL = {"normalization": "group", "block_size": None, "gradient_regularizer": 0.0}
@@ -48,14 +48,21 @@ def test_every_setting_of_the_table_is_one_of_classifiers():
     ids=lambda each: each.__name__ if isinstance(each, type) else None,
 )
 @pytest.mark.parametrize(
-    "search", [{"optimizer": "lbfgs:history=3"}, {"optimizer": "batch_gd", "line_search": "armijo"}]
+    "search",
+    [
+        {"optimizer": "lbfgs:history=3"},
+        {"optimizer": "nonlinear_cg"},
+        {"optimizer": "batch_gd", "line_search": "armijo"},
+        {"optimizer": "batch_gd", "line_search": "cdat"},
+    ],
+    ids=str,
 )
 def test_what_defaults_and_presets_give_is_left_out(cls, given, preset, search):
     recipe = resolve(cls, {**given, **search}, preset)
     without = idle(recipe)
     assert {name: getattr(recipe, name) for name in without} == without
     assert without.keys() >= {"schedule", "momentum"}
-    assert ("learning_rate" in without) == ("line_search" not in search)
+    assert ("learning_rate" in without) == (search.get("line_search") != "armijo")  # the step that is tried first
     assert recipe.steps == "epoch"
     assert recorded(cls, dataclasses.asdict(recipe)) == recipe
     for chosen, rest in ways_to(recipe):
@@ -75,6 +82,21 @@ def test_what_is_given_is_refused_in_one_line_that_says_what_to_do(name, search)
     assert str(caught.value).startswith(f"{option} {OTHER[name]} is without effect beside ")
     assert str(caught.value).endswith("so leave it out")
     assert "\n" not in str(caught.value)
+
+
+def test_before_a_switch_there_is_all_but_micro_batches_and_averages():
+    """Its first optimizer has a rate, a schedule and a clipper; the pass behind an update is one of all samples."""
+    recipe = resolve(Cifar10CNN, {"optimizer": "switch:nesterov,then=bfgs,after=9", "momentum": 0.5})
+    assert (has_line_search(recipe), has_search(recipe)) == (False, True)
+    assert idle(recipe) == {"gradient_accumulation_steps": "auto", "ema_momentum": None}
+    assert (recipe.learning_rate, recipe.schedule, recipe.clipping) == (0.2, "warmup_cosine", "by_global_norm:1.0")
+    assert dtypes_of(recipe) == ("float32", "bfloat16")
+    for name in idle(recipe):
+        with pytest.raises(CommandError, match=r"without effect beside switch:adam: .* leave it out"):
+            resolve(Cifar10CNN, {"optimizer": "switch:adam", name: OTHER[name]})
+    assert before_switch("switch:adam,after=3") == "accumulate:adam"
+    assert before_switch("switch:nesterov") == "nesterov"
+    assert before_switch("lbfgs") == "lbfgs"
 
 
 def test_what_is_given_and_is_a_default_is_refused_too_and_what_stands_for_none_is_not():
@@ -109,6 +131,8 @@ def test_losses_are_not_scaled_beside_a_line_search():
         ("batch_gd", "nonmonotone_armijo", "nonmonotone_armijo", None),
         ("batch_gd:line_search=none", None, None, None),
         ("batch_gd", None, None, None),
+        ("BFGS", "armijo", "armijo", None),
+        ("batch_gd", "AdGD", "ad_gd", None),
     ],
 )
 def test_an_optimizer_and_its_line_search(text, line_search, found, history):
@@ -129,6 +153,17 @@ def test_an_optimizer_and_its_line_search(text, line_search, found, history):
         ({"optimizer": "accumulate:lbfgs"}, "cannot be wrapped"),
         ({"optimizer": "batch_gd:nesterov=yes", "line_search": "armijo"}, "nesterov of batch_gd is of its momentum"),
         ({"optimizer": "batch_gd:velocity=torch,line_search=armijo"}, "velocity of batch_gd is of its momentum"),
+        ({"optimizer": "bfgs", "line_search": "ad_gd"}, "is a rule for steps along the gradient, and bfgs has a"),
+        ({"optimizer": "batch_gd:nesterov=yes", "line_search": "cdat"}, "nesterov of batch_gd is of its momentum"),
+        (
+            {"optimizer": "switch:adam,then=adam"},
+            "no optimizer with a search of its own 'adam'; there are: bfgs",
+        ),
+        ({"optimizer": "switch:lbfgs"}, "lbfgs finds its steps by a line search, and cannot be wrapped"),
+        ({"optimizer": "switch:adam,after=none"}, "give after or patience, such as after=100"),
+        ({"optimizer": "switch:adam", "line_search": "armijo"}, "switch:adam has none; give --optimizer batch_gd or"),
+        ({"optimizer": "switch:adam", "sharpness_aware": 0.1}, "--sharpness-aware 0.1: the gradient is not that of"),
+        ({"optimizer": "nonlinear_cg:beta=cd"}, "no beta 'cd'; there are: dai_yuan"),
         ({"optimizer": "lbfgs:history=0"}, "history must be a whole number >= 1; it is 0"),
         ({"optimizer": "lbfgs", "line_search": "armjo"}, "--line-search: no line search 'armjo'; did you mean armijo?"),
         ({"optimizer": "lbfgs", "sharpness_aware": 0.1}, "--sharpness-aware 0.1: the gradient is not that of the loss"),

@@ -17,6 +17,7 @@ from recipes.settings.line_searches import LINE_SEARCHES
 
 SMALL = {"train_images": 60, "batch_size": 25, "validation_split": 0.1}  # three micro-batches
 END = "no lower loss at the last 60 evaluations: at the limit of float64"
+NEAR = {"barzilai_borwein": 1e-8, "ad_gd": 1e-3}  # rules for steps that converge on any parabola
 MAE = ("train", "linear_regression", "--preset", "mae", "--optimizer", "lbfgs", "--line-search", "hager_zhang")
 
 
@@ -25,21 +26,38 @@ def metrics(directory):
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("name", LINE_SEARCHES)
+@pytest.mark.parametrize("name", sorted(LINE_SEARCHES.keys() - {"polyak", "cdat"}))
 def test_a_line_is_fitted_to_the_digits_of_float64(name, tmp_path):
     """Two parameters and a quadratic: quasi-Newton steps are at the solution after a few evaluations."""
-    recipe = LinearRegression(optimizer="lbfgs", line_search=name, epochs=30)
+    optimizer, epochs, distance = ("batch_gd", 60, NEAR[name]) if name in NEAR else ("lbfgs", 30, 1e-8)
+    recipe = LinearRegression(optimizer=optimizer, line_search=name, epochs=epochs)
     result, directory = training.train(recipe, tmp_path / "run")
-    assert result["distance"] < 1e-8
+    assert result["distance"] < distance
     rows = metrics(directory)
     assert [row["evaluations"] for row in rows] == list(range(1, len(rows) + 1))
     assert [row["accepted"] for row in rows] == [row["updates"] for row in rows]
     assert result["updates"] == rows[-1]["updates"] < rows[-1]["evaluations"]
     losses = np.array([row["loss"] for row in rows])
-    if name != "nonmonotone_armijo":
+    if name not in ("nonmonotone_armijo", *NEAR):
         assert (losses[1:] <= losses[:-1] * (1 + 1e-12)).all()  # of accepted points; equal ones up to rounding
     assert all(row["step_size"] > 0 for row in rows if row["updates"])
     assert "learning_rate" not in rows[0]  # nothing decides by one
+
+
+def test_the_step_of_polyak_and_that_of_cdat_are_found_without_a_rate(tmp_path):
+    """The loss by the squared gradient; twice the best step along the gradient, to where a parabola is as high."""
+    found = {}
+    for name in ("polyak", "cdat"):
+        _, directory = training.train(LinearRegression(line_search=name, epochs=13), tmp_path / name)
+        found[name] = metrics(directory)
+        assert found[name][-1]["updates"] == (12 if name == "polyak" else 6)  # a pass more tells the curvature
+    x, y = LinearRegression().load()[:2]
+    gradient = np.array([-2 * (x * y).mean(), -2 * y.mean()])  # at slope and intercept 0
+    assert found["polyak"][1]["step_size"] == pytest.approx((y**2).mean() / (gradient**2).sum(), rel=1e-12)
+    hessian = 2 * np.array([[(x * x).mean(), x.mean()], [x.mean(), 1.0]])
+    step = 2 * (gradient @ gradient) / (gradient @ hessian @ gradient)
+    assert found["cdat"][2]["step_size"] == pytest.approx(step, rel=1e-6)
+    np.testing.assert_allclose([row["loss"] for row in found["cdat"]], (y**2).mean(), rtol=1e-5)
 
 
 def test_descent_begins_its_search_with_the_learning_rate(tmp_path):

@@ -12,7 +12,7 @@ from recipes.linear_regression import LinearRegression
 from recipes.optimization import make_schedule
 from recipes.settings import switch
 from recipes.settings.beside_search import has_line_search
-from recipes.settings.line_searches import LINE_SEARCHES
+from recipes.settings.line_searches import LINE_SEARCHES, OF_DESCENT
 from recipes.settings.presets import resolve
 from recipes.settings.schedules import SCHEDULES, parse_schedule
 from recipes.tuning import Facts, RecipeHyperModel
@@ -231,10 +231,11 @@ def test_every_trial_of_the_whole_space_is_a_run_that_can_be(cls):
     [
         (["optimizer=lbfgs:history=5|lbfgs:history=20"], {("lbfgs:history=5", None), ("lbfgs:history=20", None)}),
         (["optimizer=lbfgs:5|batch_gd", "line_search=armijo"], {("lbfgs:5", "armijo"), ("batch_gd", "armijo")}),
-        (["line_search"], {("batch_gd", name) for name in LINE_SEARCHES}),
+        (["line_search"], {("batch_gd", name) for name in LINE_SEARCHES if name not in OF_DESCENT}),
+        (["line_search=ad_gd|cdat"], {("batch_gd", "ad_gd"), ("batch_gd", "cdat")}),
         (["optimizer=lbfgs|momentum,momentum=0.5|0.9"], {("lbfgs", None), ("momentum", None)}),
     ],
-    ids=["parameters of lbfgs", "one search of two", "all searches", "beside momentum"],
+    ids=["parameters of lbfgs", "one search of two", "all searches", "rules for steps", "beside momentum"],
 )
 def test_trials_with_line_searches_are_runs_that_can_be(texts, expected):
     space, recipe = parse_space(texts, Cifar10CNN), Cifar10CNN(weight_decay=0.1)
