@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import statistics
 
 import pytest
 
@@ -157,6 +158,36 @@ def test_steps_without_a_rate():
     settings = result("step_sizes")["settings"]
     assert f"at most {settings['passes']:,} passes" in " ".join(text.split())
     assert f"more than {settings['bound']} times the passes" in " ".join(text.split())
+
+
+def rows_of_cdat(found):
+    """The rows of the guide's table of CDAT on a network: median, lowest and highest loss of the starts."""
+    losses, best = found["losses"], found["best_rate"]
+    rates = [each for name, each in losses.items() if name.startswith("rate")]
+    rows = {
+        "the best constant rate of each start": [min(each) for each in zip(*rates, strict=True)],
+        f"a rate of {best:g}, the best one": losses[f"rate {best:g}"],
+        **{f"`CDAT(scale={scale})`": losses[f"scale {scale:g}"] for scale in (2.0, 1.5, 2.5)},
+        "`CDAT(smoothing=0)`": losses["no averages"],
+    }
+    for name, each in rows.items():
+        yield row(name, f"{statistics.median(each):.3g}", f"{min(each):.3g} to {max(each):.3g}")
+
+
+def test_cdat_on_a_network():
+    found = result("cdat")
+    text = " ".join((ROOT / "docs" / "guides" / "without_a_learning_rate.md").read_text().split())
+    for each in rows_of_cdat(found):
+        assert each in text
+    assert (found["holds"], found["best_rate_is_inside"]) == (False, True)
+    kinds = "cdat_to_best_rate", "cdat_to_best_rate_best_scale", "cdat_to_best_rate_same_updates"
+    own, tuned, halved = (f"{found[kind]['mean']:.2f}" for kind in kinds)
+    assert f"{own} times the loss of the best rate of its start" in text
+    assert f"{tuned} times with the best of three scales" in text
+    assert f"After as many updates as that rate it has {halved} times its loss" in text
+    off = found["curvature"]
+    assert f"a tenth of them within {off['tenth']:.0%}".replace("%", " %") in text
+    assert f"half within {off['median']:.0%} and nine tenths within {off['nine_tenths']:.0%}".replace("%", " %") in text
 
 
 def test_ends_of_epochs():
