@@ -134,6 +134,16 @@ def test_evaluations_and_costs_of_lbfgs():
         assert each in text
 
 
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_functions_that_searches_solve(backend):
+    """Each method beside its counterpart of SciPy: as many functions, and at most 1.1 times the evaluations."""
+    found = result(f"functions_{backend}")
+    assert found["bounds"] == {"share_below_theirs": 0.02, "median_ratio": 1.1}
+    assert {each["beside"] for each in found["summary"].values()} == {"L-BFGS-B", "BFGS", "CG"}
+    for method, each in found["summary"].items():
+        assert each["holds"] == {"share": True, "calls": True}, method
+
+
 def rows_of_steps():
     """The rows of the guide's table of steps without a rate: passes to three levels, with a star where a rule loses."""
     found = result("step_sizes")

@@ -62,6 +62,7 @@ NORMALISED = {
 }
 
 
+@pytest.mark.slow_cases("batch", "layer")
 @pytest.mark.parametrize("name", NORMALISED)
 def test_the_hessian_of_a_normalised_network_is_the_derivative_of_its_gradient(name):
     """`tf.nn.moments` has wrong second derivatives; so the product is compared with a difference of gradients."""
