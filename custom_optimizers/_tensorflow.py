@@ -6,6 +6,7 @@ to stand there: one inside of a replica must not contain a `merge_call`, which i
 under MirroredStrategy.
 """
 
+import contextlib
 import functools
 
 import tensorflow as tf
@@ -15,6 +16,8 @@ from custom_optimizers import _tensorflow_kernels as kernels
 from custom_optimizers._generators import random_numbers_of, random_state, set_random_state  # noqa: F401
 from custom_optimizers.diagnostics import GIVE_UP_AFTER, divergence_message
 from custom_optimizers.update import update, update_from_sums, write_one
+
+MOMENTS = tf.nn.moments
 
 
 def check_devices(owner):
@@ -168,11 +171,30 @@ def value_and_gradients(function, values):
 
 def hessian_product(function, values, vectors):
     """The product of vectors with the Hessian of a function as `value_and_gradients` takes it."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
+    with _moments_with_second_derivatives(), tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
         _, gradients = value_and_gradients(function, values)
         product = tf.add_n([tf.reduce_sum(g * v) for g, v in zip(gradients, vectors, strict=True)])
     return tape.gradient(product, values, unconnected_gradients="zero")
+
+
+@contextlib.contextmanager
+def _moments_with_second_derivatives():
+    """Context in which `tf.nn.moments`, which normalisation layers of Keras call, has the right second derivatives.
+
+    TensorFlow's own has a `stop_gradient` inside, which leaves the first ones right.
+    """
+    tf.nn.moments = _moments
+    try:
+        yield
+    finally:
+        tf.nn.moments = MOMENTS
+
+
+def _moments(x, axes, shift=None, keepdims=False, name=None):
+    mean = tf.reduce_mean(x, axes, keepdims=True)
+    variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes, keepdims=True)
+    return (mean, variance) if keepdims else (tf.squeeze(mean, axes), tf.squeeze(variance, axes))
 
 
 def number_of_samples(owner, leaves):

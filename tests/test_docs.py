@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import statistics
 
 import pytest
 
@@ -141,6 +142,72 @@ def test_evaluations_and_costs_of_lbfgs():
     text = (ROOT / "docs" / "guides" / "without_a_learning_rate.md").read_text()
     for each in (*rows_of_networks(), *rows_of_updates()):
         assert each in text
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_functions_that_searches_solve(backend):
+    """Each method beside its counterpart of SciPy: as many functions, and at most 1.1 times the evaluations."""
+    found = result(f"functions_{backend}")
+    assert found["bounds"] == {"share_below_theirs": 0.02, "median_ratio": 1.1}
+    assert {each["beside"] for each in found["summary"].values()} == {"L-BFGS-B", "BFGS", "CG"}
+    for method, each in found["summary"].items():
+        assert each["holds"] == {"share": True, "calls": True}, method
+
+
+def rows_of_steps():
+    """The rows of the guide's table of steps without a rate: passes to three levels, with a star where a rule loses."""
+    found = result("step_sizes")
+    rules = "barzilai_borwein", "ad_gd", "polyak, lowest known", "polyak", "cdat"
+    for name, of in found["problems"].items():
+        assert all(best["is_inside"] is not False for best in of["best"])
+        cells = [
+            ", ".join(
+                f"{'–' if passes is None else f'{passes:,}'}{'*' if holds is False else ''}"
+                for passes, holds in zip(of["rules"][rule]["passes"], of["rules"][rule]["holds"], strict=True)
+            )
+            for rule in rules
+        ]
+        best = ", ".join("–" if each["passes"] is None else f"{each['passes']:,}" for each in of["best"])
+        yield row(name, ", ".join(f"{share:.0e}".replace("e-0", "e-") for share in of["shares"]), best, *cells)
+
+
+def test_steps_without_a_rate():
+    text = (ROOT / "docs" / "guides" / "without_a_learning_rate.md").read_text()
+    for each in rows_of_steps():
+        assert each in text
+    settings = result("step_sizes")["settings"]
+    assert f"at most {settings['passes']:,} passes" in " ".join(text.split())
+    assert f"more than {settings['bound']} times the passes" in " ".join(text.split())
+
+
+def rows_of_cdat(found):
+    """The rows of the guide's table of CDAT on a network: median, lowest and highest loss of the starts."""
+    losses, best = found["losses"], found["best_rate"]
+    rates = [each for name, each in losses.items() if name.startswith("rate")]
+    rows = {
+        "the best constant rate of each start": [min(each) for each in zip(*rates, strict=True)],
+        f"a rate of {best:g}, the best one": losses[f"rate {best:g}"],
+        **{f"`CDAT(scale={scale})`": losses[f"scale {scale:g}"] for scale in (2.0, 1.5, 2.5)},
+        "`CDAT(smoothing=0)`": losses["no averages"],
+    }
+    for name, each in rows.items():
+        yield row(name, f"{statistics.median(each):.3g}", f"{min(each):.3g} to {max(each):.3g}")
+
+
+def test_cdat_on_a_network():
+    found = result("cdat")
+    text = " ".join((ROOT / "docs" / "guides" / "without_a_learning_rate.md").read_text().split())
+    for each in rows_of_cdat(found):
+        assert each in text
+    assert (found["holds"], found["best_rate_is_inside"]) == (False, True)
+    kinds = "cdat_to_best_rate", "cdat_to_best_rate_best_scale", "cdat_to_best_rate_same_updates"
+    own, tuned, halved = (f"{found[kind]['mean']:.2f}" for kind in kinds)
+    assert f"{own} times the loss of the best rate of its start" in text
+    assert f"{tuned} times with the best of three scales" in text
+    assert f"After as many updates as that rate it has {halved} times its loss" in text
+    off = found["curvature"]
+    assert f"a tenth of them within {off['tenth']:.0%}".replace("%", " %") in text
+    assert f"half within {off['median']:.0%} and nine tenths within {off['nine_tenths']:.0%}".replace("%", " %") in text
 
 
 def test_ends_of_epochs():

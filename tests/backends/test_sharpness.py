@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from callbacks import Sharpness
-from callbacks.loss import untrained_variables
+from callbacks.loss import Loss, untrained_variables
 from custom_optimizers.backend import backend_module
 
 RNG = np.random.default_rng(0)
@@ -53,6 +53,28 @@ def test_it_is_the_largest_eigenvalue_of_the_whole_hessian(name):
     np.testing.assert_allclose(hessian, hessian.T, atol=1e-5 * np.abs(hessian).max())
     assert found == pytest.approx(np.linalg.eigvalsh(hessian)[-1], rel=1e-5)
     assert 1 < callback.products < 40
+
+
+NORMALISED = {
+    "batch": lambda: layers.BatchNormalization(epsilon=0.1),
+    "group": lambda: layers.GroupNormalization(groups=2, epsilon=0.1),
+    "layer": lambda: layers.LayerNormalization(epsilon=0.1),
+}
+
+
+@pytest.mark.slow_cases("batch", "layer")
+@pytest.mark.parametrize("name", NORMALISED)
+def test_the_hessian_of_a_normalised_network_is_the_derivative_of_its_gradient(name):
+    """`tf.nn.moments` has wrong second derivatives; so the product is compared with a difference of gradients."""
+    model = made(layers.Dense(6), NORMALISED[name](), layers.Activation("tanh"), layers.Dense(2))
+    weights = [ops.copy(v) for v in model.trainable_variables]
+    loss = Loss(model, [ops.copy(v) for v in untrained_variables(model)], X, Y, None)
+    generator = np.random.default_rng(0)
+    vectors = [ops.convert_to_tensor(generator.standard_normal(w.shape).astype("float32")) for w in weights]
+    there, back = (loss.gradients([w + h * v for w, v in zip(weights, vectors, strict=True)]) for h in (0.002, -0.002))
+    for found, above, below in zip(loss.hessian_product(weights, vectors), there, back, strict=True):
+        expected = ops.convert_to_numpy(above - below) / 0.004
+        np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=0.01 * max(1, np.abs(expected).max()))
 
 
 SADDLES = [(3, 8, 2), (3, 4, 1), (5, 16, 1), (10, 32, 3), (4, 2, 1), (20, 10, 5), (1, 1, 1), (8, 3, 1), (6, 6, 1)]
