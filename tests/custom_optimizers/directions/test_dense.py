@@ -25,15 +25,12 @@ def quotients_may_be_infinite():
 
 
 class TextbookBFGS:
-    """Formulas 6.17 and 6.20 of Nocedal and Wright, with a whole matrix."""
+    """Formula 6.17 of Nocedal and Wright, with a whole matrix."""
 
     def __init__(self, size):
-        self.inverse, self.is_first = np.eye(size, dtype="longdouble"), True
+        self.inverse = np.eye(size, dtype="longdouble")
 
     def learn(self, s, y):
-        if self.is_first:
-            self.inverse *= (s @ y) / (y @ y)
-        self.is_first = False
         turned = self.inverse - np.outer(self.inverse @ y, s) / (s @ y)  # H @ V
         self.inverse = turned - np.outer(s, y @ turned) / (s @ y) + np.outer(s, s) / (s @ y)
 
