@@ -66,6 +66,7 @@ def test_scipy_begins_again_until_that_lowers_nothing(monkeypatch):
     assert counted.calls == 1 + sum(run.nfev - 1 for run in runs)  # none twice at the same point
 
 
+@pytest.mark.slow
 def test_all_solve_what_is_easy_and_the_file_keeps_it(tmp_path, monkeypatch, capsys):
     path = tmp_path / "rows.jsonl"
     found = cutest.rows_of(path, {"ROSENBR": (rosenbrock, START), "NOWHERE": (nowhere, START)})
