@@ -177,6 +177,36 @@ def test_optimizers_side_by_side():
     assert (found["budget"], of["batch"]["updates"]) == ("seconds=8", 24)
 
 
+def rows_of_methods(problems):
+    """The rows of a page's table of methods, from `full_batch_methods`; seconds where they have been taken."""
+    for found in problems.values():
+        for method, of in found.items():
+            rate = "" if "rate" not in of else f"{of['rate']:.3g}, {of['schedule']}"
+            medians = [each["median"] for each in of["passes_to"].values()]
+            yield row(method, rate, *("-" if each is None else f"{each:g}" for each in medians))
+
+
+def test_methods_of_full_batches_side_by_side():
+    text, found = page("comparison"), result("full_batch_methods")
+    for each in rows_of_methods(found["problems"]):
+        assert each in text
+    for name, problem in found["problems"].items():
+        assert f"{found['settings'][name]['passes']:,} passes" in text
+        assert not any(of.get("is_at_an_end") for of in problem.values())
+
+
+def test_passes_of_the_preset_of_full_batches():
+    found = result("full_batch_digits")
+    reached = [each["passes_to_95_percent"] for each in found["rows"]]
+    told = f"after {found['passes_to_95_percent']} passes (median of 5 seeds, {min(reached)} to {max(reached)})"
+    test = percent(found["test_accuracy"]) + " ± " + percent(found["test_accuracy_deviation"])
+    assert (found["preset"], found["n"], found["passes"]) == ("muon", 5, 30)
+    assert found["passes_to_95_percent"] <= 30
+    for text in (page("comparison"), (ROOT / "recipes" / "cifar10_cnn.py").read_text()):
+        assert told in " ".join(text.split())
+        assert test in " ".join(text.split())
+
+
 def test_gans_on_cifar10():
     results = ROOT / "benchmarks" / "results"
     found, speed = (json.loads((results / f"{name}.json").read_text()) for name in ("gan_models", "gan_speed"))
