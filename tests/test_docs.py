@@ -1,6 +1,7 @@
 """What the pages of docs say is what the result files hold."""
 
 import json
+import math
 import pathlib
 import re
 
@@ -100,6 +101,42 @@ def test_problems_that_searches_solve():
     assert found["calls_to_those_of_lbfgsb"]["strong_wolfe"]["median"] <= 1.1
 
 
+ACCURACY = ("softmax regression", "accuracy")
+
+
+def test_which_method_to_take():
+    """The table of when_not.md and what README says of it."""
+    text, problems = page("when_not"), result("full_batch_methods")["problems"]
+    tanh, softmax = (
+        {method: of["passes_to"][kind]["median"] for method, of in problems[name].items()}
+        for name, kind in (("tanh regression", "1e-05"), ("softmax regression", "0.001"))
+    )
+    first = "self-scaled Broyden"
+    others = (
+        f"{tanh['BFGS']} `BFGS`, {tanh['L-BFGS']} `LBFGS`, {tanh['Muon']:,} `Muon`; not in 2,000 Adam, momentum and"
+    )
+    assert f"| {tanh[first]} | {others}" in text
+    assert [tanh[method] for method in ("Adam", "momentum", "descent")] == [None] * 3
+    others = (
+        f"{softmax['L-BFGS']} `LBFGS`, {softmax['Muon']} `Muon`, {softmax['Adam']} Adam, {softmax['descent']} descent"
+    )
+    assert f"| {softmax[first]} | {others} |" in text
+    digits, mini = result("full_batch_digits"), result("comparison_digits")["means"]
+    assert f"| `Muon`: `cifar10_cnn --preset muon` | {digits['passes_to_95_percent']} |" in text
+    of = {each["contender"]: each for each in mini}
+    assert f"plain descent had {of['batch']['mean']:.0%} of the test part after {of['batch']['epochs']}".replace(
+        "%", " %"
+    ) in text.replace("\n", " ")
+    ahead = (
+        f"{percent(of['nesterov']['mean'])} of the test images of the digits after {of['nesterov']['epochs']} passes"
+    )
+    assert f"{ahead}, `--preset muon` {percent(digits['test_accuracy'])} after 30" in " ".join(text.split())
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    row = f"`SelfScaledBroyden` | {tanh[first]} | {tanh['L-BFGS']}, `LBFGS`; {tanh['Muon']:,}, `Muon` at the best of 8"
+    assert row in readme
+    assert f"plain descent takes {softmax['descent'] / softmax[first]:.0f} times as many passes" in readme
+
+
 def row(*values):
     return f"| {' | '.join(values)} |".replace("|  |", "| |").replace("|  |", "| |")
 
@@ -178,12 +215,14 @@ def test_optimizers_side_by_side():
 
 
 def rows_of_methods(problems):
-    """The rows of a page's table of methods, from `full_batch_methods`; seconds where they have been taken."""
+    """The rows of a page's tables of methods, with the milliseconds of a pass where they have been taken."""
     for found in problems.values():
         for method, of in found.items():
             rate = "" if "rate" not in of else f"{of['rate']:.3g}, {of['schedule']}"
             medians = [each["median"] for each in of["passes_to"].values()]
-            yield row(method, rate, *("-" if each is None else f"{each:g}" for each in medians))
+            cells = ["-" if each is None else f"{each:g}" for each in medians]
+            cells += [f"{1000 * of['seconds_of_a_pass']:.2f}"] if "seconds_of_a_pass" in of else []
+            yield row(method, rate, *cells)
 
 
 def test_methods_of_full_batches_side_by_side():
@@ -193,6 +232,34 @@ def test_methods_of_full_batches_side_by_side():
     for name, problem in found["problems"].items():
         assert f"{found['settings'][name]['passes']:,} passes" in text
         assert not any(of.get("is_at_an_end") for of in problem.values())
+
+
+def test_who_is_first_of_the_methods_of_full_batches():
+    text, problems = " ".join(page("comparison").split()), result("full_batch_methods")["problems"]
+    kinds = {name: list(found["L-BFGS"]["passes_to"]) for name, found in problems.items()}
+    passes = {
+        (name, kind): {method: of["passes_to"][kind]["median"] or math.inf for method, of in problems[name].items()}
+        for name in problems
+        for kind in kinds[name]
+    }
+    order = {key: sorted(of, key=of.get) for key, of in passes.items()}
+    lowest = ("tanh regression", "1e-05")
+    assert {methods[0] for methods in order.values()} == {"self-scaled Broyden"}
+    assert {methods[1] for key, methods in order.items() if key not in (lowest, ACCURACY)} == {"L-BFGS"}
+    assert order[lowest][1:3] == ["BFGS", "L-BFGS"]
+    for key in (lowest, ("softmax regression", "0.001")):
+        rated = [method for method in order[key] if "rate" in problems[key[0]][method]]
+        assert rated[0] == "Muon"
+        ratio = passes[key]["Muon"] / passes[key]["L-BFGS"]
+        assert f"{ratio:.1f} times as many" in text or f"{ratio:.2f} times" in text
+    assert {
+        method for method, each in passes[lowest].items() if each < math.inf and "rate" in problems[lowest[0]][method]
+    } == {"Muon"}
+    assert passes["tanh regression", "0.001"]["descent"] == math.inf
+    told = [passes[ACCURACY][method] for method in ("self-scaled Broyden", "L-BFGS", "Nesterov", "descent", "Muon")]
+    assert told == [30, 35, 35, 45, 70]
+    assert passes["softmax regression", "0.001"]["Muon"] < 70
+    assert problems["softmax regression"]["Muon"]["lowest"] == 0
 
 
 def test_passes_of_the_preset_of_full_batches():
