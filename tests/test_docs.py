@@ -9,6 +9,7 @@ import pytest
 
 import callbacks
 import custom_optimizers
+from benchmarks.full_batch_methods import seconds_in_words
 from custom_optimizers import clipping, line_search, schedules
 from recipes.comparison.verdict import verdicts
 
@@ -215,14 +216,13 @@ def test_optimizers_side_by_side():
 
 
 def rows_of_methods(problems):
-    """The rows of a page's tables of methods, with the milliseconds of a pass where they have been taken."""
+    """The rows of a page's tables of methods, with the seconds where they have been taken."""
     for found in problems.values():
         for method, of in found.items():
             rate = "" if "rate" not in of else f"{of['rate']:.3g}, {of['schedule']}"
             medians = [each["median"] for each in of["passes_to"].values()]
             cells = ["-" if each is None else f"{each:g}" for each in medians]
-            cells += [f"{1000 * of['seconds_of_a_pass']:.2f}"] if "seconds_of_a_pass" in of else []
-            yield row(method, rate, *cells)
+            yield row(method, rate, *cells, *seconds_in_words(of))
 
 
 def test_methods_of_full_batches_side_by_side():
