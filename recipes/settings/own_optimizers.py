@@ -53,10 +53,12 @@ OURS = {
         {"history": whole(10), "line_search": line_searches.named("strong_wolfe")},
         searches=True,
     ),
-    "bfgs": Named("BFGS", "lbfgs with a whole matrix, for up to max_parameters weights", _DENSE, searches=True),
+    "bfgs": Named(
+        "BFGS", "lbfgs with a whole matrix, for up to max_parameters weights; full batches only", _DENSE, searches=True
+    ),
     "self_scaled_broyden": Named(
         "SelfScaledBroyden",
-        "bfgs with a matrix that is scaled at each update: networks that solve equations",
+        "bfgs with a matrix that is scaled at each update, for networks that solve equations",
         _DENSE,
         searches=True,
     ),
