@@ -215,6 +215,23 @@ def test_optimizers_side_by_side():
     assert (found["budget"], of["batch"]["updates"]) == ("seconds=8", 24)
 
 
+def test_full_batches_of_the_digits_side_by_side():
+    found, text = result("comparison_full_batch"), page("comparison")
+    of = {each["contender"]: each for each in found["means"]}
+    for name, each in of.items():
+        rate = "" if each["learning_rate"] is None else f"{each['learning_rate']:.3g}"
+        spread = "{:.1f} ({:.1f} to {:.1f})".format(*(100 * each[key] for key in ("mean", "low", "high")))
+        reached = "-" if each["passes_to_target_loss"] is None else f"{each['passes_to_target_loss']:g}"
+        assert row(f"`{name}`", rate, spread, reached) in text
+        assert (each["n"], each["passes"]) == (5, 30)
+    assert (found["budget"], found["trials"], found["target_loss"]) == ("epochs=30", 6, 1)
+    apart = [{each["a"], each["b"]} for each in found["differences"] if not each["within_noise"]]
+    for other in ("batch", "batch_nesterov", "batch_lbfgs", "batch_cg"):
+        assert {"batch_muon", other} in apart
+    assert found["means"][0]["contender"] == "batch_muon"
+    assert {f"{of[name]['loss']:.2f}" for name in ("batch_muon", "batch_lbfgs")} == {"0.80"}
+
+
 def rows_of_methods(problems):
     """The rows of a page's tables of methods, with the seconds where they have been taken."""
     for found in problems.values():
