@@ -14,6 +14,13 @@ class Cifar10CNN(Augmented, Blockwise, Regularized):
     training on two CPU cores). The learning rate rises over the first tenth of the updates to --learning-rate (from ten
     updates on) and falls to 0 along a cosine.
 
+    In fewer passes over the images, by steps of Muon that get shorter along a line:
+
+        python -m recipes train cifar10_cnn --preset muon --data digits
+
+    had 95 % of the validation images after 19 passes (median of 5 seeds, 16 to 26), and 97.5 % ± 0.3 % of the test
+    images after its 30 (benchmarks/results/full_batch_digits.json).
+
     The network and settings of the articles, one convolution and SGD in batches of 32 with a decay at every update:
 
         python -m recipes train cifar10_cnn --data cifar10 --variant basic

@@ -1,6 +1,7 @@
 """What the pages of docs say is what the result files hold."""
 
 import json
+import math
 import pathlib
 import re
 import statistics
@@ -9,6 +10,7 @@ import pytest
 
 import callbacks
 import custom_optimizers
+from benchmarks.full_batch_methods import seconds_in_words
 from custom_optimizers import clipping, line_search, schedules
 from recipes.comparison.verdict import verdicts
 
@@ -109,6 +111,42 @@ def test_problems_that_searches_solve():
         quartiles = f"{calls['median']:.2f} ({calls['lower']:.2f} to {calls['upper']:.2f})"
         expected = "| `{}` | {} | {}, {} | {} |".format(name, *shares, theirs.removeprefix("scipy_").upper(), quartiles)
         assert expected in guide
+
+
+ACCURACY = ("softmax regression", "accuracy")
+
+
+def test_which_method_to_take():
+    """The table of when_not.md and what README says of it."""
+    text, problems = page("when_not"), result("full_batch_methods")["problems"]
+    tanh, softmax = (
+        {method: of["passes_to"][kind]["median"] for method, of in problems[name].items()}
+        for name, kind in (("tanh regression", "1e-05"), ("softmax regression", "0.001"))
+    )
+    first = "self-scaled Broyden"
+    others = (
+        f"{tanh['BFGS']} `BFGS`, {tanh['L-BFGS']} `LBFGS`, {tanh['Muon']:,} `Muon`; not in 2,000 Adam, momentum and"
+    )
+    assert f"| {tanh[first]} | {others}" in text
+    assert [tanh[method] for method in ("Adam", "momentum", "descent")] == [None] * 3
+    others = (
+        f"{softmax['L-BFGS']} `LBFGS`, {softmax['Muon']} `Muon`, {softmax['Adam']} Adam, {softmax['descent']} descent"
+    )
+    assert f"| {softmax[first]} | {others} |" in text
+    digits, mini = result("full_batch_digits"), result("comparison_digits")["means"]
+    assert f"| `Muon`: `cifar10_cnn --preset muon` | {digits['passes_to_95_percent']} |" in text
+    of = {each["contender"]: each for each in mini}
+    assert f"plain descent had {of['batch']['mean']:.0%} of the test part after {of['batch']['epochs']}".replace(
+        "%", " %"
+    ) in text.replace("\n", " ")
+    ahead = (
+        f"{percent(of['nesterov']['mean'])} of the test images of the digits after {of['nesterov']['epochs']} passes"
+    )
+    assert f"{ahead}, `--preset muon` {percent(digits['test_accuracy'])} after 30" in " ".join(text.split())
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    row = f"`SelfScaledBroyden` | {tanh[first]} | {tanh['L-BFGS']}, `LBFGS`; {tanh['Muon']:,}, `Muon` at the best of 8"
+    assert row in readme
+    assert f"plain descent takes {softmax['descent'] / softmax[first]:.0f} times as many passes" in readme
 
 
 def row(*values):
@@ -252,6 +290,82 @@ def test_optimizers_side_by_side():
     of = {row["contender"]: row for row in found["means"]}
     assert of["nesterov"]["low"] > of["adagrad"]["high"]
     assert (found["budget"], of["batch"]["updates"]) == ("seconds=8", 24)
+
+
+def test_full_batches_of_the_digits_side_by_side():
+    found, text = result("comparison_full_batch"), page("comparison")
+    of = {each["contender"]: each for each in found["means"]}
+    for name, each in of.items():
+        rate = "" if each["learning_rate"] is None else f"{each['learning_rate']:.3g}"
+        spread = "{:.1f} ({:.1f} to {:.1f})".format(*(100 * each[key] for key in ("mean", "low", "high")))
+        reached = "-" if each["passes_to_target_loss"] is None else f"{each['passes_to_target_loss']:g}"
+        assert row(f"`{name}`", rate, spread, reached) in text
+        assert (each["n"], each["passes"]) == (5, 30)
+    assert (found["budget"], found["trials"], found["target_loss"]) == ("epochs=30", 6, 1)
+    apart = [{each["a"], each["b"]} for each in found["differences"] if not each["within_noise"]]
+    for other in ("batch", "batch_nesterov", "batch_lbfgs", "batch_cg"):
+        assert {"batch_muon", other} in apart
+    assert found["means"][0]["contender"] == "batch_muon"
+    assert {f"{of[name]['loss']:.2f}" for name in ("batch_muon", "batch_lbfgs")} == {"0.80"}
+
+
+def rows_of_methods(problems):
+    """The rows of a page's tables of methods, with the seconds where they have been taken."""
+    for found in problems.values():
+        for method, of in found.items():
+            rate = "" if "rate" not in of else f"{of['rate']:.3g}, {of['schedule']}"
+            medians = [each["median"] for each in of["passes_to"].values()]
+            cells = ["-" if each is None else f"{each:g}" for each in medians]
+            yield row(method, rate, *cells, *seconds_in_words(of))
+
+
+def test_methods_of_full_batches_side_by_side():
+    text, found = page("comparison"), result("full_batch_methods")
+    for each in rows_of_methods(found["problems"]):
+        assert each in text
+    for name, problem in found["problems"].items():
+        assert f"{found['settings'][name]['passes']:,} passes" in text
+        assert not any(of.get("is_at_an_end") for of in problem.values())
+
+
+def test_who_is_first_of_the_methods_of_full_batches():
+    text, problems = " ".join(page("comparison").split()), result("full_batch_methods")["problems"]
+    kinds = {name: list(found["L-BFGS"]["passes_to"]) for name, found in problems.items()}
+    passes = {
+        (name, kind): {method: of["passes_to"][kind]["median"] or math.inf for method, of in problems[name].items()}
+        for name in problems
+        for kind in kinds[name]
+    }
+    order = {key: sorted(of, key=of.get) for key, of in passes.items()}
+    lowest = ("tanh regression", "1e-05")
+    assert {methods[0] for methods in order.values()} == {"self-scaled Broyden"}
+    assert {methods[1] for key, methods in order.items() if key not in (lowest, ACCURACY)} == {"L-BFGS"}
+    assert order[lowest][1:3] == ["BFGS", "L-BFGS"]
+    for key in (lowest, ("softmax regression", "0.001")):
+        rated = [method for method in order[key] if "rate" in problems[key[0]][method]]
+        assert rated[0] == "Muon"
+        ratio = passes[key]["Muon"] / passes[key]["L-BFGS"]
+        assert f"{ratio:.1f} times as many" in text or f"{ratio:.2f} times" in text
+    assert {
+        method for method, each in passes[lowest].items() if each < math.inf and "rate" in problems[lowest[0]][method]
+    } == {"Muon"}
+    assert passes["tanh regression", "0.001"]["descent"] == math.inf
+    told = [passes[ACCURACY][method] for method in ("self-scaled Broyden", "L-BFGS", "Nesterov", "descent", "Muon")]
+    assert told == [30, 35, 35, 45, 70]
+    assert passes["softmax regression", "0.001"]["Muon"] < 70
+    assert problems["softmax regression"]["Muon"]["lowest"] == 0
+
+
+def test_passes_of_the_preset_of_full_batches():
+    found = result("full_batch_digits")
+    reached = [each["passes_to_95_percent"] for each in found["rows"]]
+    told = f"after {found['passes_to_95_percent']} passes (median of 5 seeds, {min(reached)} to {max(reached)})"
+    test = percent(found["test_accuracy"]) + " ± " + percent(found["test_accuracy_deviation"])
+    assert (found["preset"], found["n"], found["passes"]) == ("muon", 5, 30)
+    assert found["passes_to_95_percent"] <= 30
+    for text in (page("comparison"), (ROOT / "recipes" / "cifar10_cnn.py").read_text()):
+        assert told in " ".join(text.split())
+        assert test in " ".join(text.split())
 
 
 def test_gans_on_cifar10():

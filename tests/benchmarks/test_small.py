@@ -43,8 +43,8 @@ SMALL = {  # arguments; what is smaller; keys of what is written
     ),
     "full_batch_digits": (
         "--runs .",
-        "PRESETS, SEEDS, SETTINGS = ('muon',), (0,), {'train_images': 64, 'epochs': 2, 'batch_size': 32}",
-        ["presets", "rows"],
+        "SEEDS, SETTINGS = (0,), {'train_images': 64, 'epochs': 2, 'batch_size': 32}",
+        ["preset", "rows"],
     ),
     "full_batch_methods": (
         "--rows rows.jsonl",

@@ -153,6 +153,13 @@ def test_a_network_whose_loss_is_not_a_function_of_its_weights_is_refused_before
     assert not (tmp_path / "run" / "metrics.csv").exists()
 
 
+@pytest.mark.parametrize("optimizer", ["bfgs", "switch:adam,then=self_scaled_broyden"])
+def test_a_network_that_a_matrix_has_no_room_for_is_refused_before_training(optimizer):
+    recipe = Cifar10CNN(optimizer=optimizer, **SMALL)
+    with pytest.raises(CommandError, match=r"each of the 24,346 trained parameters.*: raise it, or take LBFGS"):
+        training.contract.model(recipe, recipe.load())
+
+
 def test_a_network_that_normalises_each_image_is_trained():
     recipe = Cifar10FullBatch(
         optimizer="lbfgs", normalization="group", block_size=None, gradient_regularizer=0.0, width=8, train_images=20

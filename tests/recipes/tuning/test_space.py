@@ -230,12 +230,20 @@ def test_every_trial_of_the_whole_space_is_a_run_that_can_be(cls):
     ("texts", "expected"),
     [
         (["optimizer=lbfgs:history=5|lbfgs:history=20"], {("lbfgs:history=5", None), ("lbfgs:history=20", None)}),
+        (["optimizer=bfgs|nonlinear_cg:dai_yuan"], {("bfgs", None), ("nonlinear_cg:dai_yuan", None)}),
         (["optimizer=lbfgs:5|batch_gd", "line_search=armijo"], {("lbfgs:5", "armijo"), ("batch_gd", "armijo")}),
         (["line_search"], {("batch_gd", name) for name in LINE_SEARCHES if name not in OF_DESCENT}),
         (["line_search=ad_gd|cdat"], {("batch_gd", "ad_gd"), ("batch_gd", "cdat")}),
         (["optimizer=lbfgs|momentum,momentum=0.5|0.9"], {("lbfgs", None), ("momentum", None)}),
     ],
-    ids=["parameters of lbfgs", "one search of two", "all searches", "rules for steps", "beside momentum"],
+    ids=[
+        "parameters of lbfgs",
+        "other directions",
+        "one search of two",
+        "all searches",
+        "rules for steps",
+        "beside momentum",
+    ],
 )
 def test_trials_with_line_searches_are_runs_that_can_be(texts, expected):
     space, recipe = parse_space(texts, Cifar10CNN), Cifar10CNN(weight_decay=0.1)
