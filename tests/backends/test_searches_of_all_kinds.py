@@ -296,4 +296,4 @@ def test_cdat_finds_the_curvature_along_the_gradient():
         product = backend.hessian_product(loss_of, before, gradients)
         square = sum(float(ops.sum(g * g)) for g in gradients)
         curvature = sum(float(ops.sum(g * h)) for g, h in zip(gradients, product, strict=True))
-        assert step == pytest.approx(2 * square / abs(curvature), rel=5e-3 if epoch == 0 else 2e-2)
+        assert step == pytest.approx(2 * square / abs(curvature), rel=5e-3 if epoch == 0 else 5e-2)

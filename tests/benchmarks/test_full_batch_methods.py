@@ -78,6 +78,7 @@ def short(monkeypatch):
         yield
 
 
+@pytest.mark.slow_cases("momentum", "Muon")
 @pytest.mark.parametrize("method", ["momentum", "Muon", "Adam"])
 def test_trainings_of_one_fit_are_those_of_several(method, short):
     """Weights, momentum, counts and rates begin anew, and a cosine falls with the epochs."""
