@@ -324,6 +324,7 @@ class Ends(keras.callbacks.Callback):
         self.model.stop_training = self._left == 0
 
 
+@pytest.mark.slow_cases("11")
 @pytest.mark.parametrize("micro_batches", [10, 11, 14])  # of which three are a pass
 def test_a_pass_that_is_not_finished_leaves_no_point_that_was_tried(micro_batches):
     model = network()

@@ -114,14 +114,15 @@ def way(request, monkeypatch):
 
 
 BY_STEPS = ("one batch", "a smaller last one", "a monitor")  # else in `make test-all`
-IN_ONE_CALL = (*BY_STEPS, "clipping", "a schedule", "a sum", "metrics", "batch normalisation", "blocks")
+IN_ONE_CALL = (*BY_STEPS, "clipping", "a sum", "metrics", "batch normalisation")
 LONG = (
     *(f"in one call-{name}" for name in CASES if name not in IN_ONE_CALL),
     *(f"by steps-{name}" for name in CASES if name not in BY_STEPS),
-)  # on JAX
+    *(f"tensorflow-{name}" for name in CASES if name not in IN_ONE_CALL),
+)
 
 
-@pytest.mark.slow_cases(*(LONG if BACKEND == "jax" else ()))
+@pytest.mark.slow_cases(*(name for name in LONG if name.startswith("tensorflow") == (BACKEND == "tensorflow")))
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("way")
 def test_updates_are_those_of_an_epoch_for_each_pass(name):

@@ -290,7 +290,7 @@ OF_ONE_DEVICE = ("mask", "dropout")  # a mean over a device's own unmasked, and 
 def on_devices():
     for condition, names in itertools.product(CONDITIONS, ON_DEVICES):
         if condition not in OF_ONE_DEVICE:
-            is_slow = condition not in ("weights", "regularisers", "activity declared")
+            is_slow = condition not in ("weights", "activity declared")
             marks = [pytest.mark.slow] if is_slow else []
             yield pytest.param(condition, names, marks=marks, id=f"{condition}-{'-'.join(names)}")
 
