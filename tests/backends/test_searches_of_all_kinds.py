@@ -52,6 +52,11 @@ def network(optimizer, dtype=None):
     return model
 
 
+def long_on_jax(test):
+    """Mark a test that takes several seconds on JAX, where compiling is most of it, for `make test-all`."""
+    return pytest.mark.slow(test) if keras.backend.backend() == "jax" else test
+
+
 def fitted(model, epochs, batch_size=20, passes=1, callbacks=(), x=X, **more):
     callbacks = [FullBatch(passes_per_epoch=passes), *callbacks]
     return model.fit(
@@ -264,6 +269,7 @@ def test_mixed_bfloat16_keeps_what_it_remembers_in_float32(name):
     assert {v.dtype for v in model.optimizer.search.variables.values()} == {"float32", "int32"}
 
 
+@long_on_jax
 def test_a_loss_that_is_not_finite_after_the_hand_over_is_said(capsys):
     broken = np.where(np.arange(50)[:, None, None, None] == 7, np.nan, X)
     model = network(Switch(adam(), BFGS(), after=2))
@@ -283,6 +289,7 @@ def loss_of(weights):
     return ops.mean(ops.logsumexp(logits, axis=-1) - chosen), None
 
 
+@long_on_jax
 def test_cdat_finds_the_curvature_along_the_gradient():
     """As the Hessian of all samples gives it, in float32; a third derivative shows at steps that are long."""
     model = network(BatchGD(0.1, line_search=CDAT(scale=2.0, smoothing=0.0)))
