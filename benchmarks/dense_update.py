@@ -3,9 +3,13 @@
 A tanh network 3×20, which is fitted to values ("regression") or solves Burgers' equation by the square of its residual
 ("equation"); there an evaluation carries three derivatives through the network. A pass, many of them in a call, stands
 beside an evaluation of loss and gradient as one would write it by hand, and beside a pass of `NonlinearCG`, which does
-the same but for the matrix: the difference is what the matrix costs. That stands beside the memory traffic of the
-matrix, two times read and once written, by NumPy on one core. All in turn, and ratios are taken within a round.
-TensorFlow is measured as Keras compiles by default, and with XLA.
+the same but for the matrix. TensorFlow is measured as Keras compiles by default, and with XLA.
+
+What the matrix costs by itself is measured where an evaluation is next to nothing: Rosenbrock's function of as many
+variables, and of 4,000, whose matrix of 128 MB is in no cache. A pass stands beside the memory traffic of the matrix,
+twice read and once written: by NumPy, whose product with a vector takes all cores.
+
+All in turn, and ratios are taken within a round.
 
     python -m benchmarks.dense_update
     KERAS_BACKEND=jax python -m benchmarks.dense_update
@@ -23,14 +27,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from benchmarks.functions import float64
+from benchmarks.functions import Output, Value, float64, rosenbrock
 from benchmarks.lbfgs import BACKEND, EVALUATE, points, tanh
 from benchmarks.passes import Clock
 from benchmarks.record import ratios, write
 from callbacks import FullBatch
 from custom_optimizers import BFGS, NonlinearCG, SelfScaledBroyden
 
-ROUNDS, CALLS, PASSES = 5, 3, 100  # calls of many passes in a round, after one that does not count
+ROUNDS, CALLS = 5, 3  # calls of many passes in a round, after one that does not count
+PASSES = 100
+SIZES = {921: 100, 4000: 10}  # variables, passes in a call
 VISCOSITY = 0.01 / np.pi
 DENSE = "BFGS", "SelfScaledBroyden"
 CONTENDERS = {"BFGS": BFGS, "SelfScaledBroyden": SelfScaledBroyden, "NonlinearCG": NonlinearCG}
@@ -105,13 +111,13 @@ def made(name):
     return model, x, y, loss
 
 
-def of_a_pass(name, optimizer, jit_compile):
+def of_a_pass(problem, optimizer, jit_compile, passes=PASSES):
     """Seconds of a pass in a `fit` of its own: the median over its calls."""
-    (model, x, y, loss), clock = made(name), Clock()
+    (model, x, y, loss), clock = problem, Clock()
     model.compile(optimizer, loss, jit_compile=jit_compile)
-    full = FullBatch(passes_per_epoch=PASSES)
+    full = FullBatch(passes_per_epoch=passes)
     model.fit(x, y, batch_size=len(x), epochs=CALLS + 1, shuffle=False, verbose=0, callbacks=[full, clock])
-    return float(statistics.median(np.diff(clock.starts)[1:])) / PASSES
+    return float(statistics.median(np.diff(clock.starts)[1:])) / passes
 
 
 def of_an_evaluation(name, jit_compile):
@@ -130,7 +136,7 @@ def of_an_evaluation(name, jit_compile):
 def of_memory(size):
     """Seconds in which NumPy reads a matrix, once with a vector, and reads and writes it."""
     matrix, vector, seconds = np.random.default_rng(0).random((size, size)), np.ones(size), []
-    for _ in range(CALLS * PASSES):
+    for _ in range(CALLS * SIZES[size]):
         start = time.perf_counter()
         matrix @ vector
         np.multiply(matrix, 1.0, out=matrix)
@@ -139,27 +145,37 @@ def of_memory(size):
 
 
 def compared(name, execution):
-    """Seconds of a pass by contender, a list of one a round, and their ratios."""
-    parameters, jit_compile = made(name)[0].count_params(), EXECUTIONS[execution]
-    seconds = {each: [] for each in (*CONTENDERS, "by hand", "memory")}
+    """Seconds of a pass by contender, a list of one a round, and their ratios to those of an evaluation."""
+    jit_compile, seconds = EXECUTIONS[execution], {each: [] for each in (*CONTENDERS, "by hand")}
     for _ in range(ROUNDS):
         seconds["by hand"].append(of_an_evaluation(name, jit_compile))
-        seconds["memory"].append(of_memory(parameters))
         for each, make in CONTENDERS.items():
-            seconds[each].append(of_a_pass(name, make(), jit_compile))
-    dense = {each: [a - b for a, b in zip(seconds[each], seconds["NonlinearCG"], strict=True)] for each in DENSE}
-    found = {
-        "passes beside an evaluation": {each: ratios(seconds, each, "by hand") for each in CONTENDERS},
-        "matrix beside memory": {each: ratios({**seconds, **dense}, each, "memory") for each in DENSE},
-    }
-    print(f"{name}{execution}: {found}", flush=True)
-    return {"parameters": parameters, "seconds": seconds, **found}
+            seconds[each].append(of_a_pass(made(name), make(), jit_compile))
+    found = {each: ratios(seconds, each, "by hand") for each in CONTENDERS}
+    print(f"{name}{execution}, beside an evaluation: {found}", flush=True)
+    return {"seconds": seconds, "beside an evaluation": found}
+
+
+def compared_with_memory(size, execution):
+    """The same for passes that are hardly more than the matrix, and their ratios to its memory traffic."""
+    jit_compile, seconds = EXECUTIONS[execution], {each: [] for each in (*CONTENDERS, "memory")}
+    for _ in range(ROUNDS):
+        seconds["memory"].append(of_memory(size))
+        for each, make in CONTENDERS.items():
+            model = keras.Sequential([keras.Input((1,)), Value(rosenbrock, np.zeros(size))])
+            problem = model, np.zeros((1, 1)), np.zeros((1, 1)), Output()
+            seconds[each].append(of_a_pass(problem, make(), jit_compile, SIZES[size]))
+    found = {each: ratios(seconds, each, "memory") for each in DENSE}
+    print(f"{size} variables{execution}, beside memory: {found}", flush=True)
+    return {"seconds": seconds, "beside memory": found}
 
 
 def main():
     with float64():
-        found = {f"{name}{each}": compared(name, each) for name in PROBLEMS for each in EXECUTIONS}
-    write(f"dense_update_{BACKEND}", {"samples": 2000, "problems": found})
+        problems = {f"{name}{each}": compared(name, each) for name in PROBLEMS for each in EXECUTIONS}
+        matrices = {f"{size}{each}": compared_with_memory(size, each) for size in SIZES for each in EXECUTIONS}
+        about = {"parameters": made("regression")[0].count_params(), "samples": 2000}
+    write(f"dense_update_{BACKEND}", {**about, "problems": problems, "matrices": matrices})
 
 
 if __name__ == "__main__":

@@ -31,16 +31,16 @@ CNN = ["cifar10_cnn", "--train-images", "600", "--early-stopping", "999", "--kee
 GAN = ["cifar10_gan", "--preset", "cpu5", "--train-images", "300", "--judge-every", "5", "--epochs", "600"]
 IMAGES = "300" if BACKEND == "tensorflow" else "60"  # convolutions of the others take longer with two cores
 LBFGS = ["--optimizer", "lbfgs:history=2", "--train-images", IMAGES, "--loss", "mse", "--l2", "1e-4"]
-MLP = ["benchmarks.killed_mlp:KilledMLP", "--early-stopping", "999", "--keep", "best", "--label-smoothing", "0.1"]
-BROYDEN = [*MLP, "--passes-per-epoch", "2", "--epochs", "1000", "--optimizer"]
+DENSE = ["benchmarks.killed_cnn:KilledCNN", "--early-stopping", "9999", "--keep", "best", "--label-smoothing", "0.1"]
+DENSE += ["--passes-per-epoch", "2", "--epochs", "3000", "--optimizer"]
 CONTENDERS = {  # command, seconds from start to kill
     "batch_gd, float32": ([*CNN, "--optimizer", "batch_gd"], (2.0, 14.0)),
     "batch_gd, 10 passes in an epoch": ([*CNN, "--passes-per-epoch", "10", "--epochs", "200"], (2.0, 14.0)),
     "sgd, float32": ([*CNN, "--optimizer", "sgd"], (2.0, 14.0)),
     "lbfgs, 3 passes in an epoch": ([*CNN, *LBFGS, "--passes-per-epoch", "3", "--epochs", "500"], (2.0, 14.0)),
     "lbfgs, float32": ([*CNN, *LBFGS, "--epochs", "1500"], (2.0, 14.0)),
-    "self_scaled_broyden, 2 passes in an epoch": ([*BROYDEN, "self_scaled_broyden"], (2.0, 14.0)),
-    "switch, 2 passes in an epoch": ([*BROYDEN, "switch:adam,then=self_scaled_broyden,after=301"], (2.0, 14.0)),
+    "self_scaled_broyden, 2 passes in an epoch": ([*DENSE, "self_scaled_broyden"], (2.0, 14.0)),
+    "switch, 2 passes in an epoch": ([*DENSE, "switch:adam,then=self_scaled_broyden,after=301"], (2.0, 14.0)),
     "gan, with classes": ([*GAN, "--variant", "cgan_pd"], (3.0, 24.0)),
 }
 SEARCHES = ("lbfgs", "self_scaled_broyden", "switch")  # how the names begin of what has line searches

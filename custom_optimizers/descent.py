@@ -363,8 +363,10 @@ class Descent(Diagnosed):
 
     def get_config(self):
         serialized = [keras.saving.serialize_keras_object(c) for c in self.clippers]
+        first = None if self.search is None else self.search.first_step  # which the variable has in float32
         return {
             **super().get_config(),
+            **({} if first is None else {"learning_rate": first}),
             "clipping": serialized or None,
             "diagnostics": self.diagnostics,
             **{name: in_config(getattr(self, name)) for name in self.arguments},

@@ -37,12 +37,15 @@ class Handover(Search):
         point = self.variables["point"]
         self._since = self._optimizer.add_counter("since_lowest")
         self._lowest = self._optimizer.add_variable((), dtype=point.dtype, name="lowest")
-        self._is_over = self._optimizer.add_counter("is_handed_over")
+        self.phase = self._optimizer.add_counter("is_handed_over")
 
     def evaluated(self, variables, gradients, loss):
         """Make an update of the first rule; once it has handed over, one of the search, or its next step."""
-        backend, is_over = self._optimizer._backend, ops.not_equal(self._is_over.value, 0)
         search = super().evaluated
+        if self._known_phase is not None:
+            (search if self._known_phase else self._descend)(variables, gradients, loss)
+            return
+        backend, is_over = self._optimizer._backend, ops.not_equal(self.phase.value, 0)
         backend.cond(self._optimizer, ops.logical_not(is_over), lambda: self._descend(variables, gradients, loss))
         backend.cond(self._optimizer, is_over, lambda: search(variables, gradients, loss))
 
@@ -54,9 +57,10 @@ class Handover(Search):
         since = ops.where(is_lower, 0, ops.convert_to_tensor(self._since) + 1)
         self._lowest.assign(ops.where(is_lower, loss, lowest))
         self._since.assign(ops.cast(since, self._since.dtype))
-        is_over = [] if self._after is None else [optimizer.iterations >= self._after]
+        is_over = [ops.logical_not(ops.isfinite(loss))]  # the search then says so, and ends
+        is_over += [] if self._after is None else [optimizer.iterations >= self._after]
         is_over += [] if self._patience is None else [since >= self._patience]
-        self._is_over.assign(ops.cast(functools.reduce(ops.logical_or, is_over), self._is_over.dtype))
+        self.phase.assign(ops.cast(functools.reduce(ops.logical_or, is_over), self.phase.dtype))
 
     def begin(self, function=None):
         """Begin anew where the search cannot go on; updates of the first rule go on with other data too."""

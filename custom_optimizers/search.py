@@ -1,3 +1,4 @@
+import contextlib
 import math
 
 import keras
@@ -61,8 +62,9 @@ class Search:
     def __init__(self, optimizer, direction, line_search, first_step=None):
         self._optimizer, self.first_step = optimizer, first_step
         self.direction, self.line_search = direction, line_search
-        self._minimizer = self._function = self._shapes = None
+        self._minimizer = self._function = self._shapes = self._known_phase = None
         self.variables = {}  # the state by its names
+        self.phase = None  # `keras.Variable` that is 0 or 1, where updates are of two kinds
 
     def prepare(self, trained):
         """Raise a ValueError for variables that cannot be searched with; called before the optimizer is built.
@@ -88,6 +90,15 @@ class Search:
         """The state, a dict of tensors."""
         read = self._optimizer._backend.value_of
         return {name: read(variable) for name, variable in self.variables.items()}
+
+    @contextlib.contextmanager
+    def in_phase(self, phase):
+        """Context in which `evaluated` makes the update of a phase, 0 or 1, without a look at the variable."""
+        self._known_phase = phase
+        try:
+            yield
+        finally:
+            self._known_phase = None
 
     def next_weights(self, weights, state):
         """Where the loss is looked at next: a list of tensors; the weights themselves before the first evaluation.

@@ -59,10 +59,16 @@ def _keep_what_jax_compiles(config):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pycollect_makeitem(collector, name, obj):
-    """Mark the cases that `slow_cases` names; one that is not there, on TensorFlow, which has all, is an error."""
+    """Mark the cases that `slow_cases` names; one that is not there, on TensorFlow, which has all, is an error.
+
+    And on JAX what `slow_on_jax` marks: compiling is most of what it takes.
+    """
     made = yield
     if not isinstance(made, list):
         return made
+    for item in made:
+        if BACKEND == "jax" and item.get_closest_marker("slow_on_jax"):
+            item.add_marker("slow")
     for marker in [marker for item in made[:1] for marker in item.iter_markers("slow_cases")]:
         cases = {item.callspec.id: item for item in made if hasattr(item, "callspec")}
         for case in marker.args:

@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import itertools
 
@@ -166,7 +167,7 @@ class _Update:
 
     def __init__(self, optimizer, trained, own):
         self._optimizer, self._trained, self._own = optimizer, trained, own
-        self._graph = self._graph_of_next = None
+        self._graphs, self._graph_of_next = {}, None  # by the phase of a search
         self._is_tried = False
         self._has_factor = self._has_loss = False
 
@@ -189,9 +190,12 @@ class _Update:
         if isinstance(self._optimizer._learning_rate, RATES):  # not a function of the user, who may change what it does
             with torch.no_grad():
                 loss = torch.zeros_like(weights[0].sum()) if has_loss else None
+                given = *copies, *given, *_optional(factor, loss)
                 if has_loss:
                     self._graph_of_next = _recorded_or_none(self._next, *copies)
-                self._graph = _recorded_or_none(self._updated, *copies, *given, *_optional(factor, loss))
+                for phase in (None,) if self._phase is None else (0, 1):
+                    with self._in_phase(phase):
+                        self._graphs[phase] = _recorded_or_none(self._updated, *given)
 
     def next_weights(self, weights, of_optimizer):
         """Where an optimizer with a search looks at the loss next: a list of tensors."""
@@ -212,12 +216,26 @@ class _Update:
             factor: scalar tensor that they are to be multiplied by, or None.
             loss: scalar tensor, or None.
         """
-        if in_place and self._graph is None:
+        values, graph = [*weights, *of_optimizer], self._graph_of(of_optimizer)
+        if in_place and graph is None:
             update(self._optimizer, self._trained, gradients, factor, loss=loss)
             return
-        values = [*weights, *of_optimizer]
-        made = self._updated if self._graph is None else self._graph
-        _write(values, made(*values, *gradients, *_optional(factor, loss)))
+        _write(values, (graph or self._updated)(*values, *gradients, *_optional(factor, loss)))
+
+    @property
+    def _phase(self):
+        """The variable that says which of two kinds an update is of; None where there is one kind."""
+        return None if self._optimizer.search is None else self._optimizer.search.phase
+
+    def _in_phase(self, phase):
+        return contextlib.nullcontext() if phase is None else self._optimizer.search.in_phase(phase)
+
+    def _graph_of(self, of_optimizer):
+        """What is recorded of the update that is due; None if nothing is."""
+        if self._phase is None:
+            return self._graphs.get(None)
+        place = next(i for i, variable in enumerate(self._own) if variable is self._phase)
+        return self._graphs.get(int(of_optimizer[place]))  # asks the device, once in a pass
 
     def _updated(self, *arguments):
         """The values of the variables after an update, a list; some of those given are changed."""

@@ -54,67 +54,64 @@ class ConjugateGradients(Direction):
         self.beta = one_of("NonlinearCG", "beta", beta, tuple(BETAS))
 
     def initial_state(self, size, dtype="float32"):
-        return {"last": np.zeros(size, dtype), "is_conjugate": np.zeros((), "int32")}
+        numbers = {"square": np.zeros((), dtype), "is_conjugate": np.zeros((), "int32")}
+        return {"last": np.zeros(size, dtype), **numbers}
 
     def next(self, state, gradient, step, change, is_taken, has_failed):
         vectors = side_by_side([gradient, change, state["last"]])
-        given = state["is_conjugate"], dot(vectors, transpose(vectors)), is_taken, has_failed
-        shares, is_conjugate = backend_module().of_few(self, "coefficients", *given)
+        given = state["is_conjugate"], state["square"], dot(vectors, transpose(vectors)), is_taken, has_failed
+        shares, square, is_conjugate = backend_module().of_few(self, "coefficients", *given)
         along = shares[0] * gradient + shares[1] * state["last"]
-        return {"last": along, "is_conjugate": is_conjugate}, along
+        return {"last": along, "square": square, "is_conjugate": is_conjugate}, along
 
     @np.errstate(all="ignore")
-    def coefficients(self, is_conjugate, products, is_taken, has_failed):
+    def coefficients(self, is_conjugate, before, products, is_taken, has_failed):
         """What is computed of numbers alone.
 
         Args:
             is_conjugate: int, 1 if the last direction has a share of the one before it, else 0.
+            before: number, the square of the gradient at the point before, if there is one.
             products: `(3, 3)`, the products of the gradient, its change and the last direction with each other.
             is_taken, has_failed: conditions, as in `next`.
 
         Returns:
-            `(shares, is_conjugate)`: of the gradient and of the last direction, a vector; and whether the direction is
-            another one than that of steepest descent, an int.
+            `(shares, square, is_conjugate)`: of the gradient and of the last direction, a vector; the square of the
+            gradient; and whether the direction is another one than that of steepest descent, an int.
         """
         (gg, gy, gd), (_, yy, yd), (_, _, dd) = map(unstack, unstack(products))
         zero = 0 * gg
-        beta = BETAS[self.beta](gg, gy, gd, yy, yd, dd)
+        beta = BETAS[self.beta](before, gg, gy, gd, yy, yd, dd)
         slope = -gg + beta * gd
         is_good = is_taken & isfinite(beta) & (beta != 0) & (slope <= -LEAST_DESCENT * gg)
         is_new = is_taken | has_failed | (dd == 0)
         of_gradient, of_last = where(is_new, zero - 1, zero), where(is_new, where(is_good, beta, zero), zero + 1)
         is_good = cast(is_good & ~has_failed, is_conjugate)
         of_last = where(has_failed, zero, of_last)
-        return stack([of_gradient, of_last], products), where(is_new, is_good, is_conjugate)
+        return stack([of_gradient, of_last], products), gg, where(is_new, is_good, is_conjugate)
 
     def is_steepest(self, state):
         return state["is_conjugate"] == 0
 
 
-def _polak_ribiere_plus(gg, gy, gd, yy, yd, dd):
-    return larger(0 * gg, gy / _before(gg, gy, yy))
+def _polak_ribiere_plus(before, gg, gy, gd, yy, yd, dd):
+    return larger(0 * gg, gy / before)
 
 
-def _fletcher_reeves(gg, gy, gd, yy, yd, dd):
-    return gg / _before(gg, gy, yy)
+def _fletcher_reeves(before, gg, gy, gd, yy, yd, dd):
+    return gg / before
 
 
-def _hestenes_stiefel(gg, gy, gd, yy, yd, dd):
+def _hestenes_stiefel(before, gg, gy, gd, yy, yd, dd):
     return larger(0 * gg, gy / yd)
 
 
-def _dai_yuan(gg, gy, gd, yy, yd, dd):
+def _dai_yuan(before, gg, gy, gd, yy, yd, dd):
     return gg / yd
 
 
-def _hager_zhang(gg, gy, gd, yy, yd, dd):
-    least = -1 / (sqrt(dd) * smaller(LENGTHS + 0 * gg, sqrt(_before(gg, gy, yy))))
+def _hager_zhang(before, gg, gy, gd, yy, yd, dd):
+    least = -1 / (sqrt(dd) * smaller(LENGTHS + 0 * gg, sqrt(before)))
     return larger((gy - 2 * gd * yy / yd) / yd, least)
-
-
-def _before(gg, gy, yy):
-    """The square of the gradient before, which is `g - y`."""
-    return gg - 2 * gy + yy
 
 
 BETAS = {

@@ -1,4 +1,6 @@
-"""Prints how often XLA has compiled something by the end of each epoch of L-BFGS: `... compilations PASSES_PER_EPOCH`.
+"""Prints how often XLA has compiled something by the end of each epoch of a search.
+
+    KERAS_BACKEND=jax python -m tests.backends.compilations OPTIMIZER PASSES_PER_EPOCH
 
 XLA leaves a file for each program that it compiles. It compiles one anew for each value of what it takes for constant,
 such as an index, and that is none of the traces that TensorFlow counts.
@@ -18,7 +20,7 @@ import keras
 from keras import layers
 
 from callbacks import FullBatch
-from custom_optimizers import LBFGS
+from tests.backends.searching import SEARCHING
 from tests.small import loss, samples
 
 
@@ -34,9 +36,9 @@ class Count(keras.callbacks.Callback):
         self.counts.append(len(programs))
 
 
-def main(passes):
+def main(optimizer, passes):
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(4, "tanh"), layers.Dense(4)])
-    model.compile(LBFGS(history=3), loss(), jit_compile=True)
+    model.compile(SEARCHING[optimizer](), loss(), jit_compile=True)
     count = Count(DUMPED.name)
     x, y = samples(50)
     full = FullBatch(passes_per_epoch=int(passes))

@@ -1,7 +1,8 @@
 """One of two processes that train with torch's DistributedDataParallel: `python -m tests.backends.ddp PORT RANK OUT`.
 
 Each takes its half of every micro-batch; DDP averages the gradients in `backward`, before the optimizer sees them. With
-one more argument, "lbfgs", the optimizer is that, and is told the mean of the two losses.
+one more argument, a name of `tests.backends.searching.SEARCHING`, the optimizer is that one, and is told the mean of
+the two losses.
 """
 
 import sys
@@ -10,19 +11,20 @@ import numpy as np
 import torch
 from keras import ops
 
-from custom_optimizers import LBFGS, BatchGD
+from custom_optimizers import BatchGD
 from custom_optimizers.clipping import ByGlobalNorm
+from tests.backends.searching import SEARCHING
 from tests.small import compiled, flat, samples
 
-PASSES = {"batch_gd": 3, "lbfgs": 12}
+PASSES, EVALUATIONS = 3, 12
 
 
 def optimizer(name):
     if name == "batch_gd":
         return BatchGD(0.1, momentum=0.9, clipping=ByGlobalNorm(0.5), gradient_accumulation_steps="epoch")
-    lbfgs = LBFGS()
-    lbfgs.accumulate_over_epoch()
-    return lbfgs
+    made = SEARCHING[name]()
+    made.accumulate_over_epoch()
+    return made
 
 
 def mean_of_processes(loss):
@@ -38,7 +40,7 @@ def main(port, rank, out, name="batch_gd"):
     model(x[:1])
     model.optimizer.build(model.trainable_variables)
     together = torch.nn.parallel.DistributedDataParallel(model)
-    for _ in range(PASSES[name]):
+    for _ in range(PASSES if name == "batch_gd" else EVALUATIONS):
         model.optimizer.begin_pass(3)
         for start in range(0, 24, 8):
             rows = slice(start + 4 * int(rank), start + 4 * int(rank) + 4)

@@ -84,7 +84,7 @@ def of_scipy(evaluations):
     return optimize.minimize(loss_and_gradient(), start_of_softmax(), jac=True, method="L-BFGS-B", options=options)
 
 
-@pytest.mark.slow_cases("50-10", "20-1")
+@pytest.mark.slow_cases("50-10", "20-1", "50-1")
 @pytest.mark.parametrize("passes", [1, 10])
 @pytest.mark.parametrize("batch_size", [50, 20])
 def test_it_comes_as_far_as_scipy(passes, batch_size):
@@ -193,6 +193,7 @@ BESIDE = {  # model, loss, loss weights, x, y, of fit, of evaluate
 }
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.slow_cases("weights of classes", "weights of samples", "two outputs")
 @pytest.mark.parametrize("name", BESIDE)
 def test_the_loss_in_the_logs_is_that_of_the_accepted_point(name, tmp_path):
@@ -278,13 +279,14 @@ CHANGES = {  # of a model or its data between two calls of `fit`: evaluations of
 }
 
 
-@pytest.mark.slow_cases("copies of the data", "other images", "less data", "another loss")
+@pytest.mark.slow_cases("copies of the data", "other images", "less data", "another loss", "nothing")
 @pytest.mark.parametrize("name", CHANGES)
 def test_another_function_begins_a_new_search(name):
     change, evaluations = CHANGES[name]
     assert evaluations_after(change) == evaluations
 
 
+@pytest.mark.slow_cases("False")
 @pytest.mark.parametrize("is_compiled_again", [False, True])
 def test_layers_that_are_frozen_later_need_another_optimizer(is_compiled_again):
     model = network()
@@ -324,7 +326,7 @@ class Ends(keras.callbacks.Callback):
         self.model.stop_training = self._left == 0
 
 
-@pytest.mark.slow_cases("11")
+@pytest.mark.slow_cases("10", "11")
 @pytest.mark.parametrize("micro_batches", [10, 11, 14])  # of which three are a pass
 def test_a_pass_that_is_not_finished_leaves_no_point_that_was_tried(micro_batches):
     model = network()

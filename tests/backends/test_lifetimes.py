@@ -328,6 +328,12 @@ class CopiesInTheMiddle(kc.Callback):
         ("Adam", "middle"),
     ],
 )
+@pytest.mark.slow_cases(
+    *(f"{how}-scaled-after" for how in ("pickle", "deepcopy")),
+    *(f"{how}-scaled-middle" for how in (".keras", ".weights.h5")),
+    *(f"{how}-momentum-middle" for how in ("pickle", "deepcopy")),
+    *(f"{how}-Adam-middle" for how in ("pickle", ".weights.h5")),
+)
 @pytest.mark.parametrize("how", COPIES)
 def test_a_copy_goes_on_as_its_original(optimizer, how, when, tmp_path):
     """Made behind the first pass or in the middle of the second, a copy has the momentum of the first and no more."""
@@ -390,6 +396,7 @@ def test_a_fit_that_is_backed_up_and_restored(save_freq, tmp_path):
     check(resumed, reference, start)
 
 
+@pytest.mark.slow_on_jax
 def test_classifiers_of_scikit_learn():
     """Each of their fits trains a model of its own with the same callback."""
     from keras.wrappers import SKLearnClassifier

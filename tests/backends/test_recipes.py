@@ -1,6 +1,5 @@
 """The whole path from `recipes train` to its files, on every backend; on JAX and torch without TensorFlow."""
 
-import contextlib
 import csv
 import importlib.util
 import json
@@ -94,15 +93,23 @@ def test_a_run_that_goes_on_has_the_same_numbers(undisturbed, tmp_path):
     assert rows(tmp_path / "run") == rows(undisturbed)
 
 
+@pytest.fixture
+def float64_of_jax(monkeypatch):
+    """JAX has begun without what the command sets for it, and is to go on as it was."""
+    monkeypatch.delenv("JAX_ENABLE_X64", raising=False)
+    if BACKEND != "jax":
+        yield
+        return
+    with jax.enable_x64(True):
+        yield
+    jax.config.update("jax_enable_x64", False)
+
+
 @pytest.mark.slow_cases("mae", "mini_batch")
 @pytest.mark.parametrize("preset", ["batch", "mini_batch", "mae"])
-def test_linear_regression(said, tmp_path, preset):
+def test_linear_regression(said, tmp_path, preset, float64_of_jax):
     directory = tmp_path / "run"
-    with contextlib.ExitStack() as stack:
-        if BACKEND == "jax":  # which has begun without what the command sets for it
-            os.environ.pop("JAX_ENABLE_X64", None)
-            stack.enter_context(jax.enable_x64(True))
-        status, err = said("linear_regression", "--preset", preset, "--run-dir", directory)
+    status, err = said("linear_regression", "--preset", preset, "--run-dir", directory)
     assert status == 0, err
     assert BACKEND != "jax" or os.environ["JAX_ENABLE_X64"] == "1"
     result = json.loads((directory / "result.json").read_text())

@@ -52,11 +52,6 @@ def network(optimizer, dtype=None):
     return model
 
 
-def long_on_jax(test):
-    """Mark a test that takes several seconds on JAX, where compiling is most of it, for `make test-all`."""
-    return pytest.mark.slow(test) if keras.backend.backend() == "jax" else test
-
-
 def fitted(model, epochs, batch_size=20, passes=1, callbacks=(), x=X, **more):
     callbacks = [FullBatch(passes_per_epoch=passes), *callbacks]
     return model.fit(
@@ -99,6 +94,7 @@ def test_it_is_saved_and_goes_on_with_the_same_bits(name, tmp_path):
     assert whole.evaluate(X, Y, batch_size=50, verbose=0) < 1.3
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.slow_cases(*all_but("self-scaled broyden"))
 @each
 def test_one_and_many_passes_of_parts_and_of_the_whole_make_the_same_updates(name):
@@ -158,6 +154,7 @@ def test_checkpoints_and_backups_have_what_was_accepted(name, tmp_path):
 # A hand-over
 
 
+@pytest.mark.slow_on_jax
 def test_before_it_is_what_the_first_optimizer_does_and_then_what_the_second_one_does():
     one, other = network(Switch(adam(), BFGS(), after=AFTER)), network(adam())
     history = fitted(one, AFTER)
@@ -269,10 +266,10 @@ def test_mixed_bfloat16_keeps_what_it_remembers_in_float32(name):
     assert {v.dtype for v in model.optimizer.search.variables.values()} == {"float32", "int32"}
 
 
-@long_on_jax
-def test_a_loss_that_is_not_finite_after_the_hand_over_is_said(capsys):
+@pytest.mark.slow_on_jax
+def test_a_loss_that_is_not_finite_is_handed_over_at_once_and_said(capsys):
     broken = np.where(np.arange(50)[:, None, None, None] == 7, np.nan, X)
-    model = network(Switch(adam(), BFGS(), after=2))
+    model = network(Switch(adam(), BFGS(), after=1000))
     fitted(model, 10, x=broken)
     assert "Switch: the loss or its gradient is not finite where the search begins." in capsys.readouterr().out
 
@@ -289,7 +286,7 @@ def loss_of(weights):
     return ops.mean(ops.logsumexp(logits, axis=-1) - chosen), None
 
 
-@long_on_jax
+@pytest.mark.slow_on_jax
 def test_cdat_finds_the_curvature_along_the_gradient():
     """As the Hessian of all samples gives it, in float32; a third derivative shows at steps that are long."""
     model = network(BatchGD(0.1, line_search=CDAT(scale=2.0, smoothing=0.0)))

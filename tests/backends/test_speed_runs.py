@@ -18,6 +18,7 @@ def squares(n=64):
     return x.astype("uint8"), y.astype("int32")
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.slow_cases("resnet9-widths1")
 @pytest.mark.parametrize(("make", "widths"), [(fast, (8, 16, 16)), (resnet9, (8, 8, 16, 16))])
 def test_a_small_one_learns(make, widths):

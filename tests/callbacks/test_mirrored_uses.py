@@ -88,6 +88,7 @@ OPTIMIZERS = {  # ours, and what it equals on one device
 }
 
 
+@pytest.mark.slow_cases("Lookahead")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_other_optimizers(name):
     ours, theirs = OPTIMIZERS[name]
@@ -136,7 +137,7 @@ def each_batch_by_itself():
     return flat(model)
 
 
-@pytest.mark.slow_cases("None-every batch")
+@pytest.mark.slow_cases("None-every batch", "4-full batch", "2-every batch")
 @pytest.mark.parametrize("callbacks", [[FullBatch], []], ids=["full batch", "every batch"])
 @pytest.mark.parametrize("block", [2, 4, None])
 def test_blocks_of_a_device_without_samples(block, callbacks):

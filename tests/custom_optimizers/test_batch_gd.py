@@ -208,3 +208,10 @@ def test_config_round_trip(arguments):
     assert type(again) is BatchGD
     assert again.get_config() == optimizer.get_config()
     assert again.clipping == optimizer.clipping
+
+
+def test_the_first_step_of_a_line_search_comes_back_as_it_was_given():
+    """And not as the variable of the learning rate has it, in float32."""
+    optimizer = BatchGD(0.1, line_search="armijo")
+    assert optimizer.get_config()["learning_rate"] == 0.1
+    assert BatchGD.from_config(optimizer.get_config()).search.first_step == 0.1

@@ -56,6 +56,7 @@ def test_one_device(whole, n, batch_size, source):
     assert model.optimizer.iterations.numpy() == EPOCHS
 
 
+@pytest.mark.slow_cases("120-32")
 @pytest.mark.parametrize(("n", "batch_size"), [(120, 32), (117, 12)])
 def test_two_devices(whole, n, batch_size):
     with scope(devices=2):

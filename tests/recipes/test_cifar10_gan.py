@@ -169,6 +169,7 @@ def test_what_a_run_leaves_behind(finished):
     assert result["distance"] == pytest.approx(min(best), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_in_two_parts_has_the_bits_of_one(tmp_path, judged_by):
     """Networks, optimizers, average, noise, the order of the images, what is judged, and the best that is kept."""
     chosen = small(variant="cgan_pd", width=8, discriminator_width=8, batch_size=16, epochs=2, judge_every=1)
@@ -205,6 +206,7 @@ class Breaks(keras.callbacks.Callback):
             weights[0].assign(np.nan * weights[0])
 
 
+@pytest.mark.slow_cases("generator")
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
 def test_a_network_that_is_not_finite_ends_training_and_is_not_saved(tmp_path, judged_by, network):
     """On processors that take 0 for the larger of 0 and NaN, the loss of NaN images is finite: weights tell last."""

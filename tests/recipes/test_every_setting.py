@@ -113,8 +113,9 @@ REFUSED = {  # what a recipe has in common with others, and none of its networks
 FIRST = "cifar10_cnn"  # what it shares with other classifiers is tried there each time, and with the others where slow
 
 LONG = ("cifar10_cnn.keep", "cifar10_fast.activation", "cifar10_fast.variant")  # several seconds each, as those of GANs
-LONG += ("cifar10_full_batch.normalization", "cifar10_full_batch.width")
-QUICK = ("variant", "penalty", "augment", "batch_size")  # of the settings of GANs, what is tried each time
+LONG += tuple(f"cifar10_full_batch.{each}" for each in ("activation", "normalization", "width"))
+LONG += tuple(f"cifar10_cnn.{each}" for each in ("early_stopping", "gradient_regularizer_method", "sharpness_aware"))
+QUICK = ("penalty", "batch_size")  # of the settings of GANs, what is tried each time
 
 
 def cases():

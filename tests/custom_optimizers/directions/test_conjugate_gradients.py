@@ -61,6 +61,26 @@ def test_beta_is_that_of_the_formula(name):
     assert (kinds[False] == 0) is (name == "hager_zhang")  # which descends by itself
 
 
+@pytest.mark.parametrize("name", ["polak_ribiere_plus", "fletcher_reeves"])
+def test_a_gradient_that_is_gone_after_a_step_is_not_lost_in_rounding(name):
+    """In float32, after one that was ten thousand times as long and after one that is nearly the same."""
+    before, rest = np.array([3.0, -1.0, 2.0], "float32"), np.array([1e-4, 2e-4, -1e-4], "float32")
+    for first, second in ((before, rest), (rest, before), (before, before + rest)):
+        direction, zeros = ConjugateGradients(name), np.zeros(3, "float32")
+        state, along = direction.next(direction.initial_state(3, "float32"), first, zeros, first, NOT, NOT)
+        change = second - first
+        shares, *_ = direction.coefficients(
+            state["is_conjugate"], state["square"], _products(second, change, along), TAKEN, NOT
+        )
+        beta = BETAS[name](*(each.astype("float64") for each in (second, first, change, along)))
+        slope = -second @ second + beta * (second @ along)
+        assert shares[1] == pytest.approx(beta if slope <= -LEAST_DESCENT * second @ second else 0, rel=1e-3)
+
+
+def _products(*vectors):
+    return np.stack(vectors) @ np.stack(vectors).T
+
+
 @pytest.mark.parametrize("name", BETAS)
 def test_a_parabola_of_n_variables_takes_n_exact_steps(name):
     rng = np.random.default_rng(1)

@@ -1,6 +1,8 @@
-"""Prints how far L-BFGS in micro-batches of 64 is from L-BFGS on the whole, in float64, for some of `MODELS`.
+"""Prints how far a search in micro-batches of 64 is from one on the whole, in float64, for some of `MODELS`.
 
-    JAX_ENABLE_X64=1 KERAS_BACKEND=jax python -m tests.backends.lbfgs_exactness DEVICES NAME ...
+Its optimizer is one of `tests.backends.searching.SEARCHING`.
+
+    JAX_ENABLE_X64=1 KERAS_BACKEND=jax python -m tests.backends.search_exactness OPTIMIZER DEVICES NAME ...
 
 Keras 3.15 rounds float64 to float32 in places: on JAX and torch in `mean`, `moments` and group normalisation, on torch
 also in `matmul`, which is in `Dense`, and where a loss is averaged over a batch. So beside the models as anybody writes
@@ -21,8 +23,8 @@ from keras import layers, ops
 from sklearn.datasets import load_digits
 
 from callbacks import FullBatch
-from custom_optimizers import LBFGS
 from custom_optimizers.diagnostics import number
+from tests.backends.searching import SEARCHING
 from tests.small import relative, scope
 
 N, MICRO, EVALUATIONS = 152, 64, 45  # micro-batches of 64, 64 and 24: four devices share each of them evenly
@@ -74,14 +76,14 @@ def share(devices):
         keras.distribution.set_distribution(parallel if devices > 1 else None)
 
 
-def compiled(name, devices=1):
+def compiled(name, optimizer="lbfgs", devices=1):
     make, reduction = MODELS[name]
     keras.utils.set_random_seed(7)
     share(devices)
     with scope(devices if keras.backend.backend() == "tensorflow" else 1):
         model = keras.Sequential([keras.Input((8, 8, 1)), *make()])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
-        model.compile(LBFGS(), loss)
+        model.compile(SEARCHING[optimizer](), loss)
     return model
 
 
@@ -92,34 +94,34 @@ def fitted(model, batch_size, evaluations=EVALUATIONS):
     return model.optimizer.search.read()["loss"]
 
 
-def trained(name, devices, batch_size, point=None):
+def trained(name, optimizer, devices, batch_size, point=None):
     """What a model comes to: `(loss, weights, updates)`, and loss and gradient at a point, its end if none is given.
 
-    Loss and gradient are those of the first evaluation of another search, which begins there.
+    Loss and gradient are those of the first evaluation of L-BFGS, which begins there.
     """
-    model = compiled(name, devices)
+    model = compiled(name, optimizer, devices)
     end = fitted(model, batch_size), model.get_weights(), number(model.optimizer.iterations)
-    model = compiled(name, devices)
+    model = compiled(name, devices=devices)
     model.set_weights(point or end[1])
     loss = fitted(model, batch_size, 1)
     return end, (loss, ops.convert_to_numpy(model.optimizer.search.variables["gradient"]))
 
 
-def measure(name, devices=1):
+def measure(name, optimizer, devices=1):
     """How far micro-batches on some devices are from the whole on one: relative differences, a dict.
 
     `loss` and `gradient` at the same point; `weights`, and `end`, the loss, after as many evaluations. `updates` is
     their number.
     """
-    (end, weights, updates), theirs = trained(name, 1, N)
-    (end_of_parts, weights_of_parts, _), ours = trained(name, devices, MICRO, weights)
+    (end, weights, updates), theirs = trained(name, optimizer, 1, N)
+    (end_of_parts, weights_of_parts, _), ours = trained(name, optimizer, devices, MICRO, weights)
     loss, gradient = map(relative, ours, theirs)
     weights, weights_of_parts = (np.concatenate([w.ravel() for w in each]) for each in (weights, weights_of_parts))
     found = {"loss": loss, "gradient": gradient, "weights": relative(weights_of_parts, weights)}
     return {**found, "end": relative(end_of_parts, end), "updates": updates}
 
 
-def main(devices, *names):
+def main(optimizer, devices, *names):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -127,7 +129,7 @@ def main(devices, *names):
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
-    json.dump({name: measure(name, int(devices)) for name in names}, sys.stdout)
+    json.dump({name: measure(name, optimizer, int(devices)) for name in names}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What L-BFGS keeps to on every backend: micro-batches come to the whole, in float64, and nothing is asked of SciPy."""
+"""What searches keep to on every backend: micro-batches come to the whole, in float64; nothing is asked of SciPy."""
 
 import ast
 import json
@@ -15,7 +15,8 @@ from benchmarks.exactness import free_port
 from callbacks import FullBatch
 from custom_optimizers import LBFGS, BatchGD
 from tests import small
-from tests.backends.lbfgs_exactness import MICRO, N, compiled, fitted
+from tests.backends.search_exactness import MICRO, N, compiled, fitted
+from tests.backends.searching import SEARCHING
 from tests.small import flat, relative
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -68,11 +69,14 @@ def test_float64_that_jax_would_round_is_refused(float64, make):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("optimizer", SEARCHING)
 @pytest.mark.parametrize(("devices", "bounds"), CASES[BACKEND])
-def test_micro_batches_on_devices_come_to_the_whole_on_one(devices, bounds):
+def test_micro_batches_on_devices_come_to_the_whole_on_one(devices, bounds, optimizer):
     """In a process of its own, since devices and JAX's float64 are set before it starts."""
+    if optimizer != "lbfgs":  # loss and gradient at a point are the same for all, and another end is as far away
+        bounds = {name: each for name, each in bounds.items() if name.endswith("softmax")}
     environment = {**os.environ, "JAX_ENABLE_X64": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.backends.lbfgs_exactness", str(devices), *bounds]
+    command = [sys.executable, "-m", "tests.backends.search_exactness", optimizer, str(devices), *bounds]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
@@ -83,17 +87,18 @@ def test_micro_batches_on_devices_come_to_the_whole_on_one(devices, bounds):
 
 @pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "torch", reason="DistributedDataParallel is of torch")
-def test_processes_of_torch_come_to_one(tmp_path):
+@pytest.mark.parametrize("optimizer", SEARCHING)
+def test_processes_of_torch_come_to_one(tmp_path, optimizer):
     """In float32: DDP averages the gradients, and the two processes' losses are averaged by hand."""
     out = tmp_path / "weights.npy"
     command = [sys.executable, "-m", "tests.backends.ddp", str(free_port())]
     processes = [
-        subprocess.Popen([*command, rank, str(out), "lbfgs"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, rank, str(out), optimizer], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         for rank in "01"
     ]
     said = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
-    whole = small.compiled(LBFGS)
+    whole = small.compiled(SEARCHING[optimizer])
     whole.fit(*small.samples(24), batch_size=24, epochs=12, shuffle=False, verbose=0, callbacks=[FullBatch()])
     assert relative(np.load(out), flat(whole)) < 1e-5
 

@@ -1,4 +1,4 @@
-"""The passes of an epoch of L-BFGS are compiled once, and nothing leaves the device between them."""
+"""The passes of an epoch of a search are compiled once, and nothing leaves the device between them."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 from callbacks import FullBatch, GradientMonitor
-from custom_optimizers import LBFGS, BatchGD
+from custom_optimizers import BFGS, LBFGS, BatchGD, NonlinearCG, SelfScaledBroyden, Switch
 from custom_optimizers.directions import (
     BFGSDirection,
     ConjugateGradients,
@@ -22,6 +22,7 @@ from custom_optimizers.directions import (
 )
 from custom_optimizers.line_search.line_searches import BY_NAME
 from custom_optimizers.minimizer import Minimizer
+from tests.backends.searching import SEARCHING
 from tests.small import loss, samples
 
 BACKEND = keras.backend.backend()
@@ -30,14 +31,32 @@ EPOCHS, PASSES = 2, 6
 TO_HOST = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "Print", "PrintV2", "OutfeedEnqueue", "_Send", "_HostSend")
 X, Y = samples(50)
 DIRECTIONS = LBFGSDirection(3), Steepest(), BFGSDirection(), SelfScaledBroydenDirection(), ConjugateGradients()
+OPTIMIZERS = {
+    **{name: lambda search=name: with_line_search(search) for name in BY_NAME},
+    "bfgs": BFGS,
+    "self_scaled_broyden": SelfScaledBroyden,
+    "nonlinear_cg": NonlinearCG,
+    "switch": lambda: Switch(keras.optimizers.Adam(0.01), BFGS(), after=3),
+}
+WRITES = {  # what stands in a program for what is remembered: a row of the history, the diagonal of a matrix
+    "strong_wolfe": ("TensorScatterUpdate", "dynamic_update_slice"),
+    "bfgs": ("MatrixSetDiagV3", "iota"),
+    "nonlinear_cg": ("MatMul", "dot_general"),
+    "switch": ("MatrixSetDiagV3", "iota"),
+}
+of_each_kind = pytest.mark.parametrize("name", WRITES)
 
 
-def fitted(line_search="strong_wolfe", epochs=EPOCHS, passes=PASSES, callbacks=()):
+def with_line_search(name):
+    """An optimizer with a line search, or with a rule for steps."""
+    return BatchGD(line_search=name) if BY_NAME[name].is_for_descent else LBFGS(3, name)
+
+
+def fitted(name="strong_wolfe", epochs=EPOCHS, passes=PASSES, callbacks=()):
     """A model after some evaluations with a record of norms, in two micro-batches; and `trace`."""
     keras.utils.set_random_seed(3)
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(4, "tanh"), layers.Dense(4)])
-    is_rule = BY_NAME[line_search].is_for_descent
-    optimizer = BatchGD(line_search=line_search) if is_rule else LBFGS(3, line_search)
+    optimizer = OPTIMIZERS[name]()
     optimizer.watch_gradients()
     model.compile(optimizer, loss(), jit_compile=BACKEND == "jax")
     full = FullBatch(passes_per_epoch=passes)
@@ -46,7 +65,9 @@ def fitted(line_search="strong_wolfe", epochs=EPOCHS, passes=PASSES, callbacks=(
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="it looks into a graph of TensorFlow")
-def test_a_graph_is_made_once_and_calls_nothing_on_the_host(monkeypatch):
+@pytest.mark.slow_cases("bfgs", "nonlinear_cg")
+@of_each_kind
+def test_a_graph_is_made_once_and_calls_nothing_on_the_host(monkeypatch, name):
     from callbacks.passes._tensorflow import TensorflowPasses
 
     graphs, run = [], TensorflowPasses.__call__
@@ -58,16 +79,18 @@ def test_a_graph_is_made_once_and_calls_nothing_on_the_host(monkeypatch):
         return logs
 
     monkeypatch.setattr(TensorflowPasses, "__call__", looked_at)
-    fitted()
+    fitted(name)
     assert len(graphs) == EPOCHS
     functions = [graphs[0].node, *(each.node_def for each in graphs[0].library.function)]
     operations = {node.op for nodes in functions for node in nodes}
-    assert "TensorScatterUpdate" in operations  # a row of the history
+    assert WRITES[name][0] in operations
     assert not operations & {*TO_HOST}
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="it looks into a program of JAX")
-def test_a_program_is_made_once_and_calls_nothing_on_the_host(monkeypatch):
+@pytest.mark.slow_cases("bfgs", "nonlinear_cg")
+@of_each_kind
+def test_a_program_is_made_once_and_calls_nothing_on_the_host(monkeypatch, name):
     import jax
 
     from callbacks.passes._jax import JaxPasses
@@ -82,18 +105,19 @@ def test_a_program_is_made_once_and_calls_nothing_on_the_host(monkeypatch):
         return made
 
     monkeypatch.setattr(JaxPasses, "__call__", looked_at)
-    fitted()
+    fitted(name)
     assert len(programs) == EPOCHS
-    assert "dynamic_update_slice" in programs[0]  # a row of the history
+    assert WRITES[name][1] in programs[0]
     assert not any(word in programs[0] for word in ("callback", "outfeed", "infeed"))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="XLA compiles for the others")
 @pytest.mark.parametrize("passes", [1, 5])
-def test_xla_compiles_nothing_after_the_first_epoch(passes):
+@pytest.mark.parametrize("optimizer", SEARCHING)
+def test_xla_compiles_nothing_after_the_first_epoch(optimizer, passes):
     """In a process of its own, since XLA is told before it starts where to write down what it compiles."""
-    command = [sys.executable, "-m", "tests.backends.compilations", str(passes)]
+    command = [sys.executable, "-m", "tests.backends.compilations", optimizer, str(passes)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
@@ -134,17 +158,17 @@ def test_the_guard_sees_what_waits_for_a_device():
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="the others compile all passes together")
-@pytest.mark.slow_cases("hager_zhang", "armijo", "nonmonotone_armijo", "ad_gd", "polyak", "cdat")
-@pytest.mark.parametrize("line_search", BY_NAME)
-def test_no_recorded_pass_takes_a_value_out(monkeypatch, line_search):
+@pytest.mark.slow_cases("hager_zhang", "armijo", "nonmonotone_armijo", "ad_gd", "polyak", "cdat", "bfgs")
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "switch"])  # which asks once in a pass
+def test_no_recorded_pass_takes_a_value_out(monkeypatch, name):
     """The way of a GPU: a processor computes with few numbers in NumPy."""
     from callbacks.passes import _torch, _torch_pass
     from custom_optimizers import _torch as steps
 
-    usual, calls, run = fitted(line_search)[1], [], _torch_pass.RecordedPass.__call__
+    usual, calls, run = fitted(name)[1], [], _torch_pass.RecordedPass.__call__
 
     def guarded(self):
-        assert self._update._graph is not None
+        assert self._update._graphs[None] is not None
         with nothing_taken_out():
             calls.append(run(self))
         return calls[-1]
@@ -152,9 +176,9 @@ def test_no_recorded_pass_takes_a_value_out(monkeypatch, line_search):
     monkeypatch.setattr(steps, "of_few", lambda owner, method, *values, whole=(): getattr(owner, method)(*values))
     monkeypatch.setattr(_torch_pass.RecordedPass, "__call__", guarded)
     monkeypatch.setattr(_torch, "number", lambda value: pytest.fail("it asks the device between passes"))
-    precision, compared = (0.02, 8) if line_search == "cdat" else (1e-3, None)  # it takes a difference of two slopes
-    for name, values in fitted(line_search)[1].items():
-        np.testing.assert_allclose(values[:compared], usual[name][:compared], rtol=precision)
+    precision, compared = (0.02, 8) if name == "cdat" else (1e-3, None)  # it takes a difference of two slopes
+    for what, values in fitted(name)[1].items():
+        np.testing.assert_allclose(values[:compared], usual[what][:compared], rtol=precision)
     assert len(calls) == EPOCHS * (PASSES - 2)  # the first and the last one of an epoch are made by the own step
 
 
