@@ -23,7 +23,7 @@ from custom_optimizers.directions import (
 from custom_optimizers.line_search.line_searches import BY_NAME
 from custom_optimizers.minimizer import Minimizer
 from tests.backends.searching import SEARCHING
-from tests.small import loss, samples
+from tests.small import flat, loss, samples
 
 BACKEND = keras.backend.backend()
 ROOT = pathlib.Path(__file__).parents[2]
@@ -52,12 +52,13 @@ def with_line_search(name):
     return BatchGD(line_search=name) if BY_NAME[name].is_for_descent else LBFGS(3, name)
 
 
-def fitted(name="strong_wolfe", epochs=EPOCHS, passes=PASSES, callbacks=()):
-    """A model after some evaluations with a record of norms, in two micro-batches; and `trace`."""
+def fitted(name="strong_wolfe", epochs=EPOCHS, passes=PASSES, callbacks=(), watched=True):
+    """A model after some evaluations, with a record of norms if `watched`, in two micro-batches; and `trace`."""
     keras.utils.set_random_seed(3)
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(4, "tanh"), layers.Dense(4)])
     optimizer = OPTIMIZERS[name]()
-    optimizer.watch_gradients()
+    if watched:
+        optimizer.watch_gradients()
     model.compile(optimizer, loss(), jit_compile=BACKEND == "jax")
     full = FullBatch(passes_per_epoch=passes)
     model.fit(X, Y, batch_size=25, epochs=epochs, shuffle=False, verbose=0, callbacks=[full, *callbacks])
@@ -180,6 +181,26 @@ def test_no_recorded_pass_takes_a_value_out(monkeypatch, name):
     for what, values in fitted(name)[1].items():
         np.testing.assert_allclose(values[:compared], usual[what][:compared], rtol=precision)
     assert len(calls) == EPOCHS * (PASSES - 2)  # the first and the last one of an epoch are made by the own step
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the others compile all passes together")
+def test_updates_before_and_after_a_hand_over_are_recorded(monkeypatch):
+    from callbacks.passes import _torch_pass
+
+    phases, run = [], _torch_pass._Update.__call__
+
+    def looked_at(self, weights, of_optimizer, *given, in_place):
+        if in_place:
+            assert self._graph_of(of_optimizer) is not None
+            phases.append(int(self._phase.value))
+        run(self, weights, of_optimizer, *given, in_place=in_place)
+
+    monkeypatch.setattr(_torch_pass._Update, "__call__", looked_at)
+    many, _ = fitted("switch", epochs=2, passes=8, watched=False)
+    one, _ = fitted("switch", epochs=16, passes=1, watched=False)
+    assert phases[:3] == [0, 0, 1]  # the first of four passes is made by the model's own step
+    assert {*phases[3:]} == {1}
+    np.testing.assert_allclose(flat(many), flat(one), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="the others compile all passes together")
