@@ -189,7 +189,7 @@ class FullBatch(StepOfFit):
         is_in_parts = self.passes_per_epoch == 1 and (self.params or {}).get("steps") != 1
         check_callbacks(owner, others, is_in_parts, has_rate=hasattr(self._optimizer, "inner"))
         self._data.check_whole(owner)
-        self._optimizer.search.begin((model._compile_loss, self._data.checksum()))
+        self._optimizer.search.begin(model._compile_loss, self._data.checksum())
         if self in others:
             others.remove(self)
             others.insert(0, self)  # so that it is called first at the end of an epoch

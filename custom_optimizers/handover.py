@@ -12,7 +12,7 @@ class Handover(Search):
     """A search that begins after some updates of another rule, or where these do not lower the loss any more.
 
     ```python
-    if not handed_over:
+    if not handed_over and isfinite(loss):
         w = update of w by g
         since_lowest = 0 if loss < lowest - min_delta else since_lowest + 1
         handed_over = updates >= after or since_lowest >= patience
@@ -41,13 +41,17 @@ class Handover(Search):
 
     def evaluated(self, variables, gradients, loss):
         """Make an update of the first rule; once it has handed over, one of the search, or its next step."""
-        search = super().evaluated
         if self._known_phase is not None:
-            (search if self._known_phase else self._descend)(variables, gradients, loss)
+            (self._searched if self._known_phase else self._descend)(variables, gradients, loss)
             return
-        backend, is_over = self._optimizer._backend, ops.not_equal(self.phase.value, 0)
+        backend = self._optimizer._backend
+        is_over = ops.logical_or(ops.not_equal(self.phase.value, 0), ops.logical_not(ops.isfinite(loss)))
         backend.cond(self._optimizer, ops.logical_not(is_over), lambda: self._descend(variables, gradients, loss))
-        backend.cond(self._optimizer, is_over, lambda: search(variables, gradients, loss))
+        backend.cond(self._optimizer, is_over, lambda: self._searched(variables, gradients, loss))
+
+    def _searched(self, variables, gradients, loss):
+        self.phase.assign(ops.ones_like(self.phase))
+        super().evaluated(variables, gradients, loss)
 
     def _descend(self, variables, gradients, loss):
         optimizer, lowest = self._optimizer, ops.convert_to_tensor(self._lowest)
@@ -57,18 +61,17 @@ class Handover(Search):
         since = ops.where(is_lower, 0, ops.convert_to_tensor(self._since) + 1)
         self._lowest.assign(ops.where(is_lower, loss, lowest))
         self._since.assign(ops.cast(since, self._since.dtype))
-        is_over = [ops.logical_not(ops.isfinite(loss))]  # the search then says so, and ends
-        is_over += [] if self._after is None else [optimizer.iterations >= self._after]
+        is_over = [] if self._after is None else [optimizer.iterations >= self._after]
         is_over += [] if self._patience is None else [since >= self._patience]
         self.phase.assign(ops.cast(functools.reduce(ops.logical_or, is_over), self.phase.dtype))
 
-    def begin(self, function=None):
-        """Begin anew where the search cannot go on; updates of the first rule go on with other data too."""
-        before = self._function
-        super().begin(function)
-        if None not in (before, function) and before != function and self._minimizer is not None:
+    def _becomes_another(self, loss, data):
+        """As in `Search`; the first rule goes on with other data too, and forgets the lowest loss."""
+        is_other = super()._becomes_another(loss, data)
+        if is_other and self._minimizer is not None:
             self._since.assign(0)
             self._lowest.assign(np.inf)
+        return is_other
 
     def read(self):
         """What has become of the search, as `Search` says it; updates of the first rule are evaluations too."""

@@ -20,6 +20,7 @@ INSTEAD = {  # of the arguments that a search leaves no place for
     "momentum": "the search is along the gradient; LBFGS remembers steps",
     "learning_rate": "the search finds the step",
 }
+SIGNED = 1 << 31  # from there on 32 bits are negative numbers
 SAME = {"nesterov": "momentum", "velocity": "momentum"}
 SAME |= {"clipnorm": "clipping", "clipvalue": "clipping", "global_clipnorm": "clipping", "ema_momentum": "use_ema"}
 SAME |= {"exclude_from_weight_decay": "weight_decay", "learning_rate_multipliers": "learning_rate"}
@@ -62,7 +63,7 @@ class Search:
     def __init__(self, optimizer, direction, line_search, first_step=None):
         self._optimizer, self.first_step = optimizer, first_step
         self.direction, self.line_search = direction, line_search
-        self._minimizer = self._function = self._shapes = self._known_phase = None
+        self._minimizer = self._loss = self._data = self._shapes = self._known_phase = None
         self.variables = {}  # the state by its names
         self.phase = None  # `keras.Variable` that is 0 or 1, where updates are of two kinds
 
@@ -85,6 +86,7 @@ class Search:
             name: self._optimizer.add_variable(shape, dtype=dtype, name=name)
             for name, (shape, dtype) in self._shapes.items()
         }
+        self._data = self._optimizer.add_counter("data_of_search")  # which it is of; 0 where that is not known
 
     def state(self):
         """The state, a dict of tensors."""
@@ -170,19 +172,19 @@ class Search:
         trained = self._optimizer._trainable_variables
         return self._minimizer is None or {id(each) for each in trained} == {id(each) for each in variables}
 
-    def begin(self, function=None):
+    def begin(self, loss=None, data=None):
         """Begin anew where the search cannot go on; called when a `fit` begins.
 
         It goes on with the same function from the weights that it has left, unless it has ended. A pass that was
         interrupted has left the weights that were tried: then those that were accepted last are put back.
 
         Args:
-            function: what tells the function that is minimised from others, compared by `==`; None if nothing does.
+            loss: what tells the loss from others in this process, compared by `==`; None if nothing does.
+            data: int, what tells the data from others, which is saved; None if nothing does.
         """
-        before, self._function = self._function, function
+        is_other = self._becomes_another(loss, data)
         if not self._is_under_way():
             return
-        is_other = None not in (before, function) and before != function
         has_ended = bool(ops.convert_to_numpy(self.has_ended(self.state()["counts"])))
         here, accepted, tried = map(self._as_array, self._known_weights())
         is_accepted, is_tried = (np.array_equal(here, known) for known in (accepted, tried))
@@ -191,6 +193,16 @@ class Search:
         if is_other or has_ended or not (is_accepted or is_tried):
             for variable in self.variables.values():
                 variable.assign(ops.zeros(variable.shape, variable.dtype))
+
+    def _becomes_another(self, loss, data):
+        """Whether the function that is minimised is another one than before, as far as is known, a bool."""
+        before, self._loss = self._loss, loss
+        is_other = None not in (before, loss) and before != loss
+        if self._data is not None:
+            known, given = number(self._data), 0 if data is None else (data - SIGNED) % (2 * SIGNED) - SIGNED
+            is_other = is_other or (0 not in (known, given) and known != given)
+            self._data.assign(given)
+        return is_other
 
     def put_back(self):
         """Give the weights the values that were accepted last, where a pass has ended without an evaluation."""

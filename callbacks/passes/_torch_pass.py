@@ -216,7 +216,7 @@ class _Update:
             factor: scalar tensor that they are to be multiplied by, or None.
             loss: scalar tensor, or None.
         """
-        values, graph = [*weights, *of_optimizer], self._graph_of(of_optimizer)
+        values, graph = [*weights, *of_optimizer], self._graph_of(of_optimizer, loss)
         if in_place and graph is None:
             update(self._optimizer, self._trained, gradients, factor, loss=loss)
             return
@@ -230,12 +230,13 @@ class _Update:
     def _in_phase(self, phase):
         return contextlib.nullcontext() if phase is None else self._optimizer.search.in_phase(phase)
 
-    def _graph_of(self, of_optimizer):
+    def _graph_of(self, of_optimizer, loss):
         """What is recorded of the update that is due; None if nothing is."""
         if self._phase is None:
             return self._graphs.get(None)
         place = next(i for i, variable in enumerate(self._own) if variable is self._phase)
-        return self._graphs.get(int(of_optimizer[place]))  # asks the device, once in a pass
+        is_over = of_optimizer[place].bool() | ~loss.isfinite()
+        return self._graphs.get(int(is_over))  # asks the device, once in a pass
 
     def _updated(self, *arguments):
         """The values of the variables after an update, a list; some of those given are changed."""

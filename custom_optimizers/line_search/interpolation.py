@@ -15,7 +15,8 @@ def cubic(a, b):
     """
     (t_a, f_a, g_a), (t_b, f_b, g_b) = a, b
     length = t_b - t_a
-    theta = 3 * (f_a - f_b) / length + g_a + g_b
+    slope = (f_a - f_b) / length  # added up: TensorFlow moves a factor by the names of operations, and with it a bit
+    theta = slope + slope + slope + g_a + g_b
     scale = larger(abs(theta), larger(abs(g_a), abs(g_b)))
     radicand = (theta / scale) * (theta / scale) - (g_a / scale) * (g_b / scale)
     root = sign(length) * scale * sqrt(where(radicand < 0, 0 * radicand, radicand))

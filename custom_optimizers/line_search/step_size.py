@@ -25,6 +25,7 @@ class StepSize(LineSearch):
     names = ("evaluated", "searches", "slope_0")
     is_for_descent = True
     stalls_after = None
+    failure = "the loss is not finite along the steepest descent, however short the step"
 
     def __init__(self, evaluations=30):
         self.evaluations = count(type(self).__name__, "evaluations", evaluations)

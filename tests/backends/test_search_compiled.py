@@ -191,7 +191,7 @@ def test_updates_before_and_after_a_hand_over_are_recorded(monkeypatch):
 
     def looked_at(self, weights, of_optimizer, *given, in_place):
         if in_place:
-            assert self._graph_of(of_optimizer) is not None
+            assert self._graph_of(of_optimizer, given[-1]) is not None
             phases.append(int(self._phase.value))
         run(self, weights, of_optimizer, *given, in_place=in_place)
 

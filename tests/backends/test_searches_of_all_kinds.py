@@ -151,6 +151,22 @@ def test_checkpoints_and_backups_have_what_was_accepted(name, tmp_path):
     assert_same_bits(again, whole)
 
 
+@pytest.mark.slow_cases(*all_but("bfgs"))
+@each
+def test_a_loaded_model_that_is_fitted_on_other_data_begins_anew(name, tmp_path):
+    one = network(OPTIMIZERS[name]())
+    fitted(one, 12)
+    one.save(tmp_path / "one.keras")
+    other, same = (keras.models.load_model(tmp_path / "one.keras") for _ in range(2))
+    same_again = fitted(same, 1)
+    assert same_again["evaluations"] == [13]
+    inner = getattr(other.optimizer, "inner", None)  # whose updates are evaluations too
+    before = 0 if inner is None else int(ops.convert_to_numpy(inner.iterations))
+    history = fitted(other, 12, x=X[::-1])
+    assert history["evaluations"][-1] == 12 + before
+    assert history["loss"][-1] == pytest.approx(other.evaluate(X[::-1], Y, batch_size=50, verbose=0), rel=1e-4)
+
+
 # A hand-over
 
 
@@ -270,7 +286,9 @@ def test_mixed_bfloat16_keeps_what_it_remembers_in_float32(name):
 def test_a_loss_that_is_not_finite_is_handed_over_at_once_and_said(capsys):
     broken = np.where(np.arange(50)[:, None, None, None] == 7, np.nan, X)
     model = network(Switch(adam(), BFGS(), after=1000))
+    before = flat(model)
     fitted(model, 10, x=broken)
+    np.testing.assert_array_equal(flat(model), before)
     assert "Switch: the loss or its gradient is not finite where the search begins." in capsys.readouterr().out
 
 
