@@ -189,6 +189,7 @@ class FullBatch(StepOfFit):
         is_in_parts = self.passes_per_epoch == 1 and (self.params or {}).get("steps") != 1
         check_callbacks(owner, others, is_in_parts, has_rate=hasattr(self._optimizer, "inner"))
         self._data.check_whole(owner)
+        self._before, self._metrics = {}, {}  # what the search said after the last epoch; metrics where it accepted
         self._optimizer.search.begin(model._compile_loss, self._data.checksum())
         if self in others:
             others.remove(self)
@@ -233,10 +234,26 @@ class FullBatch(StepOfFit):
         found = self._optimizer.search.read()
         reason = found.pop("reason", None)
         if logs is not None:
+            if self.passes_per_epoch == 1:
+                self._put_metrics_of_accepted(logs, found)
             logs.update(found)
         if reason is not None and not self.model.stop_training:
             self.model.stop_training = True
             print(f"\n{type(self._optimizer).__name__}: {reason}.")
+
+    def _put_metrics_of_accepted(self, logs, found):
+        """Where a pass was at a point that was rejected, put the metrics of the last one that was accepted into its logs.
+
+        Args:
+            logs: dict, of an epoch of one pass, with those of the point where it was.
+            found: dict, what `Search.read` says after it.
+        """
+        before, self._before = self._before, found
+        is_first = "loss" not in before or "loss" not in found  # of a search; or one has not begun
+        if is_first or found["accepted"] != before["accepted"] or not self._metrics:
+            self._metrics = {name: value for name, value in logs.items() if not name.startswith("val_")}
+        else:
+            logs.update(self._metrics)
 
     def _add_to_trace(self):
         for name, values in self._passes.trace.items():

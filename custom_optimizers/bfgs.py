@@ -15,10 +15,10 @@ class BFGS(Searched):
     H = V.T @ H @ V + outer(s, s) / (s @ y)
     ```
 
-    For smooth losses of small models without random layers, on all samples: `fit` needs `callbacks.FullBatch()`. Where
-    H has room, it takes fewer passes than `LBFGS`. Where passes are cheap, `FullBatch(passes_per_epoch=100)` makes a
-    hundred in one call of compiled code. What the logs get, what `iterations` counts, and how training ends: as
-    `LBFGS` says.
+    For smooth losses of small models without random layers, on all samples: `fit` needs `callbacks.FullBatch()`. Near a
+    minimum it takes fewer passes than `LBFGS`, from afar more. Where passes are cheap,
+    `FullBatch(passes_per_epoch=100)` makes a hundred in one call of compiled code. What the logs get, what `iterations`
+    counts, and how training ends: as `LBFGS` says.
 
     Args:
         line_search: "strong_wolfe", "hager_zhang" (for float32 near a minimum), "armijo", "nonmonotone_armijo", or an

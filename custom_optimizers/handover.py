@@ -50,7 +50,7 @@ class Handover(Search):
         backend.cond(self._optimizer, is_over, lambda: self._searched(variables, gradients, loss))
 
     def _searched(self, variables, gradients, loss):
-        self.phase.assign(ops.ones_like(self.phase))
+        self.phase.assign(ops.ones((), self.phase.dtype))
         super().evaluated(variables, gradients, loss)
 
     def _descend(self, variables, gradients, loss):

@@ -16,7 +16,7 @@ class NonlinearCG(Searched):
     w = point + t * d                       # one pass over all samples for each t that is tried
     ```
 
-    It keeps five vectors of the size of the weights, where `LBFGS` keeps `2 * history + 3`, and takes more passes,
+    It keeps four vectors of the size of the weights, where `LBFGS` keeps `2 * history + 3`, and takes more passes,
     since each step has to be nearly the best one along its direction. `fit` needs `callbacks.FullBatch()`. What the
     logs get, what `iterations` counts, and how training ends: as `LBFGS` says.
 

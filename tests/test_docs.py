@@ -125,7 +125,7 @@ def test_which_method_to_take():
     )
     first = "self-scaled Broyden"
     others = (
-        f"{tanh['BFGS']} `BFGS`, {tanh['L-BFGS']} `LBFGS`, {tanh['Muon']:,} `Muon`; not in 2,000 Adam, momentum and"
+        f"{tanh['BFGS']} `BFGS`, {tanh['L-BFGS']} `LBFGS`, {tanh['Muon']:,} `Muon`; not in 2,000 momentum and descent"
     )
     assert f"| {tanh[first]} | {others}" in text
     assert [tanh[method] for method in ("Adam", "momentum", "descent")] == [None] * 3

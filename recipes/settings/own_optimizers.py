@@ -64,7 +64,7 @@ OURS = {
     ),
     "nonlinear_cg": Named(
         "NonlinearCG",
-        "conjugate gradients with a line search: five vectors in memory; full batches only",
+        "conjugate gradients with a line search: four vectors in memory; full batches only",
         {"beta": choice(_BETAS_OF_CG[0], names=_BETAS_OF_CG), "line_search": line_searches.named(None)},
         searches=True,
     ),
