@@ -242,7 +242,7 @@ class FullBatch(StepOfFit):
             print(f"\n{type(self._optimizer).__name__}: {reason}.")
 
     def _put_metrics_of_accepted(self, logs, found):
-        """Where a pass was at a point that was rejected, put the metrics of the last one that was accepted into its logs.
+        """Where the point of a pass was rejected, put the metrics of the last one that was accepted into its logs.
 
         Args:
             logs: dict, of an epoch of one pass, with those of the point where it was.

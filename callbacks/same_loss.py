@@ -12,6 +12,7 @@ RANDOM = (  # layers that draw numbers in training
     keras.layers.GaussianNoise,
 )
 AUGMENT = "Random", "RandAugment", "AugMix", "CutMix", "MixUp"  # how the names of Keras's layers begin that do
+SHORT = "bfloat16", "float16"  # dtypes of two or three digits
 SHARES = "dropout", "recurrent_dropout"  # attributes of layers: of what they leave out, at random
 SET_RATES = keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau
 
@@ -34,7 +35,8 @@ def check_loss_is_a_function(owner, model):
         raise ValueError(f"{owner}: the model has no weights to train: set `trainable = True` for some of its layers.")
     if not model.optimizer.search.is_of(model.trainable_variables):
         raise ValueError(
-            f"{owner}: layers have been frozen or made trainable since its search began: give `compile` a new {owner}."
+            f"{owner}: its search is of other weights, since layers have been frozen or made trainable, or of another "
+            f"model: give `compile` a new {owner}."
         )
     for variable in model.trainable_variables:
         if getattr(variable, "constraint", None) is not None:
@@ -42,7 +44,14 @@ def check_loss_is_a_function(owner, model):
                 f"{owner}: '{variable.path}' has a constraint, which a step along a line leaves: leave it out, or "
                 "train with an optimizer without a search."
             )
+    line_search = model.optimizer.search.line_search
     for layer in model._flatten_layers():
+        if line_search.takes_differences and layer.weights and layer.compute_dtype in SHORT:
+            raise ValueError(
+                f"{owner}: {type(line_search).__name__} takes the difference of two gradients, and the layer "
+                f"'{layer.name}' computes in {layer.compute_dtype}, which leaves nothing of it: give float32, or "
+                "another line search."
+            )
         if reason := _reason(layer):
             raise ValueError(
                 f"{owner}: the layer '{layer.name}' {reason}, so that two evaluations of the loss at one point differ, "

@@ -27,7 +27,9 @@ def number_in(owner, name, value, *, above=None, least=None, below=None, most=No
         for sign, bound in bounds.items()
     )
     if not holds:
-        raise ValueError(f"{owner}: `{name}` must be a finite number {_words(bounds)}. Received: {name}={value!r}")
+        raise ValueError(
+            f"{owner}: `{name}` must be {f'a finite number {_words(bounds)}'.strip()}. Received: {name}={value!r}"
+        )
     return float(value)
 
 

@@ -31,11 +31,11 @@ def refuse_beside_search(owner, given):
 
     Args:
         owner: str, whose arguments they are.
-        given: dict of arguments; those that are None, False or 0 are not given.
+        given: dict of arguments; those that are None, False or 0 are not given, but for a learning rate.
     """
     for argument, value in given.items():
         reason = INSTEAD.get(SAME.get(argument, argument))
-        if value and reason:
+        if reason and (value or argument == "learning_rate"):
             raise ValueError(f"{owner} has no `{argument}`: {reason}.")
 
 

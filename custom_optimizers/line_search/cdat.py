@@ -27,7 +27,11 @@ class CDAT(StepSize):
 
     Each update is two passes. The first one is at a point a little way along u, and gives `u @ H @ u` as the difference
     of two exact gradients: a hundredth of the last step away or less, the cube root of the rounding of the dtype. The
-    second one is at the new point.
+    second one is at the new point. In bfloat16 nothing is left of such a difference, so layers that compute in it are
+    refused.
+
+    With 2, a loss that is a parabola does not fall, since each step goes as far up on the other side, and the averages
+    let it rise: for least squares take another rule, or a scale of 1.
 
     Args:
         scale: float > 0.
@@ -50,6 +54,7 @@ class CDAT(StepSize):
 
     arguments = ("scale", "smoothing", "evaluations")
     names = (*StepSize.names, "is_probe", "square", "curvature")
+    takes_differences = True
 
     def __init__(self, scale=2.0, smoothing=0.9, evaluations=30):
         super().__init__(evaluations)

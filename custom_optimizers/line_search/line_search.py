@@ -31,12 +31,13 @@ class LineSearch(Configured):
 
     names = ()  # of the scalars that the state has beside "step", "accepted" and "failed"
     is_for_descent = False  # whether it is a rule for steps along the gradient alone
+    takes_differences = False  # whether it goes by the difference of gradients at points that are close
     stalls_after = 60  # evaluations without a lower loss that end training, or None; a descent on CUTEst has 48 at most
     failure = "no decrease along the steepest descent: at the limit of {dtype}"  # why training ends where it fails
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        declarations.check(cls, LineSearch, ("arguments", "names"), ("is_for_descent",))
+        declarations.check(cls, LineSearch, ("arguments", "names"), ("is_for_descent", "takes_differences"))
 
     @property
     def state_names(self):

@@ -35,8 +35,9 @@ def as_line_search(owner, given, is_descent=False):
     if isinstance(given, str) and given in BY_NAME:
         given = BY_NAME[given]()
     if not isinstance(given, LineSearch):
+        names = (name for name, each in BY_NAME.items() if is_descent or not each.is_for_descent)
         raise ValueError(
-            f"{owner}: `line_search` must be one of {', '.join(map(repr, BY_NAME))}, or an object of "
+            f"{owner}: `line_search` must be one of {', '.join(map(repr, names))}, or an object of "
             f"custom_optimizers.line_search. Received: line_search={given!r}"
         )
     if given.is_for_descent and not is_descent:
