@@ -23,7 +23,7 @@ def rows_of(name):
     return cell(sys.executable, *CELLS[name], "997", "256")
 
 
-@pytest.mark.slow_on_jax
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HERE)
 def test_cell_of_the_table(name):
     found = rows_of(name)

@@ -61,6 +61,7 @@ def test_golden_table_is_that_of_the_formulas(case):
 DECAY = 0.5  # a twentieth of the weights an update, at RATE
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("mode", ["decoupled", "coupled"])
 @each
 def test_weight_decay_is_that_of_the_formula(case, mode):
@@ -170,6 +171,7 @@ def test_low_precision_follows_full_precision(case, dtype):
     assert np.asarray(ops.convert_to_numpy(bias), "float64") == [1.0]
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.slow_cases("AdaGC")
 @each
 def test_saved_loaded_and_trained_on(case, tmp_path):

@@ -106,6 +106,7 @@ def test_an_update_whose_norm_is_infinite_is_skipped(case):
         np.testing.assert_array_equal(numbers(variable), value)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("case", FAMILY, ids=str)
 def test_variables_without_entries_disturb_nothing(case):
     paths, empty = [], [(0, 3), (3, 0), (0,)]
@@ -148,6 +149,7 @@ def test_a_norm_beyond_float32_does_not_spoil_the_percentile():
     assert numbers(clipped) < largest("float32")
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("case", CLIPPERS, ids=str)
 def test_short_floats_are_clipped_as_float32_and_stay_short(case, dtype):

@@ -627,6 +627,7 @@ def parameters_of(values):
     return [keras.Variable(value, name=name) for name, value in zip(SHAPES, values, strict=True)]
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("clips", [pytest.param(False, marks=rare_on_jax, id="free"), pytest.param(True, id="clipped")])
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("name", RULES)
@@ -634,6 +635,7 @@ def test_coupled_decay_is_in_the_gradients_of_the_rule(name, wrapper, clips):
     held_to_formula(name, wrapper, clips, compiled=False)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("name", RULES)
 def test_coupled_decay_with_windows_of_three_micro_batches(name, wrapper):

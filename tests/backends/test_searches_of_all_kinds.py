@@ -73,7 +73,7 @@ def assert_same_bits(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.slow_cases(*all_but("switch"))
+@pytest.mark.slow_cases(*all_but("bfgs"))
 @each
 def test_it_is_saved_and_goes_on_with_the_same_bits(name, tmp_path):
     """After each epoch of passes: in the middle of searches; before, at and after a hand-over in an epoch's middle."""

@@ -259,6 +259,7 @@ def cases():
         yield pytest.param(condition, names, marks=marks, id=f"{condition}-{'-'.join(names)}")
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize(("condition", "names"), list(cases()))
 def test_exact_or_refused(condition, names):
     """Without a graph."""

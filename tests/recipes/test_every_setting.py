@@ -115,6 +115,8 @@ FIRST = "cifar10_cnn"  # what it shares with other classifiers is tried there ea
 LONG = ("cifar10_cnn.keep", "cifar10_fast.activation", "cifar10_fast.variant")  # several seconds each, as those of GANs
 LONG += tuple(f"cifar10_full_batch.{each}" for each in ("activation", "normalization", "width"))
 LONG += tuple(f"cifar10_cnn.{each}" for each in ("early_stopping", "gradient_regularizer_method", "sharpness_aware"))
+LONG += tuple(f"cifar10_cnn.{each}" for each in ("block_size", "ema_momentum", "epochs", "gradient_regularizer"))
+LONG += tuple(f"cifar10_cnn.{each}" for each in ("learning_rate", "line_search", "momentum"))  # which others try, too
 QUICK = ("penalty", "batch_size")  # of the settings of GANs, what is tried each time
 
 
