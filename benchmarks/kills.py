@@ -39,8 +39,8 @@ CONTENDERS = {  # command, seconds from start to kill
     "sgd, float32": ([*CNN, "--optimizer", "sgd"], (2.0, 14.0)),
     "lbfgs, 3 passes in an epoch": ([*CNN, *LBFGS, "--passes-per-epoch", "3", "--epochs", "500"], (2.0, 14.0)),
     "lbfgs, float32": ([*CNN, *LBFGS, "--epochs", "1500"], (2.0, 14.0)),
-    "self_scaled_broyden, 2 passes in an epoch": ([*DENSE, "self_scaled_broyden"], (2.0, 14.0)),
-    "switch, 2 passes in an epoch": ([*DENSE, "switch:adam,then=self_scaled_broyden,after=301"], (2.0, 14.0)),
+    "self_scaled_broyden, 2 passes in an epoch": ([*DENSE, "self_scaled_broyden"], (2.0, 9.0)),
+    "switch, 2 passes in an epoch": ([*DENSE, "switch:adam,then=self_scaled_broyden,after=301"], (2.0, 9.0)),
     "gan, with classes": ([*GAN, "--variant", "cgan_pd"], (3.0, 24.0)),
 }
 SEARCHES = ("lbfgs", "self_scaled_broyden", "switch")  # how the names begin of what has line searches
