@@ -71,6 +71,9 @@ bench: $(VENV)/ready-bench $(OTHERS)/ready  ## time of a micro-batch, of an upda
 	$(BIN)/python -m benchmarks.lbfgs_update
 	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.lbfgs_update
 	KERAS_BACKEND=torch $(OTHERS)/bin/python -m benchmarks.lbfgs_update
+	$(BIN)/python -m benchmarks.dense_update
+	KERAS_BACKEND=jax $(OTHERS)/bin/python -m benchmarks.dense_update
+	KERAS_BACKEND=torch $(OTHERS)/bin/python -m benchmarks.dense_update
 
 bench-cifar: $(VENV)/ready-bench $(OTHERS)/ready  ## the fast CIFAR-10 recipe beside torch, an hour; DATA_DIR=DIR of tensorflow-datasets
 	$(BIN)/python -m benchmarks.cifar10 $(OTHERS)/bin/python $(if $(DATA_DIR),--data-dir $(DATA_DIR))

@@ -133,3 +133,10 @@ def test_arguments():
         NonlinearCG("pr")
     with pytest.raises(ValueError, match=r"^NonlinearCG has no `momentum`: the search is along the gradient"):
         NonlinearCG(momentum=0.9)
+    for rate in (0.1, 0.0, None):
+        with pytest.raises(ValueError, match=r"^NonlinearCG has no `learning_rate`: the search finds the step"):
+            NonlinearCG(learning_rate=rate)
+    with pytest.raises(
+        ValueError, match=r"one of 'strong_wolfe', 'hager_zhang', 'armijo', 'nonmonotone_armijo', or an"
+    ):
+        NonlinearCG(line_search="wolfe")
