@@ -144,10 +144,10 @@ def test_its_figures_of_the_fast_recipe_are_those_of_the_results():
 def test_kills_left_no_trace():
     found = result("kills")
     runs = [each for each in found.values() if "kills" in each]
-    assert len(runs) == 10
+    assert len(runs) == 16
     assert all(each["kills"] == 20 and each["identical"] for each in runs)
     rejected = [each["rejected_points"] for each in runs if "rejected_points" in each]  # by the search at each kill
-    assert len(rejected) == 4
+    assert len(rejected) == 10
     assert all(sum(number > 0 for number in each) >= 5 for each in rejected)
 
 

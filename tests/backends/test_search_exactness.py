@@ -80,7 +80,8 @@ def test_micro_batches_on_devices_come_to_the_whole_on_one(devices, bounds, opti
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert min(each["updates"] for each in found.values()) >= 30
+    least = 15 if optimizer == "nonlinear_cg" else 30  # whose steps take two evaluations or three
+    assert min(each["updates"] for each in found.values()) >= least
     too_far = {(name, what) for name in bounds for what in bounds[name] if not found[name][what] <= bounds[name][what]}
     assert not too_far, found
 
