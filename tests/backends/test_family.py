@@ -188,6 +188,7 @@ def test_saved_loaded_and_trained_on(case, tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow_on_jax
 @each
 def test_micro_batches_equal_the_whole(case):
     n = 48 if keras.backend.backend() == "jax" else 50  # JAX compiles each size of batch

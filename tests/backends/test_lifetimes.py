@@ -309,6 +309,7 @@ class CopiesInTheMiddle(kc.Callback):
             self.made = self.copied(self.model)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.slow_cases(
     *[f"{how}-momentum-after" for how in COPIES if how != "pickle"],
     *[f"{how}-Adam-{when}" for how in COPIES if how != ".keras" for when in ("after", "middle")],

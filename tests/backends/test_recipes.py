@@ -126,6 +126,7 @@ class Line(LinearRegression):
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.slow_cases("mirrored:2")
 @pytest.mark.parametrize("strategy", ["cpu", "mirrored:2"])
 def test_keras_at_the_top_of_a_users_recipe(tmp_path, strategy):

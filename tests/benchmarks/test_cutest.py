@@ -33,6 +33,7 @@ def test_calls_are_counted_and_end():
     assert counted.calls == 4
 
 
+@pytest.mark.slow
 def test_the_first_step_is_ours():
     seen = {}
     for solver in ("strong_wolfe", "lbfgsb", "lbfgsb_own"):

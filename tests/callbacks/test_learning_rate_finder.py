@@ -308,6 +308,7 @@ def test_a_callback_that_sets_the_rate_all_the_same():
         model.fit(callbacks=[LearningRateFinder(), other], **FIT)
 
 
+@pytest.mark.slow
 def test_models_that_it_cannot_test():
     unbuilt = keras.Sequential([layers.Flatten(), layers.Dense(4)])
     unbuilt.compile("sgd", loss())

@@ -68,7 +68,8 @@ def minimised(function, start, direction=None, line_search=None, dtype=WIDE, mos
 
 @pytest.mark.skipif(WIDE == "float32", reason="JAX computes in float32 here")
 @pytest.mark.slow_cases(
-    *("rosenbrock of ten", "himmelblau from afar", "matyas", "rosenbrock", "rosenbrock from the usual start")
+    *("rosenbrock of ten", "himmelblau", "himmelblau from afar", "matyas", "rosenbrock"),
+    "rosenbrock from the usual start",
 )
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_as_few_evaluations_as_scipy_needs(name):

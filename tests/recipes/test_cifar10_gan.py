@@ -315,6 +315,7 @@ def test_a_picture_that_is_there_stays(finished, capsys, tmp_path):
     assert "is there already" in err
 
 
+@pytest.mark.slow
 def test_the_distance_of_real_images_is_that_of_halves(judged_by):
     """A GAN that hands out the other half of the training images is as far away as that half is."""
     images, of = judged_by

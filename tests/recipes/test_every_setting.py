@@ -117,7 +117,9 @@ LONG += tuple(f"cifar10_full_batch.{each}" for each in ("activation", "normaliza
 LONG += tuple(f"cifar10_cnn.{each}" for each in ("early_stopping", "gradient_regularizer_method", "sharpness_aware"))
 LONG += tuple(f"cifar10_cnn.{each}" for each in ("block_size", "ema_momentum", "epochs", "gradient_regularizer"))
 LONG += tuple(f"cifar10_cnn.{each}" for each in ("learning_rate", "line_search", "momentum"))  # which others try, too
-QUICK = ("penalty", "batch_size")  # of the settings of GANs, what is tried each time
+LONG += tuple(f"cifar10_cnn.{each}" for each in ("gradient_accumulation_steps", "schedule", "l1", "l2", "weight_decay"))
+LONG += tuple(f"cifar10_cnn.{each}" for each in ("exclude_from_weight_decay", "learning_rate_multipliers"))
+QUICK = ("batch_size",)  # of the settings of GANs, what is tried each time
 
 
 def cases():

@@ -76,6 +76,7 @@ def test_show_and_help_know_its_settings(place, capsys):
     assert "--dropout" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_seeds_are_averaged(place):
     done("train", NAME, *SMALL, "--seeds", "2", "--run-dir", "seeds", "--results", "results")
     assert (place / "results" / "scans_mlp.ScansMLP.csv").read_text().count("\n") == 2

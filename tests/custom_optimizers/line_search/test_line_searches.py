@@ -106,6 +106,7 @@ def test_a_step_is_what_is_promised(name, dtype):
 
 
 @pytest.mark.skipif("float64" not in DTYPES, reason="JAX computes in float32 here")
+@pytest.mark.slow_cases("0.001-0.001")
 @pytest.mark.parametrize(("decrease", "curvature"), [(1e-3, 0.9), (0.1, 0.1), (1e-3, 1e-3), (1e-3, 0.1)])
 def test_strong_wolfe_looks_where_that_of_scipy_looks(decrease, curvature):
     """SciPy's `dcsrch`, which is that of MINPACK; it counts up to 20 evaluations."""

@@ -79,6 +79,7 @@ def browser():
     driver.quit()
 
 
+@pytest.mark.slow_cases("several")
 @pytest.mark.parametrize("kind", PAGES)
 def test_a_page_is_whole(browser, pages, tmp_path, kind):
     leave, pictures = PAGES[kind]

@@ -33,6 +33,7 @@ model.save("model.keras")
 """
 
 
+@pytest.mark.slow
 def test_classes_of_a_module_of_ones_own_are_found(tmp_path, monkeypatch):
     (tmp_path / "own_classes.py").write_text(OWN)
     environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3"}

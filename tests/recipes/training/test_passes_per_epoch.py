@@ -25,6 +25,7 @@ def losses(directory):
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow_cases("cnn")
 @pytest.mark.parametrize("make", [lambda **of: Cifar10CNN(**SMALL, **of), LinearRegression], ids=["cnn", "line"])
 def test_the_updates_are_those_of_an_epoch_for_each_pass(make, tmp_path):
     one, many = make(epochs=6), make(epochs=3, passes_per_epoch=2)
