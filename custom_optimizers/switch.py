@@ -24,7 +24,8 @@ class Switch(Accumulate):
     step is the learning rate; the `loss` is that of the pass, before its update, until the switch, and that of the
     accepted point from then on.
 
-    What holds for the loss of `then` holds for all of the training: no random layers, no constraints.
+    What holds for the loss of `then` holds for all of the training: no random layers, no constraints. Where a loss is
+    not finite, the weights stay as they are, and the search says so and ends.
 
     Args:
         inner: a `keras.optimizers.Optimizer` without a search that is not built yet, of Keras or of this package, as in
