@@ -19,6 +19,8 @@ from keras import ops
 from custom_optimizers._generators import random_numbers_of, random_state, set_random_state  # noqa: F401
 from custom_optimizers.update import update, update_from_sums, write_one
 
+ROWS = 64  # of a matrix that are changed at once: they stay in a core's cache
+
 
 def check_devices(owner):
     """Check nothing: every device that Keras trains on is supported."""
@@ -193,12 +195,25 @@ def with_row(matrix, row, values, when):
     return jax.lax.dynamic_update_index_in_dim(matrix, values, row, 0)
 
 
-def with_rank_two(matrix, scale, left, inner, diagonal):
-    """`scale * matrix + left.T @ inner @ left`, and a number added to its diagonal: one pass over memory."""
-    (s, h), (s_, h_) = left, dot(inner, left)
-    places = jax.lax.broadcasted_iota("int32", matrix.shape, 0), jax.lax.broadcasted_iota("int32", matrix.shape, 1)
-    added = jnp.where(places[0] == places[1], diagonal, 0)
-    return scale * matrix + (s[:, None] * s_[None] + h[:, None] * h_[None]) + added
+def added_if(when, matrix, scale, diagonal, mix, rows):
+    """`scale * matrix + rows.T @ mix @ rows`, and a number added to its diagonal, where a condition holds.
+
+    A loop over blocks of rows that may have no turn: with `cond`, XLA would copy the matrix where nothing is to be
+    done, and what a loop with one turn multiplies it would multiply before the loop, whether or not there is a turn.
+    """
+    n = len(matrix)
+    size, right = min(n, ROWS), dot(mix, rows)
+
+    def added(block, matrix):
+        start = jnp.minimum(block * size, n - size)
+        before = jax.lax.dynamic_slice_in_dim(matrix, start, size)
+        place = start + jnp.arange(size)[:, None]
+        after = scale * before + dot(jax.lax.dynamic_slice_in_dim(rows, start, size, axis=1).T, right)
+        after = after + jnp.where(place == jnp.arange(n)[None], diagonal, 0)
+        after = jnp.where(place >= block * size, after, before)  # the last block may overlap the one before
+        return jax.lax.dynamic_update_slice_in_dim(matrix, after, start, axis=0)
+
+    return jax.lax.fori_loop(0, jnp.where(when, -(-n // size), 0), added, matrix)
 
 
 kernels = None  # none are needed: XLA fuses a rule into one pass over memory

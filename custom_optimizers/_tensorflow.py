@@ -151,13 +151,19 @@ def with_row(matrix, row, values, when):
     return tf.tensor_scatter_nd_update(matrix, [[row]], [tf.where(when, values, tf.gather(matrix, row))])
 
 
-def with_rank_two(matrix, scale, left, inner, diagonal):
-    """`scale * matrix + left.T @ inner @ left`, and a number added to its diagonal: with XLA one pass over memory.
+def added_if(when, matrix, scale, diagonal, mix, rows):
+    """`scale * matrix + rows.T @ mix @ rows`, and a number added to its diagonal, where a condition holds.
 
-    A product of matrices takes half as long as two of vectors where XLA does not fuse these with the sum.
+    A loop that has one turn or none: with `tf.cond`, XLA would copy the matrix where nothing is to be done.
     """
-    matrix = scale * matrix + tf.matmul(left, dot(inner, left), transpose_a=True)
-    return tf.linalg.set_diag(matrix, tf.linalg.diag_part(matrix) + diagonal)
+    done = 1, tf.ones_like(scale), tf.zeros_like(diagonal), tf.zeros_like(mix)  # so that the product stays in the loop
+
+    def added(_, scale, diagonal, mix, matrix):
+        total = scale * matrix + tf.matmul(rows, dot(mix, rows), transpose_a=True)
+        return *done, tf.linalg.set_diag(total, tf.linalg.diag_part(total) + diagonal)
+
+    given = 1 - tf.cast(when, "int32"), scale, diagonal, mix, matrix
+    return tf.while_loop(lambda turn, *_: turn < 1, added, given)[-1]
 
 
 def value_and_gradients(function, values):

@@ -239,8 +239,13 @@ def add_weighted(sums, gradients, weight):
 
 
 def dot(a, b):
-    """The product of two vectors, or of a matrix and a vector; Keras makes float32 of float64 here."""
-    return torch.matmul(a, torch.from_numpy(b)).numpy() if isinstance(b, np.ndarray) else torch.matmul(a, b)
+    """The product of two vectors, or of a matrix and a vector; Keras makes float32 of float64 here.
+
+    One of them may be NumPy's, within `of_few`; then the product is, too.
+    """
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return torch.matmul(torch.as_tensor(a), torch.as_tensor(b)).numpy()
+    return torch.matmul(a, b)
 
 
 def value_of(variable):
@@ -258,7 +263,8 @@ def of_few(owner, method, *values, whole=()):
     Args:
         owner, method: an object, and the name of the method.
         values: tensors.
-        whole: places in `values` of large matrices, which stay tensors, so that both cores compute with them.
+        whole: places in `values` of large matrices, which stay tensors and do not count: several threads compute with
+            them, and those of NumPy and of torch would take turns in waiting for each other.
     """
     sizes = (value.numel() for i, value in enumerate(values) if i not in whole)
     if not all(map(_is_on_processor, values)) or sum(sizes) > FEW:
@@ -286,23 +292,31 @@ OPERATION.impl("of_few", _of_few_on_processor, "CompositeExplicitAutograd")
 
 
 def with_row(matrix, row, values, when):
-    """A matrix with other values in one row where `when` holds: the same tensor, which is changed in place."""
+    """A matrix with other values in one row where `when` holds: the same tensor, which is changed in place.
+
+    All but the matrix may be NumPy's, within `of_few`.
+    """
+    if isinstance(values, np.ndarray):
+        if when:
+            matrix[int(row)] = torch.from_numpy(values)
+        return matrix
     row = row.reshape(1).long()
     return matrix.index_copy_(0, row, torch.where(when, values, matrix.index_select(0, row)))
 
 
-def with_rank_two(matrix, scale, left, inner, diagonal):
-    """`scale * matrix + left.T @ inner @ left`, and a number added to its diagonal: the same tensor, changed.
+def added_if(when, matrix, scale, diagonal, mix, rows):
+    """`scale * matrix + rows.T @ mix @ rows`, and a number added to its diagonal, where a condition holds.
 
-    All but the matrix may be NumPy's, within `of_few`. Then numbers are at hand, and need no pass over memory of their
-    own.
+    It is the same tensor, which is changed in place. All but the matrix and the rows may be NumPy's, within `of_few`:
+    only then it is known whether anything is to be done.
     """
-    if isinstance(left, torch.Tensor):
-        matrix.mul_(scale).addmm_(left.T, inner @ left)
+    if isinstance(when, torch.Tensor):
+        instead = (scale, 1), (diagonal, 0), (mix, 0)
+        scale, diagonal, mix = (torch.where(when, each, torch.full_like(each, other)) for each, other in instead)
+        matrix.mul_(scale).addmm_(rows.T, mix @ rows)
         matrix.diagonal().add_(diagonal)
-    elif scale != 1 or inner.any():
-        (s, h), (s_, h_) = torch.from_numpy(left), torch.from_numpy(inner @ left)
-        matrix.addr_(s, s_, beta=float(scale)).addr_(h, h_)
+    elif when:
+        matrix.addmm_(rows.T, torch.from_numpy(mix) @ rows, beta=float(scale))
         matrix.diagonal().add_(float(diagonal))
     return matrix
 

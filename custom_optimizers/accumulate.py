@@ -191,6 +191,10 @@ def _check(owner, inner, others):
         raise ValueError(f"{owner}: `inner` cannot be a {kind}, which wraps an optimizer too. Leave one of them out.")
     if type(inner).update_step is keras.optimizers.Optimizer.update_step:
         raise ValueError(f"{owner}: `inner` must have an update rule of its own, an `update_step`; {kind} has none.")
+    if getattr(inner, "gradient_accumulation_steps", None) == "epoch":  # as AcceleratedGD has it by itself
+        raise ValueError(
+            f"{owner}: give the inner {kind} `gradient_accumulation_steps=None`; {owner} says what a full batch is."
+        )
     for name, nothing in WRAPPER_ARGUMENTS.items():
         if getattr(inner, name, nothing) not in (nothing, None):
             raise ValueError(f"{owner}: give `{name}` to {owner}, not to the inner {kind}.")

@@ -128,7 +128,8 @@ def transpose(matrix):
 
 def dot(a, b):
     """The product of two vectors, or of a matrix and a vector or a matrix."""
-    return a @ b if isinstance(a, np.ndarray) else backend_module().dot(a, b)
+    is_known = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
+    return a @ b if is_known else backend_module().dot(a, b)
 
 
 def with_row(matrix, row, values, when):
@@ -140,22 +141,25 @@ def with_row(matrix, row, values, when):
     return matrix
 
 
-def with_rank_two(matrix, scale, left, inner, diagonal):
-    """`scale * matrix + left.T @ inner @ left`, and a number added to its diagonal.
+def added_if(when, matrix, scale, diagonal, mix, rows):
+    """`scale * matrix + rows.T @ mix @ rows`, and a number added to its diagonal, where a condition holds.
 
     Args:
+        when: condition; where it does not hold, the matrix stays as it is, and hardly any time is taken.
         matrix: `(n, n)`; NumPy and torch change it itself.
         scale, diagonal: numbers.
-        left: `(2, n)`.
-        inner: `(2, 2)`, symmetric.
+        mix: `(m, m)`, symmetric.
+        rows: `(m, n)`.
     """
     if not isinstance(matrix, np.ndarray):
-        return backend_module().with_rank_two(matrix, scale, left, inner, diagonal)
-    right, n = inner @ left, len(matrix)
+        return backend_module().added_if(when, matrix, scale, diagonal, mix, rows)
+    if not when:
+        return matrix
+    right, n = mix @ rows, len(matrix)
     for begin in range(0, n, ROWS):  # what is added to these rows stays in the cache
-        rows = matrix[begin : begin + ROWS]
-        rows *= scale
-        rows += left[:, begin : begin + ROWS].T @ right
+        part = matrix[begin : begin + ROWS]
+        part *= scale
+        part += rows[:, begin : begin + ROWS].T @ right
     matrix.flat[:: n + 1] += diagonal
     return matrix
 

@@ -176,9 +176,24 @@ def rows_of_updates():
         yield row(f"perceptron, {other}", *("" if value is None else f"{value:.2f}" for value in values))
 
 
-def test_evaluations_and_costs_of_lbfgs():
+def rows_of_matrices():
+    """The rows of the guide's table of what a matrix costs: of BFGS and of self-scaled Broyden, medians."""
+    by_backend = {backend: result(f"dense_update_{backend}") for backend in ("tensorflow", "jax", "torch")}
+    columns = ("tensorflow", ""), ("tensorflow", " with XLA"), ("jax", ""), ("torch", "")
+    rows = {
+        "a pass, regression": ("problems", "regression", "beside an evaluation"),
+        "a pass, equation": ("problems", "equation", "beside an evaluation"),
+        "the matrix, 921": ("matrices", "921", "beside memory"),
+        "the matrix, 4,000": ("matrices", "4000", "beside memory"),
+    }
+    for name, (kind, which, beside) in rows.items():
+        found = [by_backend[backend][kind][which + execution][beside] for backend, execution in columns]
+        yield row(name, *(f"{each['BFGS']['median']:.2f}, {each['SelfScaledBroyden']['median']:.2f}" for each in found))
+
+
+def test_evaluations_and_costs_of_searches():
     text = (ROOT / "docs" / "guides" / "without_a_learning_rate.md").read_text()
-    for each in (*rows_of_networks(), *rows_of_updates()):
+    for each in (*rows_of_networks(), *rows_of_updates(), *rows_of_matrices()):
         assert each in text
 
 

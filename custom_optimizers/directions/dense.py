@@ -5,9 +5,11 @@ from custom_optimizers.arguments import count
 from custom_optimizers.backend import backend_module
 from custom_optimizers.directions.direction import BY_DECREASE, Direction
 from custom_optimizers.either import (
+    added_if,
     cast,
     dot,
     isfinite,
+    positions,
     reshape,
     side_by_side,
     sqrt,
@@ -15,9 +17,12 @@ from custom_optimizers.either import (
     transpose,
     unstack,
     where,
-    with_rank_two,
+    with_row,
     zeros_like,
 )
+
+WAITING = 8  # pairs that wait until the matrix is written
+FEW = "scale", "diagonal", "mix"  # what H is made of, beside the matrix and the rows
 
 
 class DenseDirection(Direction):
@@ -30,8 +35,17 @@ class DenseDirection(Direction):
     ```
 
     H begins as the identity; `s` is the last step and `y` the change of the gradient. A subclass says the four numbers
-    in `factors`. For an update H is read twice and written once: `H @ y` is the difference of `H @ g` and of what the
-    last direction tells, and the product with the new H follows from that with the old one.
+    in `factors`.
+
+    The cost is that of reading a matrix from memory, so it is read once for an update, and written once in eight: what
+    the last pairs have added waits beside it,
+
+    ```python
+    H = scale * inverse + diagonal * I + rows.T @ mix @ rows         # two rows for each pair that waits, s and h
+    ```
+
+    and is added to it in one product. `H @ y` is the difference of `H @ g` and of what the last direction tells, and
+    the product with the new H follows from that with the old one.
 
     A pair whose `s @ y` is not above a rounding of `norm(s) * norm(y)` is left out, so that H stays positive definite.
     Where rounding makes a direction that does not descend nevertheless, H is the identity again.
@@ -42,7 +56,7 @@ class DenseDirection(Direction):
 
     arguments = ("max_parameters",)
     first_step = BY_DECREASE
-    matrices = ("inverse",)
+    matrices = ("inverse", "rows")
 
     def __init__(self, max_parameters=10_000):
         self.max_parameters = count(self.owner, "max_parameters", max_parameters)
@@ -60,57 +74,66 @@ class DenseDirection(Direction):
                 f"are {gigabytes:,.1f} GB in {dtype}, and `max_parameters` is {self.max_parameters:,}: raise it, or "
                 "take LBFGS, which keeps a few vectors."
             )
-        shapes = {"inverse": (size, size), "last": (size,)}
+        shapes = {"inverse": (size, size), "rows": (2 * WAITING, size), "mix": (2 * WAITING, 2 * WAITING)}
+        shapes |= {"scale": (), "diagonal": (), "last": (size,)}
         zeros = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
-        return {**zeros, "pairs": np.zeros((), "int32")}  # without pairs, H is the identity, whatever `inverse` is
+        return {**zeros, "pairs": np.zeros((), "int32")}  # without pairs, H is the identity, whatever the others are
 
     def next(self, state, gradient, step, change, is_taken, has_failed):
-        inverse, last, pairs = state["inverse"], state["last"], state["pairs"]
-        by_gradient = where(pairs == 0, gradient, dot(inverse, gradient))
+        pairs, last, mix = state["pairs"], state["last"], state["mix"]
+        known = tuple(state[name] for name in FEW)
+        # The matrix is written before it is read: else XLA copies it in each pass.
+        is_full = (pairs > 0) & (pairs % WAITING == 0)
+        inverse = added_if(is_full, state["inverse"], *known, state["rows"])
+        alone = zeros_like(known[0]) + 1, zeros_like(known[1]), zeros_like(mix)
+        scale, diagonal, mix = (where(is_full, *each) for each in zip(alone, known, strict=True))
+        waiting = dot(dot(mix, dot(state["rows"], gradient)), state["rows"])
+        by_gradient = where(pairs == 0, gradient, scale * dot(inverse, gradient) + diagonal * gradient + waiting)
         by_change = by_gradient + last  # `last` is -H times the gradient before
         vectors = side_by_side([step, change, gradient, last, by_change])
         size = zeros_like(pairs) + gradient.shape[0]
-        given = pairs, size, dot(vectors, transpose(vectors)), is_taken, has_failed
-        pairs, scale, diagonal, inner, along = backend_module().of_few(self, "coefficients", *given)
-        left = side_by_side([step, by_change])
-        inverse = with_rank_two(inverse, scale, left, inner, diagonal)
+        given = pairs, scale, diagonal, mix, size, dot(vectors, transpose(vectors)), is_taken, has_failed
+        row, is_kept, along, pairs, *known = backend_module().of_few(self, "coefficients", *given)
+        rows = with_row(with_row(state["rows"], row, step, is_kept), row + 1, by_change, is_kept)
         along = dot(along, side_by_side([gradient, by_gradient, step, by_change]))
         is_turned = ~(dot(along, gradient) < 0)
         along = where(is_turned, -gradient, along)
-        return {"inverse": inverse, "last": along, "pairs": where(is_turned, zeros_like(pairs), pairs)}, along
+        pairs = where(is_turned, zeros_like(pairs), pairs)
+        known = dict(zip(FEW, known, strict=True))
+        return {"inverse": inverse, "rows": rows, "last": along, "pairs": pairs, **known}, along
 
     @np.errstate(all="ignore")
-    def coefficients(self, pairs, size, products, is_taken, has_failed):
+    def coefficients(self, pairs, scale, diagonal, mix, size, products, is_taken, has_failed):
         """What is computed of numbers alone.
 
         Args:
             pairs: int, how many pairs H has been made of.
+            scale, diagonal, mix: what H is made of, as above.
             size: int, the number of rows of H.
             products: `(5, 5)`, the products of `s`, `y`, the gradient, the last direction and `H @ y` with each other.
             is_taken, has_failed: conditions, as in `next`.
 
         Returns:
-            `(pairs, scale, diagonal, inner, along)`: how many there are then, what the matrix that is stored is
-            multiplied by, what is added to its diagonal, `[[a, b], [b, c]]`, and the four numbers that the gradient,
-            `H @ g`, `s` and `H @ y` are multiplied by for the direction, with H as it was.
+            `(row, is_kept, along, pairs, scale, diagonal, mix)`: the row of `s`, which that of `h` follows; whether the
+            pair is kept; the four numbers that the gradient, `H @ g`, `s` and `H @ y` are multiplied by for the
+            direction, with H as it was; and what H is made of with the new pair.
         """
         (ss, sy, sg, sd, _), (_, yy, _, _, yh), (_, _, _, _, gh), (_, _, _, dd, _), _ = map(unstack, unstack(products))
         is_first, one, zero = pairs == 0, zeros_like(sy) + 1, zeros_like(sy)
         sbs = (sd / dd) * (sy - sg)  # s @ inv(H) @ s, since s = t * d and inv(H) @ d = -(g - y)
-        scale, a, b, c = self.factors(sy, yh, sbs, is_first, cast(size, sy))
+        factor, a, b, c = self.factors(sy, yh, sbs, is_first, cast(size, sy))
         is_kept = is_taken & (sy > self.rounding_of(sy) * sqrt(ss) * sqrt(yy)) & (yh > 0) & (sbs > 0)
-        is_kept = is_kept & isfinite(scale) & isfinite(a) & isfinite(b) & isfinite(c)
-        scale, a, b, c = (where(is_kept, *each) for each in ((scale, one), (a, zero), (b, zero), (c, zero)))
-        from_identity = is_first & is_kept
-        along = [zero, -scale, -(a * sg + b * gh), -(b * sg + c * gh)]
+        is_kept = is_kept & isfinite(factor) & isfinite(a) & isfinite(b) & isfinite(c)
+        factor, a, b, c = (where(is_kept, *each) for each in ((factor, one), (a, zero), (b, zero), (c, zero)))
+        along = [zero, -factor, -(a * sg + b * gh), -(b * sg + c * gh)]
         along = [where(has_failed, *each) for each in zip((-one, zero, zero, zero), along, strict=True)]
-        return (
-            where(has_failed, zeros_like(pairs), pairs + cast(is_kept, pairs)),
-            where(from_identity, zero, scale),
-            where(from_identity, scale, zero),
-            reshape(stack([a, b, b, c], products), (2, 2)),
-            stack(along, products),
-        )
+        row, places = 2 * (pairs % WAITING), positions(mix)
+        at = side_by_side([cast(places == row, mix), cast(places == row + 1, mix)])
+        inner = reshape(stack([a, b, b, c], products), (2, 2))
+        identity = zip((zero, one, zeros_like(mix)), (scale, diagonal, mix), strict=True)
+        scale, diagonal, mix = (factor * where(is_first, *each) for each in identity)
+        pairs = where(has_failed, zeros_like(pairs), pairs + cast(is_kept, pairs))
+        return row, is_kept, stack(along, products), pairs, scale, diagonal, mix + dot(transpose(at), dot(inner, at))
 
     def factors(self, sy, yh, sbs, is_first, size):
         """The factors `(scale, a, b, c)` of the formula above, a tuple of numbers.

@@ -214,7 +214,7 @@ def test_before_it_is_what_the_first_optimizer_does_and_then_what_the_second_one
 
 @pytest.mark.slow
 def test_a_plateau_is_where_no_loss_was_lower_for_some_updates():
-    model, losses = network(Switch(adam(0.5), LBFGS(), patience=3)), []
+    model, losses = network(Switch(adam(5.0), LBFGS(), patience=3)), []
     look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["loss"]))
     fitted(model, 40, 50, callbacks=[look])
     made = int(ops.convert_to_numpy(model.optimizer.inner.iterations))

@@ -11,6 +11,7 @@ from custom_optimizers import either
 UPPER = np.array([[2.0, 1.0, 3.0], [0.0, 4.0, -1.0], [0.0, 0.0, 0.5]], "float32")
 ROW = np.array([1.0, -2.0, 3.0], "float32")
 ONE, TWO = np.float32(1), np.float32(2)
+OF_A_SUM = UPPER, TWO, ONE, UPPER[:2, :2] + UPPER[:2, :2].T, UPPER[:2]
 SAME = {
     "where": (lambda a, b: either.where(a < b, a, b), (ONE, TWO)),
     "where of a vector": (lambda a, b: either.where(a < b, a, b), (ROW, 0 * ROW)),
@@ -35,6 +36,8 @@ SAME = {
     "columns": (lambda a, b: either.side_by_side([a, b], axis=1), (ROW, 2 * ROW)),
     "with a row": (lambda m, r, i: either.with_row(1 * m, i, r, i > 0), (UPPER, ROW, np.int32(2))),
     "without a row": (lambda m, r, i: either.with_row(1 * m, i, r, i < 0), (UPPER, ROW, np.int32(2))),
+    "added": (lambda *values: either.added_if(values[0] > 0, 1 * values[1], *values[2:]), (ONE, *OF_A_SUM)),
+    "not added": (lambda *values: either.added_if(values[0] < 0, 1 * values[1], *values[2:]), (ONE, *OF_A_SUM)),
 }
 
 

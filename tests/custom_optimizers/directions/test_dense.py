@@ -10,6 +10,15 @@ from custom_optimizers.line_search import HagerZhang, StrongWolfe
 from tests.custom_optimizers.directions.minimised import rosenbrock, tanh_network, updates_of
 from tests.small import relative
 
+
+def matrix_of(state):
+    """The inverse Hessian that a state stands for."""
+    if state["pairs"] == 0:
+        return np.eye(len(state["last"]))
+    waiting = state["rows"].T @ state["mix"] @ state["rows"]
+    return state["scale"] * state["inverse"] + state["diagonal"] * np.eye(len(waiting)) + waiting
+
+
 DIRECTIONS = {"bfgs": BFGSDirection, "self-scaled broyden": SelfScaledBroydenDirection}
 FUNCTIONS = {
     "rosenbrock of 100": lambda: rosenbrock(100),
@@ -100,7 +109,7 @@ def test_h_stays_positive_definite_and_all_directions_descend(name):
         assert update.along @ update.gradient < 0
         assert int(update.state["pairs"]) == count  # it has never begun anew
         if count % 100 == 0:
-            inverse = update.state["inverse"]
+            inverse = matrix_of(update.state)
             np.testing.assert_allclose(inverse, inverse.T, atol=1e-8 * np.abs(inverse).max())
             assert np.linalg.eigvalsh((inverse + inverse.T) / 2)[0] > 0
     assert count == 1000
@@ -158,19 +167,21 @@ def test_broyden_of_one_variable_is_the_secant():
 
 
 @pytest.mark.parametrize("ratio", [0.25, 1.0, 4.0])  # of the curvature that there is to the one that H expects
+@pytest.mark.parametrize("pairs", [7, 8])  # the one that is written into the matrix, and the first that waits
 @pytest.mark.parametrize("off", [0.0, 1e-12, 1e-8, 1e-6])  # of the line through `H @ y`, where `a` is 0
-def test_broyden_whose_family_has_one_member_is_bfgs_scaled(off, ratio):
+def test_broyden_whose_family_has_one_member_is_bfgs_scaled(off, ratio, pairs):
     """From H divided by tau; there phi is a quotient of roundings, and says nothing."""
     change = np.array([3.0, 0, 4, 0])
     step = change / ratio + off * np.array([0.0, 1, 0, 0])
     direction, before = SelfScaledBroydenDirection(), -step
-    state = {"inverse": np.eye(4), "last": step.copy(), "pairs": np.int32(7)}
+    known = {"inverse": np.eye(4), "scale": np.float64(1), "last": step.copy(), "pairs": np.int32(pairs)}
+    state = direction.initial_state(4) | known
     state, _ = direction.next(state, before + change, step, change, np.True_, np.False_)
     b = (step @ step) / (step @ change)
     reference = TextbookBFGS(4)
     reference.inverse, reference.is_first = reference.inverse / min(1, 1 / b), False
     reference.learn(step, change)
-    np.testing.assert_allclose(state["inverse"], reference.inverse.astype("float64"), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(matrix_of(state), reference.inverse.astype("float64"), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", DIRECTIONS)
@@ -182,7 +193,7 @@ def test_a_pair_without_curvature_changes_nothing(name):
     assert int(before["pairs"]) == 3
     for change in (-0.3 * along, 0 * along, np.full(6, np.nan), np.full(6, np.inf)):
         state, _ = direction.next(state, gradient, 0.1 * along, change, np.bool_(np.isfinite(change).all()), np.False_)
-        np.testing.assert_array_equal(state["inverse"], before["inverse"])
+        np.testing.assert_array_equal(matrix_of(state), matrix_of(before))
         assert int(state["pairs"]) == 3
         state = {key: value.copy() for key, value in before.items()}
 
@@ -196,7 +207,8 @@ def test_a_failure_and_a_direction_that_ascends_begin_anew(name):
     np.testing.assert_array_equal(along, -gradient)
     assert (int(state["pairs"]), bool(direction.is_steepest(state))) == (0, True)
     state, _ = told(direction, 6, pairs)
-    state["inverse"] = -np.eye(6)  # as rounding may make it
+    # As rounding may make it:
+    state |= {"inverse": -np.eye(6), "scale": np.float64(1), "diagonal": np.float64(0), "mix": 0 * state["mix"]}
     state, along = direction.next(state, gradient, 0 * gradient, gradient, np.False_, np.False_)
     np.testing.assert_array_equal(along, -gradient)
     assert int(state["pairs"]) == 0
