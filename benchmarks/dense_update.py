@@ -35,7 +35,7 @@ from benchmarks.record import ratios, write
 from callbacks import FullBatch
 from custom_optimizers import BFGS, NonlinearCG, SelfScaledBroyden
 
-ROUNDS, CALLS = 3, 3  # calls of many passes in a round, after one that does not count
+ROUNDS, CALLS = 5, 3  # calls of many passes in a round, after one that does not count
 PASSES = 100
 SIZES = {921: 100, 4000: 10}  # variables, passes in a call
 VISCOSITY = 0.01 / np.pi
