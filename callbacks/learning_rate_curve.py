@@ -7,6 +7,7 @@ from callbacks.write_whole import write_whole
 FIRST = 5  # updates whose slope is left out, since their moving average is of few losses
 CLEAR = 3.0  # the loss falls clearly if it falls by more than this many times the scatter from update to update,
 LEAST = 1e-3  # and by more than this share of the loss, which rounding errors do not reach
+RISE = 0.2  # of the whole fall: after it, and after a rise of more than `CLEAR` scatters, the test says nothing more
 
 
 def smoothed_loss(smoothed, loss, smoothing):
@@ -20,6 +21,21 @@ def smoothed_loss(smoothed, loss, smoothing):
     n = len(smoothed)
     before = smoothed[-1] * (1 - smoothing**n) if smoothed else 0.0
     return (smoothing * before + (1 - smoothing) * loss) / (1 - smoothing ** (n + 1))
+
+
+def before_a_rise(losses, smoothed):
+    """How many updates there are before the loss has clearly risen; all, if it never does.
+
+    What comes down from a spike falls fast, and says nothing about the rates there: the weights are others than those
+    that were trained.
+    """
+    if len(smoothed) <= FIRST:
+        return len(smoothed)
+    lowest = np.minimum.accumulate(smoothed)
+    scatter = 1.4826 * np.median(np.abs(np.diff(losses))) / np.sqrt(2)  # a spike counts once
+    limit = max(CLEAR * scatter, RISE * (smoothed[FIRST] - lowest[-1]), LEAST * abs(smoothed[FIRST]))
+    risen = np.flatnonzero(np.asarray(smoothed) - lowest > limit)
+    return int(risen[0]) if len(risen) else len(smoothed)
 
 
 def steepest_descent(rates, losses, smoothed):

@@ -7,7 +7,7 @@ from keras import ops
 
 from callbacks.exact_resume import ExactResume
 from callbacks.inside_keras import callbacks_of_fit
-from callbacks.learning_rate_curve import draw_curve, smoothed_loss, steepest_descent
+from callbacks.learning_rate_curve import before_a_rise, draw_curve, smoothed_loss, steepest_descent
 from callbacks.model_state import ModelState
 from custom_optimizers import Descent
 from custom_optimizers.arguments import count
@@ -36,6 +36,9 @@ class LearningRateFinder(keras.callbacks.Callback):
     suggestion = rate[argmin(d smoothed / d log(rate))]                  # left of the lowest point of `smoothed`
     ```
 
+    What comes after a rise by a fifth of the whole fall, and by more than the losses scatter, is left out of the last
+    line and of the lowest point: where a rate was too high, the loss may come down again, and fast.
+
     Give it to a `fit` of its own, with the data and the batch size of the training to come, and epochs enough for
     `updates` updates. At its end the weights, running statistics, random seeds, the optimizer with its iterations and
     its rate or schedule, and the metrics are what they were: the next `fit` gives the same bits as without the test.
@@ -62,7 +65,7 @@ class LearningRateFinder(keras.callbacks.Callback):
         losses: list of floats, all finite, one for each rate.
         smoothed: list of floats, their moving average.
         suggestion: float, the rate at which the loss fell fastest; None where it did not clearly fall.
-        lowest_loss_rate: float, the rate at the lowest point, where the loss begins to rise; None without updates.
+        lowest_loss_rate: float, the rate at the lowest point before the loss rises; None without updates.
         bounds: pair of floats to search between: a tenth of the suggestion, and lowest_loss_rate; None without a
             suggestion.
 
@@ -238,9 +241,11 @@ class LearningRateFinder(keras.callbacks.Callback):
                 f"rate: give it more epochs, or make fewer updates with updates={max(len(self.rates), FEWEST)}.",
                 stacklevel=2,
             )
-        if self.losses:
-            self.lowest_loss_rate = self.rates[int(np.argmin(self.smoothed))]
-        index, why = steepest_descent(self.rates, self.losses, self.smoothed)
+        end = before_a_rise(self.losses, self.smoothed)
+        rates, losses, smoothed = self.rates[:end], self.losses[:end], self.smoothed[:end]
+        if losses:
+            self.lowest_loss_rate = rates[int(np.argmin(smoothed))]
+        index, why = steepest_descent(rates, losses, smoothed)
         if index is not None:
             self.suggestion = self.rates[index]
             self.bounds = self.suggestion / 10, self.lowest_loss_rate

@@ -5,6 +5,7 @@ from recipes.recipe import Recipe
 from recipes.settings import choice, clipping, images, number, optimizer, schedule, several, whole
 from recipes.settings import optimizers as names
 from recipes.settings.images import FLIPS
+from recipes.settings.presets import is_of_preset
 
 _ADAM = "adam:beta_1=0.5,beta_2=0.999"
 NETWORKS = ("sndcgan", "cgan_pd", "dcgan", "wgan_gp", "r3gan_small")
@@ -175,6 +176,7 @@ class Cifar10GAN(Recipe):
             shape=(32, 32, 1 if self.data == "digits" else 3),
             validation_split=0.0,
             train_images=self.train_images,
+            or_all=is_of_preset(self, "train_images"),
             seed=self.seed,
             data_dir=data_dir,
             download=download,

@@ -21,6 +21,7 @@ from recipes.settings import (
 )
 from recipes.settings import optimizers as names
 from recipes.settings.images import LOSSES, VIEWS
+from recipes.settings.presets import is_of_preset
 
 LEAST_AT_ONCE = 128  # images in memory at once, at least, where nothing is trained
 
@@ -156,6 +157,7 @@ class Classification(Recipe, is_base=True):
             shape=self.shape,
             validation_split=self.validation_split,
             train_images=self.train_images,
+            or_all=is_of_preset(self, "train_images"),
             seed=self.seed,
             data_dir=data_dir,
             download=download,

@@ -35,7 +35,8 @@ class RecipeName(argparse.Action):
         cls = named(name, self.offered)
         if not self.takes(cls):
             raise CommandError(
-                f"{name} has no objectives to search by; of those that have: {', '.join(self.offered())}"
+                f"{name} cannot be searched or compared: it has no score but that of the test part; these can: "
+                f"{', '.join(self.offered())}"
             )
         own = Parser(prog=f"{parser.prog} {name}", description=first_line(cls))
         self.add_options(own, cls)

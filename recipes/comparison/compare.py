@@ -52,16 +52,19 @@ def _compared(recipe, comparison, run, place):
     with workers.Processes(shared, place.strategy, recipe.needs_float64) as processes:
         processes.share(tuning.work.load_data)
         tuning.check_models([contender.of(recipe) for contender in comparison.contenders], processes)
+        ends = {}
         for contender in comparison.contenders:
-            best = _searched(contender.of(recipe), contender, comparison, run, place, processes)
+            best, ends[contender.label] = _searched(contender.of(recipe), contender, comparison, run, place, processes)
             _train_seeds(best, contender, comparison, run, processes)
-    return comparisons.rows_of(recipe, comparison, run.directory)
+    return comparisons.rows_of(recipe, comparison, run.directory, ends)
 
 
 def _searched(recipe, contender, comparison, run, place, processes):
-    """The recipe of a contender with the epochs of its budget and the best learning rate that its search has found.
+    """Search for the learning rate of a contender, unless a line search finds the length of its steps.
 
-    Where a line search finds the length of the steps there is no rate to search for, so no trial is made.
+    Returns:
+        `(recipe, end)`: its recipe with the epochs of its budget and the best rate that was found; and "lowest",
+        "highest" or "only" if no rate below it, above it, or neither was tried, else None.
     """
     with _oracle(recipe, contender, comparison, run) as oracle:
         pace = oracle.recall("pace", functools.partial(_pace, recipe, comparison, processes))
@@ -72,7 +75,7 @@ def _searched(recipe, contender, comparison, run, place, processes):
             print(
                 f"{contender.label}: {plan}; a line search finds the steps, so no learning rate is searched", flush=True
             )
-            return recipe
+            return recipe, None
         low, high = oracle.recall("rates", functools.partial(_rates, recipe, processes))
         plan = f"{epochs} epochs of {pace['updates']:g} updates"
         print(f"{contender.label}: {plan}; learning rates from {low:.2g} to {high:.2g}", flush=True)
@@ -83,7 +86,16 @@ def _searched(recipe, contender, comparison, run, place, processes):
         best = oracle.get_best_trials()[0]
         if best.status != COMPLETED:
             raise WorldError(f"{contender.label}: no learning rate from {low:.2g} to {high:.2g} trains; {best.message}")
-        return hypermodel.recipe_of(best.hyperparameters)
+        rate = best.hyperparameters.get("learning_rate")
+        return hypermodel.recipe_of(best.hyperparameters), _end_of(rate, oracle.trials.values())
+
+
+def _end_of(rate, trials):
+    """Which of the rates that were tried one of them is: "only", "lowest" or "highest"; None if it is in between."""
+    tried = [trial.hyperparameters.get("learning_rate") for trial in trials]
+    if len(tried) == 1:
+        return "only"
+    return "lowest" if rate <= min(tried) else "highest" if rate >= max(tried) else None
 
 
 @contextlib.contextmanager

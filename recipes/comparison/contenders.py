@@ -72,7 +72,7 @@ def _parse_one(text, settings):
     for pair in given:
         name, value = _parse_setting(text, pair, settings)
         own[name] = value
-    return Contender(label.strip() if named else text, own)
+    return Contender(label.strip() if named else SETTING.join([own["optimizer"], *given]), own)
 
 
 def _parse_setting(text, pair, settings):

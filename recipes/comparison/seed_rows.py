@@ -8,13 +8,15 @@ from recipes.settings.beside_search import has_line_search
 from recipes.tuning.objective import objective_of
 
 
-def rows_of(recipe, comparison, directory):
+def rows_of(recipe, comparison, directory, ends=None):
     """What each training came to.
 
     Args:
         recipe: `recipes.recipe.Recipe`, from which all contenders begin.
         comparison: `Comparison`.
         directory: of the comparison.
+        ends: dict from labels to "lowest", "highest" or "only", where the rate of a contender is that one of those that
+            its search has tried, or to None.
 
     Returns:
         A list of dicts.
@@ -28,7 +30,7 @@ def rows_of(recipe, comparison, directory):
         for seed in comparison.seeds_of(recipe)
     ]
     resolution = next((row["resolution"] for row in rows if row["resolution"] is not None), 0.0)
-    return [{**row, "resolution": resolution} for row in rows]
+    return [{**row, "resolution": resolution, "rate_is": (ends or {}).get(row["contender"])} for row in rows]
 
 
 def _row(contender, directory, comparison):
@@ -77,14 +79,11 @@ def _judged(recipe, result):
     }
 
 
-def is_share(recipe):
-    """Whether the score is a share of test images: it has steps, and lies between 0 and 1."""
-    return recipe.score.endswith("accuracy")
-
-
 def _resolution(recipe, result):
     """The smallest difference that two scores can have; 0 where it is not known."""
-    return 1 / runs.finite_number(result, "test_images") if is_share(recipe) and "test_images" in result else 0.0
+    return (
+        1 / runs.finite_number(result, "test_images") if training.is_share(recipe) and "test_images" in result else 0.0
+    )
 
 
 def _trained_on(about):

@@ -4,7 +4,6 @@ import math
 import statistics
 
 from recipes import training
-from recipes.comparison.seed_rows import is_share
 from recipes.tuning.objective import objective_of
 
 MEDIANS = (
@@ -26,7 +25,7 @@ def summarised(recipe, rows):
     of = {}
     for row in rows:
         of.setdefault(row["contender"], []).append(row)
-    found = [_summary(label, mine, is_share(recipe)) for label, mine in of.items()]
+    found = [_summary(label, mine, training.is_share(recipe)) for label, mine in of.items()]
     sign = -1 if objective_of(recipe)[1] == "max" else 1
     return sorted(found, key=lambda row: (math.isnan(row["mean"]), sign * row["mean"]))
 
@@ -41,15 +40,14 @@ def _summary(label, rows, bounded):
         **{name: _median([row[name] for row in rows]) for name in MEDIANS},
         **cost,
         "diverged": sum(row["diverged"] for row in rows),
+        "rate_is": rows[0]["rate_is"],
     }
 
 
 def _scores(scores, bounded):
     """Mean of the scores, and of several how they scatter; NaN alone if training diverged with one of the seeds."""
     finite = all(map(math.isfinite, scores))
-    mean, deviation, low, high = _interval(scores) if finite else (math.nan, None, None, None)
-    if bounded and low is not None:  # a share lies between 0 and 1
-        low, high = max(low, 0.0), min(high, 1.0)
+    mean, deviation, low, high = _interval(scores, bounded) if finite else (math.nan, None, None, None)
     return {"mean": mean, "standard_deviation": deviation, "low": low, "high": high}
 
 
@@ -59,9 +57,9 @@ def _losses(losses):
     return {"loss": mean, "loss_low": low, "loss_high": high}
 
 
-def _interval(values):
+def _interval(values, is_share=False):
     """Mean, standard deviation and interval, as `training.interval` gives them; the mean alone of a single value."""
-    return training.interval(values) if len(values) > 1 else (values[0], None, None, None)
+    return training.interval(values, is_share) if len(values) > 1 else (values[0], None, None, None)
 
 
 def _median(values):

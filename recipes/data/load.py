@@ -14,7 +14,17 @@ from recipes.settings.images import check_data_name
 SHAPE = (32, 32, 3)
 
 
-def load(name, *, shape=SHAPE, validation_split=0.1, train_images=None, seed=0, data_dir=None, download=False):
+def load(
+    name,
+    *,
+    shape=SHAPE,
+    validation_split=0.1,
+    train_images=None,
+    or_all=False,
+    seed=0,
+    data_dir=None,
+    download=False,
+):
     """Load a set of labelled images in three parts.
 
     Args:
@@ -24,6 +34,7 @@ def load(name, *, shape=SHAPE, validation_split=0.1, train_images=None, seed=0, 
         validation_split: float in [0, 1), the share of each class of the training part that is held out; copies of an
             image stay together; 0 for no validation part. It has no effect on a folder with a validation part.
         train_images: int, how many of the remaining images to train on, the same share of each class; by default all.
+        or_all: bool, whether all are taken, and a line says so, where there are fewer than `train_images`.
         seed: int, decides which images are held out.
         data_dir: directory of tensorflow-datasets; by default its own.
         download: bool. Allow a set of tensorflow-datasets to be downloaded if it is not there.
@@ -32,7 +43,7 @@ def load(name, *, shape=SHAPE, validation_split=0.1, train_images=None, seed=0, 
         `Images`. If test images are copies of training images, a line says how many.
 
     Raises:
-        CommandError: `name` names no images, or there are fewer than `train_images`.
+        CommandError: `name` names no images, or there are fewer than `train_images`, without `or_all`.
         WorldError: the images are not there or are damaged. Other images never replace them.
 
     Example:
@@ -47,12 +58,20 @@ def load(name, *, shape=SHAPE, validation_split=0.1, train_images=None, seed=0, 
     _tell_of_copies(name, labelled)
     train, validation = _with_validation(labelled, validation_split, seed)
     if train_images is not None:
-        x, y = train
-        if train_images > len(y):
-            raise CommandError(f"--train-images: {name} has {len(y)} to train on; {train_images} were asked for")
-        rows = held_out(y, train_images, [seed, 1])[1]
-        train = x[rows], y[rows]
+        train = _some(name, train, train_images, or_all, seed)
     return Images(name, labelled.classes, train, validation, labelled.test, labelled.origin, labelled.digest)
+
+
+def _some(name, train, count, or_all, seed):
+    """So many images of the training part, the same share of each class."""
+    x, y = train
+    if count > len(y) and not or_all:
+        raise CommandError(f"--train-images: {name} has {len(y)} to train on; {count} were asked for")
+    if count > len(y):
+        print(f"{name} has {len(y)} images to train on, fewer than the {count} of the preset: all are taken.")
+        return train
+    rows = held_out(y, count, [seed, 1])[1]
+    return x[rows], y[rows]
 
 
 def _with_validation(labelled, share, seed):

@@ -9,6 +9,8 @@ from recipes.machine.environment import machine, versions
 from recipes.report.pictures import comparison as pictures
 from recipes.tuning.objective import objective_of
 
+MISSED = 0.25  # of a budget of seconds: what is missed by more is told
+
 
 def report_comparison(recipe, comparison, rows, run):
     """Print who is how good for how much and what of it is noise; leave tables and a picture in the run directory.
@@ -22,7 +24,8 @@ def report_comparison(recipe, comparison, rows, run):
     found = verdicts(scores, rows[0]["resolution"])
     _write_tables(rows, contenders, run)
     print("\n" + as_text(recipe, contenders, comparison.target, comparison.target_loss))
-    for line in [*_diverged_lines(contenders), *noise_lines(contenders, found)]:
+    lines = [*_diverged_lines(contenders), *budget_lines(contenders, comparison.budget), *end_lines(contenders)]
+    for line in [*lines, *noise_lines(contenders, found)]:
         print(line)
     _write_picture(recipe, rows, run)
     about = {"date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions()}
@@ -72,7 +75,7 @@ def cells_of(recipe, contenders, target, target_loss=None):
     """
     columns = {
         "contender": lambda row: row["contender"],
-        "rate": lambda row: "line search" if row["learning_rate"] is None else f"{row['learning_rate']:.3g}",
+        "rate": _rate,
         recipe.score: lambda row: _with_interval(row["mean"], row["low"], row["high"], 4),
         "loss": lambda row: _with_interval(row["loss"], row["loss_low"], row["loss_high"], 3),
         "updates": _updates,
@@ -88,6 +91,45 @@ def cells_of(recipe, contenders, target, target_loss=None):
     if target_loss is not None:
         columns |= _cost_of("target_loss", f"a loss of {target_loss:g}")
     return [list(columns), *([of(row) for of in columns.values()] for row in contenders)]
+
+
+def _rate(row):
+    """The learning rate, with a star where the search has ended at an end of what it has tried."""
+    if row["learning_rate"] is None:
+        return "line search"
+    return f"{row['learning_rate']:.3g}" + ("*" if row.get("rate_is") else "")
+
+
+def end_lines(contenders):
+    """Lines that say which learning rates are at an end of those that were tried.
+
+    Args:
+        contenders: list of dicts, as `recipes.comparison.summarised` gives them; of older versions without `rate_is`.
+    """
+    for row in contenders:
+        if row.get("rate_is"):
+            where = "" if row["rate_is"] == "only" else {"lowest": " below it", "highest": " above it"}[row["rate_is"]]
+            yield (
+                f"* {row['contender']}: {row['learning_rate']:.3g} is the {row['rate_is']} learning rate that was "
+                f"tried; a better one may lie{where or ' elsewhere'}, so give more --trials."
+            )
+
+
+def budget_lines(contenders, budget):
+    """Lines that say which trainings have missed a budget of seconds by more than a quarter.
+
+    Args:
+        contenders: list of dicts, as `recipes.comparison.summarised` gives them.
+        budget: `recipes.comparison.Budget`.
+    """
+    if budget.kind != "seconds":
+        return
+    for row in contenders:
+        if abs(row["seconds"] / budget.amount - 1) > MISSED:
+            yield (
+                f"{row['contender']} took {row['seconds']:.1f} of {budget.amount:g} seconds: it has whole epochs, as "
+                "many as a measurement before the search allowed."
+            )
 
 
 def _cost_of(target, words):

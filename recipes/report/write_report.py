@@ -2,6 +2,7 @@ import pathlib
 
 from recipes import report
 from recipes import run as runs
+from recipes.comparison.budget import parse_budget
 from recipes.errors import CommandError, WorldError
 from recipes.machine.backend import start_keras
 from recipes.report import words
@@ -104,7 +105,9 @@ def _compared(found):
         return None
     means, targets = found.result["means"], (found.config["target"], found.config.get("target_loss"))
     differences = {(each["a"], each["b"]): each for each in found.result["differences"]}
-    verdicts = list(report.noise_lines(means, differences))
+    budget = parse_budget(found.config["budget"])
+    verdicts = [*report.budget_lines(means, budget), *report.end_lines(means)]
+    verdicts += report.noise_lines(means, differences)
     return Compared(found.result["score"], report.cells_of(found.recipe, means, *targets), verdicts)
 
 

@@ -285,6 +285,7 @@ class Run:
         now = {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "command": ["python", "-m", "recipes", *sys.argv[1:]],
+            "epochs": self.config["epochs"],
             **about,
         }
         if starts:

@@ -101,8 +101,12 @@ class Chosen:
 
 
 def optimizer(default, help="one of ours, in full batches, or of Keras: see list --optimizers", **about):
-    """A field of a recipe: an optimizer, as `parse_optimizer` takes it."""
-    return fields.text(default, help, check=parse_optimizer, **about)
+    """A field of a recipe: an optimizer, as `parse_optimizer` takes it; it is kept as `canonical` writes it."""
+
+    def read(value):
+        return canonical(value) if isinstance(value, str) else None
+
+    return dataclasses.replace(fields.text(default, help, **about), read=read)
 
 
 def accumulation(
@@ -157,6 +161,25 @@ def parse_optimizer(text, wrapped=False):
     if name == "switch" and chosen.values["after"] is None and chosen.values.get("patience") is None:
         raise CommandError(f"{name}: give after or patience, such as after=100, or it never switches")
     return chosen
+
+
+def canonical(text):
+    """`"BatchGD"` as `"batch_gd"`: an optimizer, and what it wraps, by the names that `list` has.
+
+    Raises:
+        CommandError: as `parse_optimizer`.
+    """
+    chosen = parse_optimizer(text)
+    _, pairs = grammar.value(text)
+    if chosen.inner is not None:
+        pairs = ",".join(map(_with_own_name, pairs.split(",")))
+    return chosen.name if pairs is None else f"{chosen.name}:{pairs}"
+
+
+def _with_own_name(pair):
+    """`"then=BFGS"` as `"then=bfgs"`: a parameter of an optimizer that wraps another one."""
+    key, equals, value = pair.rpartition("=")
+    return f"{key}{equals}{_NAMES.get(plain(value), value)}" if key in ("", "inner", "then") else pair
 
 
 def _always_given(name):

@@ -37,6 +37,11 @@ def resolve(cls, given, preset=None):
     return recipe
 
 
+def is_of_preset(recipe, name):
+    """Whether the value of a setting is one that a preset of the recipe gives, and may not have been asked for."""
+    return any(values.get(name) == getattr(recipe, name) for values in recipe.presets.values() if name in values)
+
+
 def check_names(cls, values):
     """Raise a CommandError for a name that is no setting, with the nearest that are."""
     strange = next((name for name in values if name not in cls.settings()), None)
@@ -125,9 +130,20 @@ def recorded(cls, values):
 
 
 def completed(cls, values):
-    """What a config.json holds, with the values of settings that there were not when it was written."""
+    """What a config.json holds, with the values of settings that there were not when it was written.
+
+    Values that are written in another way now, as `BatchGD` is `batch_gd`, are written so.
+    """
     settings = cls.settings().items()
-    return {name: setting.before for name, setting in settings if setting.before is not REQUIRED} | values
+    values = {name: setting.before for name, setting in settings if setting.before is not REQUIRED} | values
+    return values | {name: _as_kept(setting, values[name]) for name, setting in settings if name in values}
+
+
+def _as_kept(setting, value):
+    try:
+        return setting.checked("", value) if isinstance(value, str) and setting.type is str else value
+    except CommandError:
+        return value
 
 
 def _shown(value):

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "dry_run": ["dry_run"],
         "find_rates": ["find_rates"],
         "fit": ["fit"],
-        "interval": ["interval"],
+        "interval": ["interval", "is_share"],
         "outcomes": ["DIVERGED", "FINISHED", "STOPPED_EARLY"],
         "seeds": ["table_of", "train_seeds"],
         "train": ["train", "train_and_judge"],

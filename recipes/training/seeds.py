@@ -95,7 +95,7 @@ def _row(recipe, run, rows):
     return {
         **_described(recipe, len(rows)),
         **computed,
-        **_statistics(rows, recipe.score),
+        **_statistics(rows, recipe.score, training.is_share(recipe)),
         **_circumstances(rows),
     }
 
@@ -136,9 +136,9 @@ def _described(recipe, seeds):
     return {"recipe": recipe.name(), "n": seeds, "first_seed": recipe.seed} | settings
 
 
-def _statistics(rows, score):
+def _statistics(rows, score, is_share):
     names = ("mean", "standard_deviation", "low", "high")
-    values = training.interval([row[score] for row in rows])
+    values = training.interval([row[score] for row in rows], is_share)
     return {"score": score, **{name: float(f"{value:.6g}") for name, value in zip(names, values, strict=True)}}
 
 

@@ -28,8 +28,17 @@ def distribution(hp):
 def params_of(space, values):
     """The values of one trial that are not fixed, for Optuna: `(params, distributions)`, dicts by name."""
     found = {hp.name: distribution(hp) for hp in active(space, values)}
-    found = {name: each for name, each in found.items() if each is not None}
+    found = {name: _reaching(each, values[name]) for name, each in found.items() if each is not None}
     return {name: _within(each, values[name]) for name, each in found.items()}, found
+
+
+def _reaching(wanted, value):
+    """The same distribution, with a range that reaches a value beyond it, which a search of one number may try."""
+    from optuna.distributions import FloatDistribution
+
+    if not isinstance(wanted, FloatDistribution) or wanted.step is not None:
+        return wanted
+    return FloatDistribution(min(wanted.low, value), max(wanted.high, value), log=wanted.log)
 
 
 def _within(wanted, value):

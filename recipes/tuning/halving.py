@@ -8,16 +8,19 @@ the same decision, and a search that was interrupted goes on as if it was not.
 In the paper each rung has four times the epochs and a quarter of the configurations of the rung below. In replays of
 recorded trainings (benchmarks/results/tuning_replay.json, `three_rungs`) three such rungs cost less where early scores
 predict the final ones; on real images they dropped the best configuration. A search with fewer than 4 epochs a trial
-has one rung, and trains each configuration once.
+has one rung, and trains each configuration once. A rung has 8 updates or more: after fewer, as full batches make them,
+scores tell of the first weights and not of the configurations.
 """
 
 import dataclasses
+import math
 
 from recipes.tuning.statuses import COMPLETED, RUNNING
 
 RATIO = 16  # epochs of a rung divided by those of the rung below
 FACTOR = 5  # one of this many configurations of a rung is promoted to the next one
 SHORTEST = 4  # a search with fewer epochs has one rung
+FEWEST = 8  # updates of a rung
 WAIT, STOP = "wait", "stop"
 
 
@@ -49,17 +52,24 @@ class KnownTrial:
     score: float | None = None
 
 
-def rungs_of(max_epochs, ratio=RATIO, count=2):
+def rungs_of(max_epochs, ratio=RATIO, count=2, updates_of_an_epoch=math.inf):
     """Epochs of each rung, ascending: `max_epochs` last, each the one above divided by `ratio`, at most `count`.
+
+    A rung has at least `FEWEST` updates, and at most half the epochs of the one above; else there is none.
 
     >>> rungs_of(32)
     (2, 32)
     >>> rungs_of(5)
     (1, 5)
+    >>> rungs_of(32, updates_of_an_epoch=1), rungs_of(12, updates_of_an_epoch=1)
+    ((8, 32), (12,))
     """
-    rungs = [max_epochs]
+    rungs, least = [max_epochs], math.ceil(FEWEST / updates_of_an_epoch)
     while len(rungs) < count and rungs[0] >= min(ratio, SHORTEST):
-        rungs.insert(0, max(rungs[0] // ratio, 1))
+        below = max(rungs[0] // ratio, least, 1)
+        if 2 * below > rungs[0]:
+            break
+        rungs.insert(0, below)
     return tuple(rungs)
 
 

@@ -80,7 +80,7 @@ class Plan:
         else:
             first = [row for row in rows if row["step"].rung == 0]
             sample = SAMPLERS[self.sampler]
-            values = sample(space, first, [self.seed, step.configuration], self.direction, frozen)
+            values = sample(space, first, [self.seed, step.configuration], self.direction, frozen, self.max_trials)
         if values is None or self.rungs is None:
             return values
         return {**values, "tuner/epochs": self.rungs[step.rung], "tuner/round": step.rung}

@@ -7,6 +7,7 @@ Each sampler takes
     seeds       list of ints from which random numbers are derived: the seed of the search, the configuration's number
     direction   "max" or "min"
     frozen      function without arguments that returns the same trials as Optuna's `FrozenTrial`s
+    count       int, how many configurations there will be
 
 and returns the values of a new configuration as a dict, or None if the space has no more.
 """
@@ -25,11 +26,12 @@ from recipes.tuning.statuses import COMPLETED
 TRIES = 20  # attempts to draw values that no other configuration has
 INITIAL = 10  # configurations that are random, before a model of the scores is made, as in Optuna's TPE
 EVENLY = 5  # evenly spaced values of a single number, before the search goes on near the best one
+WIDEST = 1.0  # how far beyond either end of its range a search of a single number may go, in lengths of that range
 CANDIDATES = 500  # points of each kind at which a Gaussian process is evaluated
 DIRECTIONS = {"max": "maximize", "min": "minimize"}  # KerasTuner's and Optuna's
 
 
-def at_random(space, rows, seeds, direction=None, frozen=None):
+def at_random(space, rows, seeds, direction=None, frozen=None, count=None):
     """Random values, as KerasTuner draws them. If all draws are known, the first new combination of the grid."""
     others = [configuration_values(row) for row in rows]
     values = draw_new(space, others, seeds, lambda: lambda hp, seed: hp.random_sample(seed))
@@ -38,14 +40,18 @@ def at_random(space, rows, seeds, direction=None, frozen=None):
     return next((each for each in itertools.islice(_grid(space), len(others) + 1) if each not in others), None)
 
 
-def on_a_grid(space, rows, seeds, direction=None, frozen=None):
+def on_a_grid(space, rows, seeds, direction=None, frozen=None, count=None):
     """Every combination, one after the other, in the order of KerasTuner's `GridSearchOracle`."""
     last = configuration_values(max(rows, key=lambda row: row["step"].configuration)) if rows else None
     return next(_grid(space, last), None)
 
 
-def on_a_line(space, rows, seeds=None, direction="max", frozen=None):
-    """Values of a single number: first evenly from end to end, then in the middle of the wider gap beside the best.
+def on_a_line(space, rows, seeds=None, direction="max", frozen=None, count=EVENLY):
+    """Values of a single number: first evenly over its range, and then near the best.
+
+    Five values go from end to end, and fewer, if there will be no more, stand as far from the ends as from each other.
+    Then comes the middle of the wider gap beside the best value; or, where that is the lowest or the highest of all,
+    one that is as far beyond it as the next one is on this side: the best may lie outside of the range.
 
     Raises:
         ValueError: the space is not a single number.
@@ -54,20 +60,38 @@ def on_a_line(space, rows, seeds=None, direction="max", frozen=None):
     if type(hp).__name__ != "Float" or hp.step is not None:
         raise ValueError("the sampler 'line' searches one number")
     known = sorted(((hp.value_to_prob(row["values"][hp.name]), row) for row in rows), key=lambda pair: pair[0])
-    if len(rows) < EVENLY:
-        return {hp.name: hp.prob_to_value(min(len(rows) / (EVENLY - 1), np.nextafter(1, 0)))}
-    return {hp.name: hp.prob_to_value(_beside_the_best(known, direction))}
+    evenly = min(count, EVENLY)
+    place = _evenly([place for place, _ in known], evenly) if len(rows) < evenly else _near_the_best(known, direction)
+    return {hp.name: hp.prob_to_value(place)}
 
 
-def _beside_the_best(known, direction):
-    """The middle of the wider gap beside the best value; beside the lowest value if all trials failed."""
+def _evenly(known, count):
+    """The one of so many evenly spaced places that is farthest from those that are known."""
+    inside = [(i + 0.5) / count for i in range(count)]
+    places = inside if count < EVENLY else np.linspace(0, np.nextafter(1, 0), count).tolist()
+    return max(places, key=lambda place: min((abs(place - each) for each in known), default=0.0))
+
+
+def _near_the_best(known, direction):
+    """Beside the best value, or beyond it; of equal ones that which is farthest from the ends."""
     places = [place for place, _ in known]
     done = [i for i, (_, row) in enumerate(known) if row["status"] == COMPLETED]
     sign = 1 if direction == "max" else -1
-    best = max(done, key=lambda i: sign * known[i][1]["score"], default=0)
+    best = max(done, key=lambda i: (sign * known[i][1]["score"], -abs(places[i] - 0.5)), default=None)
+    beyond = None if best is None or len(places) < 2 else _beyond(places, best)
+    if beyond is not None and -WIDEST <= beyond <= 1 + WIDEST:
+        return beyond
+    best = 0 if best is None else best
     gaps = [(places[i + 1] - places[i], i) for i in (best - 1, best) if 0 <= i < len(places) - 1]
-    _, left = max(gaps)
-    return (places[left] + places[left + 1]) / 2
+    _, left = max(gaps, default=(0.0, 0))
+    return (places[left] + places[min(left + 1, len(places) - 1)]) / 2
+
+
+def _beyond(places, best):
+    """As far beyond the lowest or the highest of places as the next one is from it; None for one between others."""
+    if 0 < best < len(places) - 1:
+        return None
+    return 2 * places[best] - places[1 if best == 0 else -2]
 
 
 def _grid(space, after=None):
@@ -80,7 +104,7 @@ def _grid(space, after=None):
         yield after
 
 
-def by_tpe(space, rows, seeds, direction, frozen):
+def by_tpe(space, rows, seeds, direction, frozen, count=None):
     """Values by Optuna's tree-structured Parzen estimator. A trial that failed counts as the worst one.
 
     The trials are added to a study in memory, since Optuna's sampler writes into its study.
@@ -101,7 +125,7 @@ def by_tpe(space, rows, seeds, direction, frozen):
     return draw_new(space, others, seeds, lambda: functools.partial(_suggested, study.ask()))
 
 
-def by_gaussian_process(space, rows, seeds, direction, frozen=None):
+def by_gaussian_process(space, rows, seeds, direction, frozen=None, count=None):
     """Values at which a Gaussian process expects the largest improvement. Failed and running trials count as the worst.
 
     ```python

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import functools
 import os
@@ -11,7 +12,7 @@ from recipes.machine.leaving import cleaned_up
 from recipes.settings.beside_search import has_line_search, has_search
 from recipes.tuning import storage
 from recipes.tuning.facts import Facts
-from recipes.tuning.halving import rungs_of
+from recipes.tuning.halving import FEWEST, rungs_of
 from recipes.tuning.objective import objective_of
 from recipes.tuning.space import check, optimizers_of, parse_space, searching, with_optimizer
 from recipes.tuning.statuses import COMPLETED
@@ -71,14 +72,17 @@ def _check_environment():
 def _searched(recipe, search, run, place):
     """Search. Returns all trials, a list of dicts."""
     hypermodel = tuning.RecipeHyperModel(recipe, search.space, data_dir=place.data_dir)
-    oracle = _oracle(hypermodel, search, run)
-    shared = tuning.Shared(hypermodel, place)
+    shared, opened = tuning.Shared(hypermodel, place), contextlib.ExitStack()
     with (
-        cleaned_up(oracle.close),  # then other machines can take the running trials over, also after a signal
+        cleaned_up(opened.close),  # then other machines can take the running trials over, also after a signal
         workers.Processes(shared, place.strategy, recipe.needs_float64) as processes,
     ):
         updates = processes.share(tuning.work.load_data)["updates"]
-        facts = functools.partial(_facts, hypermodel, search, processes, updates)
+        rungs = _rungs(recipe.epochs, updates) if search.is_halving else None
+        oracle = _oracle(hypermodel, search, run, rungs)
+        opened.callback(oracle.close)
+        shortest = max(updates * (rungs or (recipe.epochs,))[0] // recipe.epochs, 1)
+        facts = functools.partial(_facts, hypermodel, processes, shortest)
         check_models(searching(hypermodel.space, recipe), processes)
         hypermodel.facts = Facts(**oracle.recall("space", facts))
         agree_on_space(oracle, hypermodel)
@@ -98,7 +102,21 @@ def check_models(recipes, processes):
             processes.call(functools.partial(tuning.work.check_model, recipe=recipe))
 
 
-def _oracle(hypermodel, search, run):
+def _rungs(epochs, updates):
+    """The rungs of a search by halving; where few updates make them others than usual, a line says so.
+
+    Args:
+        epochs: int, of the longest trial.
+        updates: int, which it makes at least.
+    """
+    rungs = rungs_of(epochs, updates_of_an_epoch=updates / epochs)
+    if rungs != rungs_of(epochs):
+        words = f"rungs of {' and '.join(map(str, rungs))} epochs" if len(rungs) > 1 else "no halving"
+        print(f"{words[0].upper()}{words[1:]}: fewer than {FEWEST} updates do not tell configurations apart.")
+    return rungs
+
+
+def _oracle(hypermodel, search, run, rungs):
     recipe = hypermodel.recipe
     with study_errors_in_one_line():
         return tuning.StorageOracle(
@@ -107,17 +125,19 @@ def _oracle(hypermodel, search, run):
             search.trials,
             study=search.study or hypermodel.name,
             sampler=search.sampler,
-            rungs=rungs_of(recipe.epochs) if search.is_halving else None,
+            rungs=rungs,
             seed=recipe.seed,
             about={name: value for name, value in run.config.items() if name not in ("strategy", "trials")},
         )
 
 
-def _facts(hypermodel, search, processes, updates):
-    """The arguments of `Facts`, which are measured once, by the first machine of the search."""
-    epochs = hypermodel.recipe.epochs
-    shortest = rungs_of(epochs)[0] if search.is_halving else epochs
-    return {"rates": _tested_rates(hypermodel, processes), "updates": max(updates * shortest // epochs, 1)}
+def _facts(hypermodel, processes, updates):
+    """The arguments of `Facts`, which are measured once, by the first machine of the search.
+
+    Args:
+        updates: int, of the shortest trial.
+    """
+    return {"rates": _tested_rates(hypermodel, processes), "updates": updates}
 
 
 def _tested_rates(hypermodel, processes):

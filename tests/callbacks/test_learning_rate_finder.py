@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import layers
 
 from callbacks import ExactResume, FullBatch, LearningRateFinder
-from callbacks.learning_rate_curve import smoothed_loss, steepest_descent
+from callbacks.learning_rate_curve import before_a_rise, smoothed_loss, steepest_descent
 from custom_optimizers import BatchGD
 from recipes.data import load
 from tests.small import compiled, flat, loss, samples, scope
@@ -113,6 +113,7 @@ def test_full_batches_of_an_unknown_number_of_micro_batches(finder_first):
     whole = find(compiled(keras.optimizers.SGD), X, Y, lowest=1e-3, highest=1e-1, updates=12)
     assert finder.rates == whole.rates
     np.testing.assert_allclose(finder.losses, whole.losses, rtol=1e-5)
+    assert finder.model.optimizer.gradient_accumulation_steps is None  # as before
 
 
 @pytest.mark.slow
@@ -191,6 +192,46 @@ def test_the_steepest_descent_of_a_known_curve():
     curve = -np.tanh(2 * (np.log10(rates) + 2)) + np.where(rates > 0.3, 5 * (rates - 0.3), 0)  # steepest at 0.01
     index, why = steepest_descent(list(rates), list(curve), list(curve))
     assert (rates[index], why) == (pytest.approx(0.01), "")
+
+
+def test_what_follows_a_spike_is_left_out():
+    """The loss comes down from it faster than anywhere else."""
+    rates = np.geomspace(1e-4, 1.0, 81)
+    curve = -np.tanh(2 * (np.log10(rates) + 2))
+    spiked = curve + np.where(abs(np.arange(81) - 60) < 3, 2.0, 0.0)
+    end = before_a_rise(list(spiked), list(spiked))
+    assert end == 58
+    assert before_a_rise(list(curve), list(curve)) == 81
+    assert rates[steepest_descent(list(rates), list(spiked), list(spiked))[0]] > 0.1
+    index, why = steepest_descent(list(rates[:end]), list(spiked[:end]), list(spiked[:end]))
+    assert (rates[index], why) == (pytest.approx(0.01), "")
+
+
+def test_noise_is_hardly_ever_taken_for_a_rise():
+    def is_whole(seed):
+        noise = 0.1 * np.random.default_rng(seed).normal(size=100)
+        losses, smoothed = list(np.linspace(2, 1, 100) + noise), []
+        for value in losses:
+            smoothed.append(smoothed_loss(smoothed, value, 0.8))
+        return before_a_rise(losses, smoothed) == 100
+
+    assert sum(map(is_whole, range(100))) >= 95
+
+
+def test_a_fit_whose_loss_has_a_spike_suggests_a_rate_before_it():
+    """Once, at a rate of about 0.1, the weight is moved far away, from where the loss falls faster than before."""
+
+    def move(batch, logs=None):
+        if len(finder.rates) == 75:
+            finder.model.set_weights([weight + 2 for weight in finder.model.get_weights()])
+
+    finder, x = LearningRateFinder(1e-4, 1.0, smoothing=0, diverged=1e6), np.array([[1.0], [-1.0]], "float32")
+    spike = keras.callbacks.LambdaCallback(on_train_batch_end=move)
+    linear(1).fit(x, 0 * x, batch_size=2, epochs=100, shuffle=False, verbose=0, callbacks=[finder, spike])
+    jump = int(np.argmax(np.diff(finder.losses)))
+    assert 73 <= jump <= 76
+    assert min(finder.losses[jump + 1 :]) < finder.losses[jump]  # it comes down again, and lower
+    assert finder.suggestion < finder.lowest_loss_rate <= finder.rates[jump]
 
 
 def test_noise_is_hardly_ever_taken_for_a_descent():

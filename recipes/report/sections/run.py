@@ -41,7 +41,19 @@ def _what(found, made, repeat):
     """The first section: the outcome, the date, and the command."""
     outcome = words.outcome_of(found) or f"Not done: {made} of {found.recipe.epochs} epochs."
     date = found.starts[0].get("date", "") if found.starts else ""
-    return Section("What was run", [outcome, *([f"Begun {words.minute(date)}."] if date else [])], [repeat])
+    begun = [f"Begun {words.minute(date)}."] if date else []
+    return Section("What was run", [outcome, *begun, *_raised(found)], [repeat])
+
+
+def _raised(found):
+    """Yield a sentence on a run whose epochs were raised, if the command from scratch gives another one."""
+    epochs = list(dict.fromkeys(start["epochs"] for start in found.starts if "epochs" in start))
+    if len(epochs) > 1 and found.recipe.horizon_matters:
+        before = ", then of ".join(map(str, epochs[:-1]))
+        yield (
+            f"It was begun with the schedule of {before} epochs, and raised to {epochs[-1]} later: from scratch, this "
+            f"command has the schedule of {epochs[-1]} from the first update on, and gives another run."
+        )
 
 
 def _curves(rows):

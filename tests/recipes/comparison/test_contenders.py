@@ -38,6 +38,7 @@ READ = {
 WRONG = {
     "": "nothing to compare",
     "adam,adam": "adam is there twice",
+    "BatchGD,batch_gd": "batch_gd is there twice",
     "sgd@batchsize=1": "did you mean batch_size",
     "sgd@batch_size=one": "--optimizers sgd@batch_size=one: --batch-size must be a whole number >= 1; it is one",
     "sgd@batch_size": "--optimizers sgd@batch_size: write batch_size=VALUE behind the @",

@@ -100,3 +100,13 @@ def test_real_cifar10():
     np.testing.assert_allclose(
         mean, [125.3, 123.0, 113.9], atol=1.5
     )  # of the original; of the JPEG copy 124.1, …, 112.6
+
+
+def test_fewer_images_than_a_preset_has_are_all_taken_and_fewer_than_were_asked_for_are_refused(capsys):
+    images = load("digits", train_images=5000, or_all=True)
+    assert len(images.train[1]) == 1293
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "digits has 1293 images to train on, fewer than the 5000 of the preset: all are taken."
+    )
+    with pytest.raises(CommandError, match="--train-images: digits has 1293 to train on; 5000 were asked for"):
+        load("digits", train_images=5000)

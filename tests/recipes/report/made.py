@@ -103,7 +103,7 @@ def comparison(directory):
     )
     recipe = resolve(Cifar10CNN, {"validation_split": 0.1})
     rows = [_training(label, seed) for label in LABELS for seed in (1, 2)]
-    extra = {"contenders": {label: {} for label in LABELS}, "target": 0.95, "target_loss": 0.1}
+    extra = {"contenders": {label: {} for label in LABELS}, "budget": "epochs=20", "target": 0.95, "target_loss": 0.1}
     with runs.Run(recipe, directory, extra, kind="comparison") as run:
         run.begin_group()
         for row in rows:
@@ -125,6 +125,7 @@ def _training(label, seed):
         "learning_rate": 0.0029491,
         "score": last,
         "resolution": 0.0028,
+        "rate_is": None,
         "loss": 0.03 / seed,
         "diverged": False,
         "epochs": 20,

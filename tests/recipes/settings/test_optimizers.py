@@ -29,6 +29,23 @@ def test_names_may_be_those_of_classes_or_written_in_another_way(written, name):
 
 
 @pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("BatchGD", "batch_gd"),
+        ("lbfgs:history=5", "lbfgs:history=5"),
+        ("LBFGS:5", "lbfgs:5"),
+        ("Accumulate:Adam", "accumulate:adam"),
+        ("switch:RMSprop,then=self-scaled-broyden,after=5", "switch:rmsprop,then=self_scaled_broyden,after=5"),
+        ("lookahead:sync_period=5,inner=AdamW", "lookahead:sync_period=5,inner=adamw"),
+    ],
+)
+def test_one_optimizer_is_kept_under_one_name(written, canonical):
+    assert optimizers.canonical(written) == canonical
+    assert optimizers.canonical(canonical) == canonical
+    assert optimizers.optimizer("sgd").checked("--optimizer", written) == canonical
+
+
+@pytest.mark.parametrize(
     ("text", "steps", "found"),
     [("nesterov", "1", 1), ("nesterov", "auto", "epoch"), ("sgd", "8", 8), ("accumulate:adam", "epoch", "epoch")],
 )

@@ -26,6 +26,21 @@ def test_each_rung_has_so_many_times_the_epochs_up_to_the_last(given):
     assert rungs_of(max_epochs, ratio, count) == RUNGS[given]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "updates_of_an_epoch", "rungs"),
+    [
+        (32, 1, (8, 32)),  # of full batches
+        (16, 1, (8, 16)),
+        (15, 1, (15,)),  # a rung of more than half the epochs saves nothing
+        (32, 3, (3, 32)),
+        (32, 4, (2, 32)),
+        (3, 1000, (3,)),
+    ],
+)
+def test_a_rung_has_eight_updates_or_more(epochs, updates_of_an_epoch, rungs):
+    assert rungs_of(epochs, updates_of_an_epoch=updates_of_an_epoch) == rungs
+
+
 def test_trains_the_best_quarter_of_each_rung_on():
     """16 configurations whose score is their number, one worker: 16 + 4 + 1 trials, and the best gets to the top."""
     trials = []

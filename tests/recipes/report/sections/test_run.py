@@ -35,6 +35,23 @@ def test_its_files_are_its_sections(finished):
     assert "of" not in dict(found["Result"].tables[0].rows)
 
 
+def test_one_whose_epochs_were_raised_says_that_its_command_gives_another_run(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    (start,) = json.loads((run / "environment.json").read_text())["starts"]
+    for schedule, is_told in (("cosine", True), ("constant", False)):
+        config = {**json.loads((run / "config.json").read_text()), "schedule": schedule}
+        (run / "config.json").write_text(json.dumps(config))
+        (run / "environment.json").write_text(json.dumps({"starts": [{**start, "epochs": 2}, {**start, "epochs": 4}]}))
+        (section, *_) = sections_of_run(runs.read_directory(run), "again")
+        assert (
+            any("begun with the schedule of 2 epochs, and raised to 4 later" in each for each in section.texts)
+            == is_told
+        )
+    (run / "environment.json").write_text(json.dumps({"starts": [start, start]}))
+    (section, *_) = sections_of_run(runs.read_directory(run), "again")
+    assert not any("raised" in each for each in section.texts)
+
+
 def test_one_that_diverged_says_so(finished, tmp_path):
     run = shutil.copytree(finished, tmp_path / "run")
     result = {"outcome": "diverged", "reason": "the loss is not finite", "epochs": 2, "updates": 2, "of": {"epochs": 4}}
