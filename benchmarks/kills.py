@@ -32,7 +32,13 @@ GAN = ["cifar10_gan", "--preset", "cpu5", "--train-images", "300", "--judge-ever
 IMAGES = "300" if BACKEND == "tensorflow" else "60"  # convolutions of the others take longer with two cores
 LBFGS = ["--optimizer", "lbfgs:history=2", "--train-images", IMAGES, "--loss", "mse", "--l2", "1e-4"]
 DENSE = ["benchmarks.killed_cnn:KilledCNN", "--early-stopping", "9999", "--keep", "best", "--label-smoothing", "0.1"]
-DENSE += ["--passes-per-epoch", "2", "--epochs", "700" if BACKEND == "torch" else "1500", "--optimizer"]
+DENSE += [
+    "--passes-per-epoch",
+    "2",
+    "--epochs",
+    {"torch": "700", "jax": "1500", "tensorflow": "2500"}[BACKEND],
+    "--optimizer",
+]
 CONTENDERS = {  # command, seconds from start to kill
     "batch_gd, float32": ([*CNN, "--optimizer", "batch_gd"], (2.0, 14.0)),
     "batch_gd, 10 passes in an epoch": ([*CNN, "--passes-per-epoch", "10", "--epochs", "200"], (2.0, 14.0)),

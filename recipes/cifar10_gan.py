@@ -6,6 +6,7 @@ from recipes.settings import choice, clipping, images, number, optimizer, schedu
 from recipes.settings import optimizers as names
 from recipes.settings.images import FLIPS
 from recipes.settings.presets import is_of_preset
+from recipes.settings.quantities import percent
 
 _ADAM = "adam:beta_1=0.5,beta_2=0.999"
 NETWORKS = ("sndcgan", "cgan_pd", "dcgan", "wgan_gp", "r3gan_small")
@@ -279,12 +280,12 @@ class Cifar10GAN(Recipe):
         return run.once("judge", make)
 
     def summary(self, result):
-        labels = f", {result['label_accuracy']:.1%} of the labels" if "label_accuracy" in result else ""
+        labels = f", {percent(result['label_accuracy'])} of the labels" if "label_accuracy" in result else ""
         return (
             f"Fréchet classifier distance {result['distance']:.3g} of {result['generated_images']} generated images to "
             f"{result['reference_images']} of {self.data}, {result['distance_over_floor']:.1f} times its floor "
             f"{result['distance_floor']:.2g} ± {result['distance_floor_deviation']:.2g} "
             f"({result['classifier_features']} features of classifier {result['classifier_hash']}, "
-            f"{result['classifier_accuracy']:.1%}, {result['classifier_dead_features']} dead); entropy of classes "
-            f"{result['class_entropy']:.1%}, confidence {result['confidence']:.1%}{labels}."
+            f"{percent(result['classifier_accuracy'])}, {result['classifier_dead_features']} dead); entropy of classes "
+            f"{percent(result['class_entropy'])}, confidence {percent(result['confidence'])}{labels}."
         )

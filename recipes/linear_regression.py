@@ -10,6 +10,7 @@ from recipes.recipe import Recipe
 from recipes.settings import choice, line_search, number, optimizer, passes_per_epoch, schedule, whole
 from recipes.settings import optimizers as names
 from recipes.settings.beside_search import has_search
+from recipes.settings.quantities import counted
 
 SAMPLES = 100
 
@@ -45,7 +46,6 @@ class LinearRegression(Recipe):
     score = "distance"
     objectives = {"distance": "min"}
     dtypes = ("float64",)
-    verbose = 0  # there are hundreds of epochs
     presets = {
         "batch": {},
         "mini_batch": {"batch_size": 10, "learning_rate": 0.4, "schedule": "inverse_time:0.02", "epochs": 300},
@@ -127,7 +127,8 @@ class LinearRegression(Recipe):
         method = "normal equations" if self.loss == "mse" else "linear programme"
         return (
             f"y = {result['slope']:.6f} x + {result['intercept']:.6f}; the {method} give {result['exact_slope']:.6f} "
-            f"and {result['exact_intercept']:.6f}. Distance {result['distance']:.1e} after {result['updates']} updates."
+            f"and {result['exact_intercept']:.6f}. Distance {result['distance']:.1e} "
+            f"after {counted(result['updates'], 'update')}."
         )
 
 

@@ -23,7 +23,7 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 OF_RUNS = ("evaluate", "predict", "generate", "export")  # commands that take a finished run
 NO_RECIPES = ("__main__", "errors", "recipe")  # modules beside the recipes of this package
 TAKEN = (  # names that no setting can have: options of commands, or keys of config.json
-    *("backend", "kind", "recipe", "trained_on", "command", "parser", "help", "json"),
+    *("backend", "kind", "recipe", "trained_on", "command", "parser", "help", "json", "quiet", "verbose"),
     *("preset", "strategy", "dtype", "data_dir", "run_dir", "download", "seeds", "results", "dry_run"),
     *("tuner", "trials", "max_epochs", "space", "metric", "workers", "storage", "study"),
     *("optimizers", "clippings", "schedules", "budget", "target", "target_loss", "contenders", "judged_on"),
@@ -139,11 +139,6 @@ class Recipe:
     def needs_float64(self):
         """Whether it computes in float64 alone, which JAX has to be told before it is loaded."""
         return self.dtypes == ("float64",)
-
-    @property
-    def verbose(self):
-        """What `fit` of Keras is to print: "auto", or 0 for a recipe whose epochs are not worth a line each."""
-        return "auto"
 
     @abc.abstractmethod
     def load(self, data_dir=None, download=False):

@@ -22,6 +22,7 @@ from recipes.settings import (
 from recipes.settings import optimizers as names
 from recipes.settings.images import LOSSES, VIEWS
 from recipes.settings.presets import is_of_preset
+from recipes.settings.quantities import counted, percent
 
 LEAST_AT_ONCE = 128  # images in memory at once, at least, where nothing is trained
 
@@ -301,10 +302,10 @@ class Classification(Recipe, is_base=True):
 
     def summary(self, result):
         one = result.get("test_accuracy_of_one_view")
-        views = "" if one is None else f" ({self.test_time_augmentation} views; {one:.1%} of one view)"
+        views = "" if one is None else f" ({self.test_time_augmentation} views; {percent(one)} of one view)"
         return (
-            f"Test accuracy {result['test_accuracy']:.1%}{views} on {result['test_images']} images of {self.data} "
-            f"after {result['updates']} updates."
+            f"Test accuracy {percent(result['test_accuracy'])}{views} on {result['test_images']} images of {self.data} "
+            f"after {counted(result['updates'], 'update')}."
         )
 
 

@@ -1,6 +1,7 @@
-"""`--json`: one JSON text on the standard output, and whatever else is said on the standard error."""
+"""What a command says beside its result: on the standard error beside JSON, and not at all if it is to be quiet."""
 
 import contextlib
+import os
 import sys
 
 
@@ -8,4 +9,14 @@ import sys
 def aside(wanted):
     """Send what is printed inside to the standard error, if JSON is wanted."""
     with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def muted(wanted):
+    """Leave out what is printed inside, if that is wanted."""
+    if not wanted:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield

@@ -1,7 +1,16 @@
 from recipes import comparison as comparisons
 from recipes import report
 from recipes.commands import pages
-from recipes.commands.parser import add_computing, add_data_dir, add_run_dir, add_settings, places, resolved
+from recipes.commands.aside import muted
+from recipes.commands.parser import (
+    add_computing,
+    add_data_dir,
+    add_quiet,
+    add_run_dir,
+    add_settings,
+    places,
+    resolved,
+)
 from recipes.commands.recipe_name import add_recipe_command, has_objectives
 from recipes.comparison.budget import Budget, parse_budget
 from recipes.comparison.contenders import parse_contenders
@@ -49,6 +58,7 @@ def _add_options(parser, cls):
     group.add_argument("--target-loss", metavar="X", type=float, help="the same of the training loss, as it is logged")
     group.add_argument("--workers", metavar="N", type=int, default=1, help="trainings at a time (1)")
     add_run_dir(group)
+    add_quiet(group)
     add_computing(group, cls)
     add_data_dir(parser)
 
@@ -84,6 +94,7 @@ def _compare(asked):
         tuple(contenders), budget, asked.seeds, asked.trials, asked.target, asked.target_loss, asked.workers
     )
     asked.advice = "; the same command goes on with the comparison"
-    rows, run = comparisons.compare(recipe, comparison, asked.run_dir, **places(asked))
+    with muted(asked.quiet):
+        rows, run = comparisons.compare(recipe, comparison, asked.run_dir, **places(asked))
     report.report_comparison(recipe, comparison, rows, run)
     pages.write_page(run.directory)

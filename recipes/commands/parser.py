@@ -156,6 +156,11 @@ def add_json(parser):
     parser.add_argument("--json", action="store_true", help="as JSON; what else is said goes to the standard error")
 
 
+def add_quiet(parser):
+    """Add --quiet: the result alone."""
+    return parser.add_argument("--quiet", action="store_true", help="say the result alone")
+
+
 def places(asked):
     """How and from where to train, as functions of training, tuning and comparison take it: a dict."""
     return {name: getattr(asked, name) for name in ("strategy", "dtype", "data_dir")}

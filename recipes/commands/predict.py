@@ -4,6 +4,7 @@ from recipes import run as runs
 from recipes.commands.parser import add_command, add_saved_run
 from recipes.errors import CommandError
 from recipes.machine.backend import start_keras
+from recipes.settings.quantities import percent
 
 SHOWN = 3  # classes that are printed for an image
 
@@ -41,4 +42,4 @@ def predict(run, paths):
     shares = classification.probabilities(classification.mean_of_views(views), run.recipe.loss)
     for path, share in zip(paths, shares, strict=True):
         best = np.argsort(-share)[:SHOWN]
-        print(f"{path}: " + ", ".join(f"{run.data['classes'][i]} {share[i]:.1%}" for i in best))
+        print(f"{path}: " + ", ".join(f"{run.data['classes'][i]} {percent(share[i])}" for i in best))

@@ -3,10 +3,20 @@ import pathlib
 from recipes import run as runs
 from recipes import training
 from recipes.commands import pages
-from recipes.commands.parser import add_computing, add_data_dir, add_run_dir, add_settings, places, resolved
+from recipes.commands.aside import muted
+from recipes.commands.parser import (
+    add_computing,
+    add_data_dir,
+    add_quiet,
+    add_run_dir,
+    add_settings,
+    places,
+    resolved,
+)
 from recipes.commands.recipe_name import add_recipe_command
 from recipes.errors import CommandError, WorldError
 from recipes.report import words
+from recipes.settings.quantities import counted
 from recipes.training import contract
 from recipes.training.outcomes import DIVERGED, STOPPED_EARLY
 
@@ -27,6 +37,9 @@ def _add_options(parser, cls):
         "--results", metavar="DIR", default="results", help="with --seeds: where the table of averages is (results)"
     )
     add_computing(group, cls)
+    loud = group.add_mutually_exclusive_group()
+    add_quiet(loud)
+    loud.add_argument("--verbose", action="store_true", help="a line for each epoch, with all that is logged")
     group.add_argument("--dry-run", action="store_true", help="say what it would take, and train nothing")
     add_data_dir(parser)
     parser.add_argument("--download", action="store_true", help="allow the images to be downloaded if they are missing")
@@ -44,20 +57,24 @@ def _train(asked):
         training.dry_run(recipe, asked.seeds, **options)
         return
     asked.advice = "; the same command goes on from the last epoch that was saved"
+    options["verbose"] = 0 if asked.quiet else 2 if asked.verbose else "auto"
     if asked.seeds:
-        seeds = training.train_seeds(recipe, asked.seeds, asked.run_dir, asked.results, ended=_leave, **options)
+        with muted(asked.quiet):
+            seeds = training.train_seeds(recipe, asked.seeds, asked.run_dir, asked.results, ended=_leave, **options)
         report_seeds(recipe, *seeds, asked.results)
         return
-    result, directory = training.train(recipe, asked.run_dir, **options)
-    report_run(recipe, result, directory)
+    with muted(asked.quiet):
+        result, directory = training.train(recipe, asked.run_dir, **options)
+    report_run(recipe, result, directory, asked.quiet)
 
 
-def report_run(recipe, result, directory):
+def report_run(recipe, result, directory, is_quiet=False):
     """Print what a run has come to, and leave curves, a page and a model card in its directory.
 
     Args:
         recipe: `recipes.recipe.Recipe`.
         result, directory: what `recipes.training.train` gives.
+        is_quiet: bool, whether it is not told where the pages are.
 
     Raises:
         WorldError: training diverged, or the result is damaged.
@@ -66,8 +83,9 @@ def report_run(recipe, result, directory):
         has_diverged = result["outcome"] == DIVERGED
         sentence = words.divergence(result) if has_diverged else _sentence(recipe, result)
     if not has_diverged:
-        print("\n" + sentence)
-    _leave(directory)
+        print(sentence if is_quiet else "\n" + sentence)
+    with muted(is_quiet):
+        _leave(directory)
     if has_diverged:
         raise WorldError(f"{sentence}; {words.advice(recipe)}; see {directory}")
 
@@ -75,7 +93,7 @@ def report_run(recipe, result, directory):
 def _sentence(recipe, result):
     """What came of a training that has not diverged, with a line on its end if that came early."""
     reason = f": {result['reason']}" if result.get("reason") else ""
-    early = f"Stopped early, after {result['epochs']} epochs{reason}.\n"
+    early = f"Stopped early, after {counted(result['epochs'], 'epoch')}{reason}.\n"
     return (early if result["outcome"] == STOPPED_EARLY else "") + contract.summary(recipe, result)
 
 

@@ -1,8 +1,17 @@
 from recipes import report, tuning
 from recipes import run as runs
 from recipes.commands import pages
-from recipes.commands.aside import aside
-from recipes.commands.parser import add_computing, add_data_dir, add_json, add_run_dir, add_settings, places, resolved
+from recipes.commands.aside import aside, muted
+from recipes.commands.parser import (
+    add_computing,
+    add_data_dir,
+    add_json,
+    add_quiet,
+    add_run_dir,
+    add_settings,
+    places,
+    resolved,
+)
 from recipes.commands.recipe_name import add_recipe_command, has_objectives
 from recipes.errors import CommandError
 from recipes.settings.fields import MOST, option_of
@@ -36,6 +45,7 @@ def _add_options(parser, cls):
     )
     group.add_argument("--study", metavar="NAME", help="name of the search in it; by default the recipe's")
     add_run_dir(group)
+    add_quiet(group)
     add_computing(group, cls)
     add_data_dir(parser)
 
@@ -47,7 +57,8 @@ def _tune(asked):
     search = Search(asked.tuner, asked.trials, space, asked.metric, asked.storage, asked.study, asked.workers)
     asked.advice = "; the same command goes on with the search"
     with aside(asked.json):
-        trials, run = tuning.tune(recipe, search, asked.run_dir, **places(asked))
+        with muted(asked.quiet):
+            trials, run = tuning.tune(recipe, search, asked.run_dir, **places(asked))
         command = report.report_search(recipe, search, trials, run, **places(asked))
         pages.write_page(run.directory)
     if asked.json:

@@ -9,6 +9,7 @@ from recipes.errors import WorldError
 from recipes.machine.backend import start_keras
 from recipes.machine.leaving import cleaned_up
 from recipes.settings.beside_search import has_line_search
+from recipes.settings.quantities import counted
 from recipes.tuning import storage
 from recipes.tuning.objective import objective_of
 from recipes.tuning.statuses import COMPLETED
@@ -52,8 +53,9 @@ def _compared(recipe, comparison, run, place):
     with workers.Processes(shared, place.strategy, recipe.needs_float64) as processes:
         processes.share(tuning.work.load_data)
         tuning.check_models([contender.of(recipe) for contender in comparison.contenders], processes)
-        ends = {}
-        for contender in comparison.contenders:
+        ends, count = {}, len(comparison.contenders)
+        for number, contender in enumerate(comparison.contenders, 1):
+            print(f"Contender {number} of {count}:", flush=True)
             best, ends[contender.label] = _searched(contender.of(recipe), contender, comparison, run, place, processes)
             _train_seeds(best, contender, comparison, run, processes)
     return comparisons.rows_of(recipe, comparison, run.directory, ends)
@@ -71,13 +73,13 @@ def _searched(recipe, contender, comparison, run, place, processes):
         epochs = comparison.budget.epochs(pace["updates"], pace["seconds"])
         recipe = dataclasses.replace(recipe, epochs=epochs)
         if has_line_search(recipe):
-            plan = f"{epochs} epochs of {pace['updates']:g} evaluations"
+            plan = f"{counted(epochs, 'epoch')} of {counted(pace['updates'], 'evaluation')}"
             print(
                 f"{contender.label}: {plan}; a line search finds the steps, so no learning rate is searched", flush=True
             )
             return recipe, None
         low, high = oracle.recall("rates", functools.partial(_rates, recipe, processes))
-        plan = f"{epochs} epochs of {pace['updates']:g} updates"
+        plan = f"{counted(epochs, 'epoch')} of {counted(pace['updates'], 'update')}"
         print(f"{contender.label}: {plan}; learning rates from {low:.2g} to {high:.2g}", flush=True)
         hypermodel = tuning.RecipeHyperModel(recipe, f"learning_rate={low}:{high}", data_dir=place.data_dir)
         agree_on_space(oracle, hypermodel)
@@ -126,7 +128,7 @@ def _rates(recipe, processes):
 
 def _tuner(hypermodel, oracle, comparison, directory, place, processes):
     known = oracle.trials.values()
-    watch = tuning.Progress(comparison.workers, oracle.objective, hypermodel.given, known)
+    watch = tuning.Progress(comparison.workers, comparison.trials, oracle.objective, hypermodel.given, known)
     options = {"workers": comparison.workers, "place": place, "watch": watch, "processes": processes}
     return tuning.Tuner(hypermodel, oracle, directory=directory, project_name="search", **options)
 
@@ -145,7 +147,8 @@ def _train_seeds(recipe, contender, comparison, run, processes):
             _start(dataclasses.replace(recipe, seed=seed), directory, slot, comparison, processes)
         for ended in processes.ended(POLL):
             slots.append(running.pop(ended.number))
-            _note(ended, contender, run)
+            done = sum(runs.result_of(runs.directory_of_seed(group, seed)) is not None for seed in seeds)
+            _note(ended, contender, run, f"{done} of {len(seeds)}")
 
 
 def _start(recipe, directory, slot, comparison, processes):
@@ -155,11 +158,11 @@ def _start(recipe, directory, slot, comparison, processes):
     processes.start(recipe.seed, work, directory.with_suffix(".txt"), cores, gpus)
 
 
-def _note(ended, contender, run):
+def _note(ended, contender, run, how_many):
     """Tell that a training has ended, and write down its memory."""
     if ended.error is not None:
         raise WorldError(f"{contender.label}, seed {ended.number}: {ended.error}")
     if ended.answer["peak"] is not None:
         directory = runs.directory_of_seed(run.directory / contender.directory, ended.number)
         runs.write_peak_memory(directory, ended.answer["peak"])
-    print(f"{contender.label}: seed {ended.number} is trained", flush=True)
+    print(f"{contender.label}: seed {ended.number} is trained, {how_many}", flush=True)

@@ -2,8 +2,11 @@
 
 from recipes.settings.beside_search import has_line_search
 from recipes.settings.fields import written
+from recipes.settings.quantities import counted, duration, percent
 from recipes.training import contract
 from recipes.training.outcomes import DIVERGED
+
+SHARES = "accuracy", "share", "entropy", "confidence", "of_one_view"  # how the names of figures between 0 and 1 end
 
 
 def value(content):
@@ -15,6 +18,21 @@ def value(content):
     if isinstance(content, list):
         return " ".join(map(value, content)) if all(isinstance(each, str) for each in content) else str(content)
     return f"{content:.6g}" if isinstance(content, float) else written(content)
+
+
+def figure(name, content):
+    """A figure of a result in words: a share in percent, a time in minutes, all else as `value` has it.
+
+    Args:
+        name: str, as in result.json: those of shares end in "accuracy", "share", "entropy" or "confidence", and those
+            of times in "seconds".
+        content: of JSON.
+    """
+    if isinstance(content, float) and name.endswith(SHARES) and 0 <= content <= 1:
+        return percent(content)
+    if isinstance(content, int | float) and name.endswith("seconds") and content >= 0:
+        return duration(content)
+    return value(content)
 
 
 def minute(date):
@@ -71,4 +89,4 @@ def divergence(result):
         result: dict, the run's result.
     """
     reason = f": {result['reason']}" if result.get("reason") else ""
-    return f"training diverged within {result['updates']} update{'' if result['updates'] == 1 else 's'}{reason}"
+    return f"training diverged within {counted(result['updates'], 'update')}{reason}"

@@ -6,13 +6,15 @@ from callbacks.inside_keras import KEPT_BYTES
 from custom_optimizers.diagnostics import number
 from recipes.errors import Diverged, WorldError
 from recipes.machine import strategies
+from recipes.machine.leaving import cleaned_up
 from recipes.run.recorder import Recorder
 from recipes.training import contract
+from recipes.training.epoch_progress import EpochProgress
 from recipes.training.outcomes import DIVERGED, FINISHED, STOPPED_EARLY
 from recipes.training.stop_at_nan import StopAtNaN, check_finite
 
 
-def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None):
+def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose="auto"):
     """Train a recipe's model, and keep the state, the logs and the times of the run.
 
     Args:
@@ -22,7 +24,7 @@ def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None
         model: what `recipe.model` returns; by default it is built here.
         until: int, the epoch after which to stop; None for the last one. A later call goes on.
         callbacks: callbacks beside those of the recipe.
-        verbose: as in `fit` of Keras; None for `recipe.verbose`.
+        verbose: 0, 1, 2 or "auto", as `EpochProgress` takes it.
 
     Returns:
         `(model, trained)`, the second a dict: `outcome` ("finished", "stopped early" by a callback, or "diverged"),
@@ -37,16 +39,16 @@ def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None
     training_data, steps, follows = data_for_fit(batches, recipe.steps == "epoch", run.epochs_done())
     carried = [callback for callback in own_callbacks if is_carried(callback)]
     recorder = Recorder(run.directory, recipe.seed, carried, follows)
-    verbose = recipe.verbose if verbose is None else verbose
-    reason = None
+    progress, reason = EpochProgress(until or recipe.epochs, verbose), None
     try:
-        model.fit(
+        _fit(
+            progress,
+            model,
             training_data,
             steps_per_epoch=steps,
             shuffle=False,
             epochs=recipe.epochs if until is None else until,
             **_validation(recipe.validation(data)),
-            verbose=verbose,
             callbacks=[
                 *gradient_callbacks(model, recipe.steps == "epoch", recipe.passes, batches),
                 StopAtNaN(),
@@ -54,6 +56,7 @@ def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None
                 *callbacks,
                 run.event_files(),
                 recorder,
+                progress,
             ],
         )
         check_finite(model, recorder.history[-1], recorder.history[-1]["epoch"])  # callbacks may change it at the end
@@ -61,10 +64,14 @@ def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose=None
         raise WorldError(str(error)) from error
     except Diverged as error:
         reason = str(error)
-        if verbose:
-            print(flush=True)  # behind the line of the epoch, which Keras has not ended
         recorder.write_tables()  # with the last epochs, since the state is saved once a second
     return model, _trained(model, recorder, own_callbacks, until or recipe.epochs, reason)
+
+
+def _fit(progress, model, *data, **options):
+    """Train by Keras's `fit`, whose own progress is left out, and end ours in any case."""
+    with cleaned_up(progress.close):
+        model.fit(*data, **options, verbose=0)
 
 
 def data_for_fit(batches, is_full, done):

@@ -64,7 +64,7 @@ def measured_epochs(recipe, data, computed):
     ):
         part = data.part(share)
         run.begin(training.contract.about(recipe, part))
-        result = training.train_and_judge(recipe, run, part)
+        result = training.train_and_judge(recipe, run, part, verbose=0)
         if result["outcome"] == training.DIVERGED:
             raise WorldError(f"training diverges, so that no epoch can be measured: {result['reason']}")
         return seconds_of(run.directory), share

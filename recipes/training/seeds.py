@@ -33,7 +33,7 @@ def train_seeds(recipe, seeds, run_dir=None, results="results", *, strategy="aut
         results: directory of the tables that rows are added to.
         strategy, dtype: as for `train`.
         ended: function that is called after each run, with its directory.
-        places: `data_dir` and `download`, as for `train`.
+        places: `data_dir`, `download` and `verbose`, as for `train`.
 
     Returns:
         `(row, directory)`, the row a dict.
@@ -71,7 +71,8 @@ def _trained(recipe, run, seeds, ended, **options):
         WorldError: training diverged with a seed.
     """
     rows = []
-    for seed in range(recipe.seed, recipe.seed + seeds):
+    for number, seed in enumerate(range(recipe.seed, recipe.seed + seeds), 1):
+        print(f"Seed {seed}, {number} of {seeds}:", flush=True)
         directory = directory_of_seed(run.directory, seed)
         result, _ = train(dataclasses.replace(recipe, seed=seed), directory, **options)
         with may_be_damaged(directory / RESULT):

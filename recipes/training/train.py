@@ -9,7 +9,7 @@ from recipes.training.computing import computing, devices_for, settled_dtype
 from recipes.training.outcomes import DIVERGED
 
 
-def train(recipe, run_dir=None, *, strategy="auto", dtype=None, data_dir=None, download=False):
+def train(recipe, run_dir=None, *, strategy="auto", dtype=None, data_dir=None, download=False, verbose="auto"):
     """Train a recipe, go on with a run that was interrupted, or return the result of a run that is done.
 
     Args:
@@ -17,6 +17,7 @@ def train(recipe, run_dir=None, *, strategy="auto", dtype=None, data_dir=None, d
         run_dir, data_dir, download: as on the command line.
         strategy: str, as `recipes.machine.strategies.parse_strategy` takes it.
         dtype: one of `recipes.machine.dtypes.DTYPES`; None for the default of the recipe.
+        verbose: what is told of epochs: 0, 1, 2 or "auto", as `EpochProgress` takes it.
 
     Returns:
         `(result, directory)`: a dict, and the path of the run's directory.
@@ -44,10 +45,10 @@ def train(recipe, run_dir=None, *, strategy="auto", dtype=None, data_dir=None, d
             return result, run.directory
         start_keras(strategy, recipe.needs_float64)
         with devices_for(recipe, strategy) as devices:
-            return _trained(recipe, run, devices, extra["dtype"], data_dir, download), run.directory
+            return _trained(recipe, run, devices, extra["dtype"], data_dir, download, verbose), run.directory
 
 
-def _trained(recipe, run, devices, dtype, data_dir, download):
+def _trained(recipe, run, devices, dtype, data_dir, download, verbose):
     data = together(lambda: contract.load(recipe, data_dir, download))
     about = contract.about(recipe, data)
     found = settled_dtype(recipe, data, dtype, devices, run.recorded("dtype"))
@@ -58,7 +59,7 @@ def _trained(recipe, run, devices, dtype, data_dir, download):
     together(lambda: run.begin(about))
     _share_state(run)
     with dtypes.policy(found):
-        result = train_and_judge(recipe, run, data)
+        result = train_and_judge(recipe, run, data, verbose)
     run.finish(result)
     return result
 
@@ -70,18 +71,19 @@ def _share_state(run):
         begin_with_bytes(run.directory, content)
 
 
-def train_and_judge(recipe, run, data):
+def train_and_judge(recipe, run, data, verbose="auto"):
     """Train a recipe, save its model, and judge it once on the test part. If training diverges, do neither.
 
     Args:
         recipe: `recipes.recipe.Recipe`.
         run: `recipes.run.Run` that was begun.
         data: what `recipe.load` returns.
+        verbose: as for `train`.
 
     Returns:
         A dict: the figures of `recipe.judge` and of `fit`.
     """
-    model, trained = training.fit(recipe, run, data)
+    model, trained = training.fit(recipe, run, data, verbose=verbose)
     if trained["outcome"] == DIVERGED:
         return trained
     model = recipe.trained(model, run)

@@ -170,7 +170,7 @@ def _tuner(hypermodel, oracle, search, run, place, processes):
         place=place,
         directory=where.parent,
         project_name=where.name,
-        watch=tuning.Progress(search.workers, oracle.objective, hypermodel.given, known, show),
+        watch=tuning.Progress(search.workers, search.trials, oracle.objective, hypermodel.given, known, show),
         processes=processes,
     )
 

@@ -144,7 +144,7 @@ def test_settings_are_fields_and_another_default_is_written_as_one():
 
 def test_defaults_of_what_a_recipe_can_do():
     recipe = Idle()
-    assert (recipe.steps, recipe.default_dtype, recipe.needs_float64, recipe.verbose) == (1, "float32", False, "auto")
+    assert (recipe.steps, recipe.default_dtype, recipe.needs_float64) == (1, "float32", False)
     assert recipe.callbacks(None, None) == []
     assert recipe.trained("a model", None) == "a model"
     assert recipe.validation(None) is None

@@ -30,7 +30,7 @@ def sections_of_run(found, repeat):
         *_curves(rows),
         *sections_of_confusion(found.directory, about.get("classes", [])),
         *_samples(found.directory),
-        *_table("Result", _without(found.result or {}, "of")),
+        *_table("Result", _without(found.result or {}, "of"), words.figure),
         *_table("Settings", _without(found.config, "trained_on")),
         *_table("Data", about),
         *environment(found.starts),
@@ -94,7 +94,7 @@ def _without(values, left_out):
     return {name: value for name, value in values.items() if name != left_out}
 
 
-def _table(title, values):
+def _table(title, values, written=lambda name, each: words.value(each)):
     if values:
-        rows = [[name, words.value(each)] for name, each in values.items()]
+        rows = [[name, written(name, each)] for name, each in values.items()]
         yield Section(title, tables=[Table(["name", "value"], rows)])

@@ -308,10 +308,10 @@ def test_a_run_of_views_is_told_in_a_sentence(tmp_path):
     result = {"test_accuracy": 0.5, "test_accuracy_of_one_view": 0.4, "test_images": 360, "updates": 3}
     recipe = ScansMLP(test_time_augmentation="flip")
     assert recipe.summary(result) == (
-        "Test accuracy 50.0% (flip views; 40.0% of one view) on 360 images of digits after 3 updates."
+        "Test accuracy 50.0 % (flip views; 40.0 % of one view) on 360 images of digits after 3 updates."
     )
     del result["test_accuracy_of_one_view"]
-    assert ScansMLP().summary(result) == "Test accuracy 50.0% on 360 images of digits after 3 updates."
+    assert ScansMLP().summary(result) == "Test accuracy 50.0 % on 360 images of digits after 3 updates."
 
 
 def test_a_run_that_diverges_is_not_judged(monkeypatch, tmp_path):

@@ -3,6 +3,7 @@ import numpy as np
 from PIL import Image
 
 from recipes.data import load
+from recipes.settings.quantities import percent
 
 
 def test_the_most_probable_classes_of_each_file(said, finished, tmp_path):
@@ -17,7 +18,7 @@ def test_the_most_probable_classes_of_each_file(said, finished, tmp_path):
     shares = np.asarray(keras.ops.softmax(model(shrunk)))
     for line, path, share in zip(out.splitlines(), paths, shares, strict=True):
         best = np.argsort(-share)[:3]
-        assert line == f"{path}: " + ", ".join(f"{i} {share[i]:.1%}" for i in best)
+        assert line == f"{path}: " + ", ".join(f"{i} {percent(share[i])}" for i in best)
 
 
 def test_files_that_are_no_images(said, finished, tmp_path):

@@ -81,8 +81,8 @@ WRONG = [
     (["train", "nowhere:Mine"], "recipe nowhere:Mine: ModuleNotFoundError"),
     (["train", ":"], "recipe :: ValueError"),
     (["train"], "linear_regression; one of your own is written module:Class"),
-    (["tune", "mine:Mine"], "mine:Mine has no objectives"),
-    (["compare", "mine:Mine"], "mine:Mine has no objectives"),
+    (["tune", "mine:Mine"], "mine:Mine cannot be searched or compared"),
+    (["compare", "mine:Mine"], "mine:Mine cannot be searched or compared"),
 ]
 
 

@@ -81,7 +81,7 @@ def test_train(said, tmp_path, pages, optimizer):
     arguments = ["--optimizer", optimizer, "--epochs", "3", "--seed", "5", "--run-dir", str(directory)]
     status, out, err = said("train", "cifar10_cnn", *arguments)
     assert (status, err) == (0, "")
-    assert "Epoch 3/3" in out
+    assert "epoch 3/3: loss " in out
     assert "images of digits" in out
     ends = [line.split(": ")[-1] for line in out.splitlines()[-3:]]
     assert ends == [str(directory / name) for name in ("curves.png", "report.html", "model_card.md")]

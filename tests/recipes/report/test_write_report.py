@@ -13,6 +13,7 @@ from recipes.cifar10_cnn import Cifar10CNN
 from recipes.commands import parse
 from recipes.report import write_model_card
 from recipes.settings.presets import resolve
+from recipes.settings.quantities import percent
 from tests.recipes.report import made
 from tests.recipes.report.test_page import check
 
@@ -78,7 +79,7 @@ def test_its_mistakes_are_as_many_as_its_accuracy_says(finished):
         assert found["counts"].sum() - np.trace(found["counts"]) == wrong
     text = (finished / "report.html").read_text()
     assert f"{wrong} of 360 test images are taken for another class." in text
-    assert f"Test accuracy {result['test_accuracy']:.1%}" in text
+    assert f"Test accuracy {percent(result['test_accuracy'])}" in text
 
 
 def test_curves_have_their_first_and_last_values_in_words(finished):
