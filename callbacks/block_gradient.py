@@ -7,12 +7,14 @@ from callbacks.inside_keras import DataOfFit
 from callbacks.loss import replicas
 from callbacks.loss_reduction import LossReduction, check_has_reduction
 from callbacks.loss_step import gradient_of_samples, make_step, scaled_by
+from callbacks.object_only import object_only
 from callbacks.step_of_fit import StepOfFit
 from custom_optimizers.arguments import count as count_of
 from custom_optimizers.backend import backend_module
 from custom_optimizers.dtypes import wide_dtype
 
 
+@object_only
 class BlockGradient(StepOfFit):
     """Takes the gradient of each batch block by block: the model sees the samples of one block at a time.
 

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from callbacks.arrays_file import read_arrays, write_arrays
+from callbacks.object_only import object_only
 
 # The attributes in which Keras's own callbacks remember something from epoch to epoch.
 CARRIED = {
@@ -24,6 +25,7 @@ class StateError(ValueError):
     """A saved state is damaged, or is that of another model or optimizer."""
 
 
+@object_only
 class ExactResume(keras.callbacks.Callback):
     """Lets a `fit` that was killed go on in a new process, bit for bit as if it had not been killed.
 
@@ -59,7 +61,8 @@ class ExactResume(keras.callbacks.Callback):
             after the first and the last epoch it is always saved.
 
     Attributes:
-        history: list of dicts, the logs of every epoch since the first, those before the restart too.
+        history: list of dicts, the logs of every epoch since the first, those before the restart too. The history that
+            `fit` returns has them all, too.
         seconds: list of floats, the duration of each of those epochs.
 
     Raises:
@@ -89,16 +92,18 @@ class ExactResume(keras.callbacks.Callback):
                 raise ValueError(
                     f"ExactResume: `carry` takes {', '.join(CARRIED)}. Received: {type(callback).__name__}"
                 )
-        self.history, self.seconds = [], []
+        self.history, self.seconds, self._before = [], [], []
         self._saved = self._began = 0.0  # seconds of the monotonic clock
 
     def on_train_begin(self, logs=None):
         self.history, self.seconds, self._saved = [], [], 0.0
         if self.path.exists():
             self._restore()
+        self._before = list(self.history)  # what `fit` has to begin its history with
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model._initial_epoch = None
+        self._begin_history()
         self._began = time.perf_counter()
         seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
         random.seed(seed)
@@ -120,6 +125,16 @@ class ExactResume(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.model._initial_epoch = None
+        self._begin_history()
+
+    def _begin_history(self):
+        """Give the history that `fit` returns the epochs before the restart; Keras empties it when a `fit` begins."""
+        history, rows, self._before = self.model.history, self._before, []
+        for row in rows:
+            history.epoch.append(row["epoch"])
+            for name, value in row.items():
+                if name != "epoch":
+                    history.history.setdefault(name, []).append(value)
 
     def save(self):
         """Write the state of training."""

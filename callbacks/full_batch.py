@@ -16,6 +16,7 @@ from callbacks.inside_keras import (
 )
 from callbacks.loss_reduction import LossReduction, repeated_regularization
 from callbacks.loss_step import make_step, whole_gradient
+from callbacks.object_only import object_only
 from callbacks.same_loss import check_callbacks, check_loss_is_a_function
 from callbacks.step_of_fit import StepOfFit, callbacks_of_step
 from callbacks.watched import descent_of, stop_if_diverged
@@ -30,6 +31,7 @@ WARNINGS = {
 }
 
 
+@object_only
 class FullBatch(StepOfFit):
     """Makes `fit` use the exact gradient of the whole training set, computed in micro-batches.
 
@@ -124,6 +126,7 @@ class FullBatch(StepOfFit):
         self._outer = None  # the model's optimizer: the same one, or a LossScaleOptimizer around it
         self._data = None  # `DataOfFit` of this `fit`
         self._steps = None  # number of micro-batches in the pass; None if it is unknown
+        self._has_told = False  # of batch normalisation
         self._voided = False  # whether loss scaling voided the last pass
 
     def prepare(self, model):
@@ -163,6 +166,7 @@ class FullBatch(StepOfFit):
         self._data = DataOfFit(self._model)
         if self._optimizer.search is not None:
             self._begin_search()
+        self._tell_of_batch_normalisation()
         if self._data.is_spent_after_one_epoch() and not self.cache and (self.params or {}).get("epochs", 1) > 1:
             raise ValueError(
                 "FullBatch: a generator is spent after one epoch, and there are more epochs: give `fit` a generator "
@@ -182,6 +186,23 @@ class FullBatch(StepOfFit):
         self._data.in_one_step(self.cache)
         self.params["steps"] = 1
         tell_progress_bars(callbacks_of_fit(), 1)
+
+    def _tell_of_batch_normalisation(self):
+        """Say, once for a callback, what batch normalisation makes of a pass of several micro-batches."""
+        steps = (self.params or {}).get("steps")
+        if self._has_told or steps == 1 or any(hasattr(each, "block_size") for each in callbacks_of_step(self._model)):
+            return
+        kind = keras.layers.BatchNormalization
+        layers = (layer for layer in self._model._flatten_layers() if isinstance(layer, kind) and layer.trainable)
+        name = next((layer.name for layer in layers), None)
+        if name is not None:
+            self._has_told = True
+            warnings.warn(
+                f"FullBatch: the layer '{name}' normalises each micro-batch by its own mean and variance, so the "
+                "gradient is the mean of theirs, and not that of all samples at once: micro-batches of another size "
+                "give another one. BlockGradient keeps the size, and group normalisation has none.",
+                stacklevel=2,
+            )
 
     def _begin_search(self):
         """Check what surrounds a search, let it begin or go on, and let other callbacks see what it has accepted."""

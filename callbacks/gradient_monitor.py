@@ -3,12 +3,14 @@ import math
 import keras
 from keras import ops
 
+from callbacks.object_only import object_only
 from callbacks.watched import descent_of, stop_if_diverged
 from custom_optimizers.clipping.norms import norms
 
 CHECK_EVERY = 5  # batches; not every one, since reading the record waits for the device
 
 
+@object_only
 class GradientMonitor(keras.callbacks.Callback):
     """Writes norms of gradients into the logs of each epoch, and warns of layers whose gradients vanish or explode.
 

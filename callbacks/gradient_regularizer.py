@@ -1,12 +1,14 @@
 from keras import ops
 
 from callbacks.block_gradient import BlockGradient
+from callbacks.object_only import object_only
 from custom_optimizers.arguments import number_in, one_of
 from custom_optimizers.clipping.norms import global_norm
 
 METHODS = ("differences", "hessian")
 
 
+@object_only
 class GradientRegularizer(BlockGradient):
     """Adds a penalty on the gradient of each block to its loss, in place of the regularising noise of mini-batches.
 

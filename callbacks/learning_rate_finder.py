@@ -9,6 +9,7 @@ from callbacks.exact_resume import ExactResume
 from callbacks.inside_keras import callbacks_of_fit
 from callbacks.learning_rate_curve import before_a_rise, draw_curve, smoothed_loss, steepest_descent
 from callbacks.model_state import ModelState
+from callbacks.object_only import object_only
 from custom_optimizers import Descent
 from custom_optimizers.arguments import count
 from custom_optimizers.diagnostics import number
@@ -25,6 +26,7 @@ REFUSED = {
 }
 
 
+@object_only
 class LearningRateFinder(keras.callbacks.Callback):
     """Finds a learning rate by trying all of them in one short `fit`, which leaves no trace.
 

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from callbacks.object_only import object_only
 from callbacks.sample_arrays import SampleArrays
 from custom_optimizers.arguments import count
 from custom_optimizers.backend import backend_module
@@ -12,6 +13,7 @@ from custom_optimizers.backend import backend_module
 STATISTICS = ("moving_mean", "moving_variance", "moving_stddev")  # only batch renormalisation has the last one
 
 
+@object_only
 class RecomputeStatistics(keras.callbacks.Callback):
     """Recomputes the statistics of batch normalisation, at the end of training, for the weights it has ended with.
 

@@ -8,6 +8,7 @@ from keras import ops
 from callbacks.lanczos import largest_eigenvalue
 from callbacks.loss import Loss, untrained_variables
 from callbacks.loss_reduction import check_has_reduction
+from callbacks.object_only import object_only
 from callbacks.sample_arrays import SampleArrays
 from custom_optimizers.arguments import count, positive
 from custom_optimizers.backend import backend_module
@@ -15,6 +16,7 @@ from custom_optimizers.backend import backend_module
 RANDOM_PART = 0.3  # norm of the random part of a start vector, whose other part has the norm 1
 
 
+@object_only
 class Sharpness(keras.callbacks.Callback):
     """Logs the largest eigenvalue of the loss's Hessian, `sharpness`.
 

@@ -1,10 +1,12 @@
 from keras import ops
 
 from callbacks.block_gradient import BlockGradient
+from callbacks.object_only import object_only
 from custom_optimizers.arguments import number_in
 from custom_optimizers.clipping.norms import global_norm
 
 
+@object_only
 class SharpnessAware(BlockGradient):
     """Uses the gradient at the point nearby where the loss is highest, so that training finds flat minima.
 

@@ -2,9 +2,11 @@ import math
 
 import keras
 
+from callbacks.object_only import object_only
 from callbacks.watched import descent_of
 
 
+@object_only
 class StopOnConvergence(keras.callbacks.Callback):
     """Stops `fit` when the loss, the gradient, or both are small enough: the stopping rules of textbooks.
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 
 from recipes.errors import CommandError, WorldError, one_line
 from recipes.machine.leaving import leave_others, leaving_on_signals
@@ -23,6 +24,7 @@ def main(arguments=None):
         wrong).
         Ctrl-C ends the process with 130, SIGTERM with 143.
     """
+    warnings.formatwarning = _as_line
     try:
         from recipes import commands  # not above: what is not installed is told in one line
 
@@ -47,6 +49,11 @@ def main(arguments=None):
             traceback.print_exc()
         return _fail(1, f"{type(error).__name__}: {one_line(error)} (KERAS_DESCENT_TRACEBACK=1 shows where)")
     return 0
+
+
+def _as_line(message, *about, **more):
+    """A warning, without the file and the line of code that it comes from."""
+    return f"recipes: {' '.join(str(message).split())}\n"
 
 
 def _missing(name):

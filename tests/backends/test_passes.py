@@ -125,6 +125,7 @@ LONG = (
 @pytest.mark.slow_cases(*(name for name in LONG if name.startswith("tensorflow") == (BACKEND == "tensorflow")))
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("way")
+@pytest.mark.filterwarnings("ignore:FullBatch. the layer 'batch_norm")
 def test_updates_are_those_of_an_epoch_for_each_pass(name):
     each, logs, _ = fitted(name, 1, PASSES * EPOCHS)
     many, logs_of_many, full = fitted(name, PASSES, EPOCHS)

@@ -54,6 +54,7 @@ def network():
     )
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:FullBatch. the layer 'batch_norm")  # of which that network has one
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.05, 0.9),
     "adam with a moving average": lambda: keras.optimizers.Adam(0.01, use_ema=True, ema_overwrite_frequency=4),
@@ -130,6 +131,21 @@ def test_more_epochs_go_on_where_the_last_ended(tmp_path):
 def test_a_finished_fit_trains_no_more(tmp_path):
     first = train(tmp_path / "state.npz", "adam with a moving average")
     same(train(tmp_path / "state.npz", "adam with a moving average"), first)
+
+
+def test_the_history_of_a_fit_that_went_on_is_that_of_one_that_did_not(tmp_path):
+    def fitted(path, epochs):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        fit = {"epochs": epochs, "batch_size": 16, "shuffle": False, "verbose": 0}
+        return model.fit(X[:, :3], Y, validation_data=(X[:, :3], Y), callbacks=[ExactResume(path)], **fit)
+
+    whole = fitted(tmp_path / "whole.npz", 5)
+    for epochs in (2, 5, 5):  # interrupted, gone on with, and done
+        found = fitted(tmp_path / "parts.npz", epochs)
+        assert found.epoch == list(range(epochs))
+        assert found.history == {name: values[:epochs] for name, values in whole.history.items()}
 
 
 def test_patience_goes_on_where_it_was(tmp_path):

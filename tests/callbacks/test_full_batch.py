@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from callbacks import FullBatch, GradientMonitor
+import callbacks
+from callbacks import BlockGradient, FullBatch, GradientMonitor
 from custom_optimizers import BatchGD
 from custom_optimizers.clipping import ByGlobalNorm
 from recipes.data import full_batches
@@ -198,3 +199,33 @@ def test_loss_scaling_that_drops_a_micro_batch_voids_the_pass():
     assert updates[-1] + skipped[-1] == 6
     assert 0 < updates[-1] < 6
     assert not np.array_equal(flat(model), start)
+
+
+def with_batch_normalisation():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(4), layers.BatchNormalization(), layers.Dense(1)])
+    model.compile(BatchGD(0.1), "mse")
+    return model
+
+
+def test_batch_normalisation_over_micro_batches_is_told_once_by_one_line():
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+    fit = {"x": x, "y": x[:, :1], "verbose": 0}
+    model, full = with_batch_normalisation(), FullBatch()
+    with pytest.warns(UserWarning, match=r"^FullBatch: the layer 'batch_norm\w*' normalises each .* has none\.$"):
+        model.fit(**fit, batch_size=16, callbacks=[full])
+    model.fit(**fit, batch_size=16, callbacks=[full])  # a second time it would be an error here
+    # Nothing is told of the whole at once, of layers that do not learn, or of blocks that are meant:
+    model.fit(**fit, batch_size=64, callbacks=[FullBatch()])
+    model.fit(**fit, batch_size=32, callbacks=[FullBatch(), BlockGradient(block_size=16)])
+    frozen = with_batch_normalisation()
+    frozen.layers[1].trainable = False
+    frozen.compile(BatchGD(0.1), "mse")
+    frozen.fit(**fit, batch_size=16, callbacks=[FullBatch()])
+
+
+@pytest.mark.parametrize("name", callbacks.__all__)
+def test_a_class_in_place_of_an_object_is_told_in_one_line(name):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile(BatchGD(0.1), "mse")
+    with pytest.raises(TypeError, match=rf"^{name}: write {name}\(\), with parentheses; `callbacks` takes objects"):
+        model.fit(np.ones((8, 3)), np.ones((8, 1)), verbose=0, callbacks=[getattr(callbacks, name)])
