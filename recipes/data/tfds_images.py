@@ -2,6 +2,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import urllib.parse
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from recipes.data.cache import cached
 from recipes.data.labelled import Labelled
 from recipes.data.to_shape import all_to_shape
 from recipes.errors import CommandError, WorldError, one_line
+from recipes.machine.network import any_answers
 from recipes.machine.regular_file import open_regular
 from recipes.settings.nearest import unknown
 
@@ -90,11 +92,24 @@ def _download(root, name):
 
     try:
         builder = tfds.builder(name, data_dir=root)
+        _check_network(builder)
         print(f"Downloading {builder.info.full_name} ({builder.info.download_size}) to {builder.data_dir}")
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    except WorldError:
+        raise
     except Exception as error:  # the code of the set, the network and the disk raise many kinds
         raise WorldError(f"{name} could not be downloaded: {one_line(error)}") from error
     return prepared_directory(root, name)
+
+
+def _check_network(builder):
+    """Raise a WorldError if no host of a set can be reached, which tensorflow-datasets would try for minutes."""
+    hosts = {urllib.parse.urlsplit(url).hostname for url in getattr(builder, "url_infos", None) or {}} - {None}
+    if hosts and not any_answers(sorted(hosts)):
+        raise WorldError(
+            f"{builder.name} could not be downloaded: {' and '.join(sorted(hosts))} cannot be reached; with a network, "
+            "the same command goes on"
+        )
 
 
 def _need_tensorflow_datasets(what):
