@@ -36,7 +36,7 @@ def _add_options(parser, cls):
         "--space",
         metavar="NAMES",
         action="append",
-        help=f"settings to search, such as schedule,learning_rate=0.01:1,batch_size=32|64 ({','.join(SEARCHED)})",
+        help=f"settings to search, such as schedule,learning_rate=0.01:1,batch_size=32/64 ({','.join(SEARCHED)})",
     )
     group.add_argument("--metric", metavar="NAME", help=f"what is best: {', '.join(cls.objectives)}")
     group.add_argument("--workers", metavar="N", type=int, default=1, help="trials at a time on this machine (1)")

@@ -4,7 +4,7 @@
 value   = name [":" pairs]                            cosine:end=0.1,warmup=400     agc:0.02      muon:others=momentum
 pairs   = (text | key "=" text) {"," key "=" text}    a first text without a key is that of the name's first parameter
 chain   = value {"+" value}                           constant:until=0.5+cosine     centralize+by_global_norm:1.0
-item    = chain | whatever an option has around one   momentum@batch_size=32        schedule=linear|cosine:end=0.1
+item    = chain | whatever an option has around one   momentum@batch_size=32        schedule=linear/cosine:end=0.1
 list    = item {"," item}                             adam,muon:size=none,others=momentum,sgd
 ```
 
@@ -12,8 +12,8 @@ In a name capitals, dashes and underscores do not matter: ByNorm and by-norm are
 letters, digits and underscores that begins with a letter. A comma in a list goes on with the
 pairs of the value before it if that value has begun any, with a colon, and a key and an equals sign follow the comma;
 any other comma begins the next item. So what a comma means depends on the text alone, and not on which names there are:
-`schedule=cosine:end=0.1,momentum=0.5|0.9` gives cosine a parameter that it does not have, which is an error. What takes
-a list may be given several times: `--space schedule=cosine:end=0.1 --space "momentum=0.5|0.9"`.
+`schedule=cosine:end=0.1,momentum=0.5/0.9` gives cosine a parameter that it does not have, which is an error. What takes
+a list may be given several times: `--space schedule=cosine:end=0.1 --space momentum=0.5/0.9`.
 """
 
 import re
@@ -29,11 +29,20 @@ _LAST = re.compile(rf"[|@]|{_PLUS}")  # behind the last of these is the value th
 _BEGUN = re.compile(r"([a-z][a-z0-9_-]*=)?[A-Za-z][A-Za-z0-9_-]*:(?!=)")
 
 
-def items(texts):
+def alternatives(text):
+    """The values that a slash stands between, a list of str; where there is a |, that does, as in older versions.
+
+    A | has to be quoted in a shell.
+    """
+    return text.split("|" if "|" in text else "/")
+
+
+def items(texts, has_alternatives=False):
     """The items of a list.
 
     Args:
         texts: str, or a sequence of str if the option was given several times.
+        has_alternatives: bool, whether an item may have several values, as `alternatives` takes them.
 
     Returns:
         A list of str without space around them; what is empty is left out.
@@ -42,15 +51,16 @@ def items(texts):
     for text in [texts] if isinstance(texts, str) else texts:
         first = len(found)
         for word in filter(None, map(str.strip, text.split(","))):
-            if len(found) > first and _KEY.match(word) and _has_begun_pairs(found[-1]):
+            if len(found) > first and _KEY.match(word) and _has_begun_pairs(found[-1], has_alternatives):
                 found[-1] += "," + word
             else:
                 found.append(word)
     return found
 
 
-def _has_begun_pairs(item):
+def _has_begun_pairs(item, has_alternatives):
     """Whether the last value of an item has a colon, behind which pairs stand."""
+    item = alternatives(item)[-1] if has_alternatives else item
     return bool(_BEGUN.match(_LAST.split(item.partition(":=")[2] or item)[-1]))
 
 

@@ -39,7 +39,7 @@ class RecipeHyperModel(keras_tuner.HyperModel):
     >>> import keras_tuner
     >>> from recipes.linear_regression import LinearRegression
     >>> from recipes.tuning import RecipeHyperModel
-    >>> hypermodel = RecipeHyperModel(LinearRegression, "learning_rate=0.1:1,momentum=0.0|0.5")
+    >>> hypermodel = RecipeHyperModel(LinearRegression, "learning_rate=0.1:1,momentum=0.0/0.5")
     >>> hp = keras_tuner.HyperParameters()
     >>> hypermodel.declare_hyperparameters(hp)
     >>> [each.name for each in hp.space]

@@ -3,9 +3,11 @@
     learning_rate                       between bounds from a range test
     learning_rate=0.01:1                from 0.01 to 1; by its logarithm if it spans a factor of 10
     schedule                            the families below, each with its own parameters
-    schedule=cosine|linear:warmup=0.1   of these; one with parameters stays as it is written
-    batch_size=64|128                   any setting of the recipe: one of several values
+    schedule=cosine/linear:warmup=0.1   of these; one with parameters stays as it is written
+    batch_size=64/128                   any setting of the recipe: one of several values
     schedule,momentum,clipping          several at once
+
+A | between values is read, too, as in older versions; in a shell it has to be quoted.
 
 Values are read and checked as the recipe's own settings are. Nothing here imports Keras, so that a wrong space is
 answered at once. `recipes.tuning.hyperparameters` declares a space on KerasTuner's `HyperParameters`.
@@ -95,7 +97,7 @@ def parse_space(texts, recipe):
     Raises:
         CommandError: it is empty, or something in it cannot be searched.
     """
-    settings, space, items = recipe.settings(), {}, grammar.items(texts)
+    settings, space, items = recipe.settings(), {}, grammar.items(texts, has_alternatives=True)
     _check_commas(items, settings)
     for item in items:
         name, equals, values = (word.strip() for word in item.partition("="))
@@ -112,12 +114,12 @@ def parse_space(texts, recipe):
 
 
 def _check_commas(items, settings):
-    """Raise a CommandError where a comma stands between the values of a setting, and not |."""
+    """Raise a CommandError where a comma stands between the values of a setting, and no slash."""
     for number, first in enumerate(items):
         is_more = functools.partial(_is_value_of, first.partition("=")[0].strip(), settings)
         more = list(itertools.takewhile(is_more, items[number + 1 :])) if "=" in first else []
         if more:
-            raise CommandError(f"--space: | stands between the values of a setting: write {'|'.join([first, *more])}")
+            raise CommandError(f"--space: / stands between the values of a setting: write {'/'.join([first, *more])}")
 
 
 def _is_value_of(name, settings, text):
@@ -143,7 +145,7 @@ def _searchable(settings):
 
 def example(name, setting):
     """How the values of a setting that are searched are written."""
-    return f"{name}=LOW:HIGH or {name}=A|B" if _is_number(setting) else f"{name}=A|B"
+    return f"{name}=LOW:HIGH or {name}=A/B" if _is_number(setting) else f"{name}=A/B"
 
 
 def _is_number(setting):
@@ -151,7 +153,7 @@ def _is_number(setting):
 
 
 def _axis(name, setting, text):
-    """`"0.01:1"` as `Between`, `"a|b"` as `OneOf`, read as the setting reads its values."""
+    """`"0.01:1"` as `Between`, `"a/b"` as `OneOf`, read as the setting reads its values."""
 
     def read(value):
         try:
@@ -161,9 +163,9 @@ def _axis(name, setting, text):
             raise CommandError(f"{error}{hint}") from None
 
     low, colon, high = text.partition(":")
-    if colon and _is_number(setting) and "|" not in text:
+    if colon and _is_number(setting) and len(grammar.alternatives(text)) == 1:
         return _between(name, setting, read(low), read(high))
-    values = tuple(_spelled(name, read(value)) for value in text.split("|"))
+    values = tuple(_spelled(name, read(value)) for value in grammar.alternatives(text))
     if None in values:
         raise CommandError(f"--space {name}={text}: {NONE} stands for no value, which cannot be searched")
     if len(set(values)) < len(values):
@@ -181,7 +183,7 @@ def _between(name, setting, low, high):
         raise CommandError(f"--space {name}={low}:{high}: the first number must be lower than the second")
     whole = isinstance(low, int) and isinstance(high, int)
     if whole and setting.read(low + 1) is None:
-        raise CommandError(f"--space {name}={low}:{high}: not all whole numbers between can be; write {name}=A|B")
+        raise CommandError(f"--space {name}={low}:{high}: not all whole numbers between can be; write {name}=A/B")
     return Between(low, high, log=low > 0 and high / low >= 10, whole=whole)
 
 

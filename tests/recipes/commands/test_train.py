@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import subprocess
 import sys
 
 import keras
@@ -141,13 +142,51 @@ def test_what_cannot_be_drawn_undoes_nothing(said, tmp_path):
     command = "train", "linear_regression", "--preset", "smoke", "--run-dir", run
     assert said(*command)[0] == 0
     (run / "metrics.csv").write_text("epoch,loss\n0,zero\n")
-    (run / "model_card.md").unlink()
+    for name in ("model_card.md", "curves.png", "report.html"):
+        (run / name).unlink()
     status, out, _ = said(*command)
     assert status == 0
     assert "No learning curves: " in out
     assert "No report: " in out
     assert f"Model card: {run / 'model_card.md'}" in out
     assert (run / "model_card.md").exists()
+
+
+TWICE = """
+import sys
+from recipes.__main__ import main
+assert main(sys.argv[1:]) == 0
+assert not {"keras", "tensorflow", "matplotlib"} & sys.modules.keys()
+"""
+
+
+@pytest.mark.usefixtures("pages")
+def test_a_run_that_is_done_is_told_without_keras_and_its_pages_stay_as_they_are(said, tmp_path):
+    command = ["train", "linear_regression", "--preset", "smoke", "--run-dir", str(tmp_path)]
+    status, first, _ = said(*command)
+    assert status == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    found = subprocess.run([sys.executable, "-c", TWICE, *command], capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "")
+    told = [line for line in first.splitlines() if not line.startswith("epoch ")]
+    assert found.stdout.splitlines() == [f"{tmp_path} is done already; this is its result.", *told]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.usefixtures("pages")
+def test_quiet_is_the_result_alone_and_verbose_a_line_for_each_epoch(said, tmp_path):
+    command = ["train", "linear_regression", "--preset", "smoke", "--run-dir"]
+    status, out, err = said(*command, tmp_path / "quiet", "--quiet")
+    assert (status, err) == (0, "")
+    assert [line.partition(" = ")[0] for line in out.splitlines()] == ["y"]
+    assert (tmp_path / "quiet" / "report.html").exists()
+    status, out, err = said(*command, tmp_path / "verbose", "--verbose")
+    assert (status, err) == (0, "")
+    epochs = len((tmp_path / "verbose" / "metrics.csv").read_text().splitlines()) - 1
+    assert [f"epoch {number}/{epochs}: loss " in out for number in range(1, epochs + 1)] == [True] * epochs
+    status, _, err = said(*command, tmp_path / "both", "--quiet", "--verbose")
+    assert status == 2
+    assert err.startswith("recipes: argument --verbose: not allowed with argument --quiet (see ")
 
 
 @pytest.mark.usefixtures("pages")

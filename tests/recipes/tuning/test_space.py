@@ -42,15 +42,15 @@ WRONG = {
     "epochs=1|2": "epochs is the same in all trials; give --max-epochs instead",
     "seed=1|2": "seed is the same in all trials; give --seed instead",
     "train_images": "train_images is the same in all trials; give --train-images instead",
-    "translate": "between which values translate lies: translate=LOW:HIGH or translate=A|B",
-    "flip": "between which values flip lies: flip=A|B",
+    "translate": "between which values translate lies: translate=LOW:HIGH or translate=A/B",
+    "flip": "between which values flip lies: flip=A/B",
     "momentum,momentum": "given twice",
-    "batch_size=32,64": "--space: | stands between the values of a setting: write batch_size=32|64",
-    "flip,batch_size=32,64,128,momentum": "write batch_size=32|64|128",
-    "learning_rate=0.1,1": "write learning_rate=0.1|1",
-    "schedule=cosine,linear:end=0.1,momentum": "write schedule=cosine|linear:end=0.1",
-    "optimizer=sgd,adam": "write optimizer=sgd|adam",
-    "flip=none,random": "write flip=none|random",
+    "batch_size=32,64": "--space: / stands between the values of a setting: write batch_size=32/64",
+    "flip,batch_size=32,64,128,momentum": "write batch_size=32/64/128",
+    "learning_rate=0.1,1": "write learning_rate=0.1/1",
+    "schedule=cosine,linear:end=0.1,momentum": "write schedule=cosine/linear:end=0.1",
+    "optimizer=sgd,adam": "write optimizer=sgd/adam",
+    "flip=none,random": "write flip=none/random",
     "batch_size=32,many": "--space: no setting 'many'",
     "lr=0.1:1": "--space: no setting 'lr'; did you mean learning_rate?",
     "batch_size=a|b": "--space batch_size must be a whole number >= 1; it is a",
@@ -72,6 +72,17 @@ def test_reads_ranges_and_choices(text):
 def test_an_option_that_is_given_twice_adds_to_the_space():
     space = parse_space(["schedule=rex|cosine:end=0.1", "momentum=0.5|0.9"], Cifar10CNN)
     assert space == {"schedule": OneOf(("rex", "cosine:end=0.1")), "momentum": OneOf((0.5, 0.9))}
+
+
+@pytest.mark.parametrize("text", [text for text in SPACES if "|" in text])
+def test_a_slash_stands_between_values_and_so_does_what_a_shell_does_not_take(text):
+    assert parse_space([text.replace("|", "/")], Cifar10CNN) == SPACES[text]
+
+
+def test_a_comma_goes_on_with_the_last_of_several_values():
+    space = parse_space(["schedule=linear/cosine:end=0.1,warmup=0.2", "optimizer=muon:exclude=head/|adam"], Cifar10CNN)
+    assert space["schedule"] == OneOf(("linear", "cosine:end=0.1,warmup=0.2"))
+    assert space["optimizer"] == OneOf(("muon:exclude=head/", "adam"))
 
 
 @pytest.mark.parametrize("text", WRONG)
@@ -306,7 +317,7 @@ def test_another_recipe_is_searched_by_the_names_of_its_own_settings():
 def test_a_space_that_is_empty_is_told_with_what_the_recipe_has():
     with pytest.raises(CommandError, match=r"such as --space schedule,learning_rate$"):
         parse_space([], Cifar10CNN)
-    with pytest.raises(CommandError, match=r"such as --space batch_size=LOW:HIGH or batch_size=A\|B$"):
+    with pytest.raises(CommandError, match=r"such as --space batch_size=LOW:HIGH or batch_size=A/B$"):
         parse_space([], Plain)
 
 
