@@ -39,7 +39,11 @@ def _add_options(parser, cls):
     add_computing(group, cls)
     loud = group.add_mutually_exclusive_group()
     add_quiet(loud)
-    loud.add_argument("--verbose", action="store_true", help="a line for each epoch, with all that is logged")
+    loud.add_argument(
+        "--verbose",
+        action="store_true",
+        help="a line for each epoch, with all that is logged; all settings of a --dry-run",
+    )
     group.add_argument("--dry-run", action="store_true", help="say what it would take, and train nothing")
     add_data_dir(parser)
     parser.add_argument("--download", action="store_true", help="allow the images to be downloaded if they are missing")
@@ -54,7 +58,7 @@ def _seeds(text):
 def _train(asked):
     recipe, options = resolved(asked), {**places(asked), "download": asked.download}
     if asked.dry_run:
-        training.dry_run(recipe, asked.seeds, **options)
+        training.dry_run(recipe, asked.seeds, **options, verbose=asked.verbose)
         return
     asked.advice = "; the same command goes on from the last epoch that was saved"
     options["verbose"] = 0 if asked.quiet else 2 if asked.verbose else "auto"

@@ -37,10 +37,14 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table: a list of column names, and a list of rows with a cell for each column."""
+    """A table: a list of column names, and a list of rows with a cell for each column.
+
+    `folded` is the line that is clicked to see it; empty for one that is always to be seen.
+    """
 
     columns: list
     rows: list
+    folded: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,6 +42,13 @@ def is_of_preset(recipe, name):
     return any(values.get(name) == getattr(recipe, name) for values in recipe.presets.values() if name in values)
 
 
+def changed(recipe):
+    """The settings of a recipe that are not those of its variant without any option, a dict."""
+    variant = {"variant": recipe.variant} if recipe.variants else {}
+    usual = resolve(type(recipe), variant)
+    return {name: getattr(recipe, name) for name in recipe.settings() if getattr(recipe, name) != getattr(usual, name)}
+
+
 def check_names(cls, values):
     """Raise a CommandError for a name that is no setting, with the nearest that are."""
     strange = next((name for name in values if name not in cls.settings()), None)

@@ -9,6 +9,8 @@ from recipes.report.pictures.curves import MORE_PANELS, PANELS, draw, lines_of, 
 from recipes.report.sections.confusion import sections_of_confusion
 from recipes.report.sections.environment import environment
 from recipes.report.sections.file_picture import file_picture
+from recipes.settings.presets import changed
+from recipes.settings.quantities import counted
 
 SAMPLES = 4  # pictures of a GAN's samples, at most
 
@@ -31,7 +33,7 @@ def sections_of_run(found, repeat):
         *sections_of_confusion(found.directory, about.get("classes", [])),
         *_samples(found.directory),
         *_table("Result", _without(found.result or {}, "of"), words.figure),
-        *_table("Settings", _without(found.config, "trained_on")),
+        _settings(found),
         *_table("Data", about),
         *environment(found.starts),
     ]
@@ -88,6 +90,19 @@ def _samples(directory):
 
 def _sample(path, epoch):
     return file_picture(path, f"Samples after epoch {epoch}", f"After epoch {epoch}", "grid")
+
+
+def _settings(found):
+    """What was changed of the settings and how it was computed; all else is folded."""
+    every = _without(found.config, "trained_on")
+    usual = found.recipe.settings().keys() - changed(found.recipe).keys() - {"variant"}
+    rows = {name: [name, words.value(each)] for name, each in every.items()}
+    told = [row for name, row in rows.items() if name not in usual]
+    others = [row for name, row in rows.items() if name in usual]
+    tables = [Table(["name", "value"], told)]
+    if others:
+        tables.append(Table(["name", "value"], others, f"{counted(len(others), 'setting')} as usual"))
+    return Section("Settings", tables=tables)
 
 
 def _without(values, left_out):

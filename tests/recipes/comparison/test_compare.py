@@ -230,7 +230,7 @@ def test_images_in_mini_batches_and_full_batches_within_so_many_updates(tmp_path
 def it_has_a_page(directory):
     text = (directory / "report.html").read_text()
     check(text)
-    assert "<pre><code>python -m recipes" in text
+    assert "<pre><code><span>python</span> <span>-m</span> <span>recipes</span>" in text
     mean, low, high = (float(table(directory)["one"][name]) for name in ("mean", "low", "high"))
     assert f"<td>one</td><td>{float(table(directory)['one']['learning_rate']):.3g}</td>" in text
     assert f"{mean:.4g} ({low:.4g} to {high:.4g})" in text

@@ -95,9 +95,34 @@ def test_a_page_is_whole(browser, pages, tmp_path, kind):
         assert browser.execute_script(TOO_WIDE, False) == []
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         keep_screenshot(browser, f"{kind}-{width}", width)
+        in_the_dark(browser)
+        keep_screenshot(browser, f"{kind}-{width}-dark", width)
+        commands_are_broken_at_spaces(browser)
     links_work(browser)
     titles_are_in_order(browser)
     prints(browser)
+
+
+def in_the_dark(browser):
+    """Text is light on dark there, and pictures stay on white; afterwards the page is as before."""
+    look = "const of = (what) => getComputedStyle(document.querySelector(what)); return [of('body').backgroundColor, "
+    look += "of('body').color, of('figure svg, figure img').backgroundColor]"
+    light = {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{**light["features"][0], "value": "dark"}]})
+    page, text, picture = (sum(map(float, re.findall(r"[0-9.]+", each)[:3])) for each in browser.execute_script(look))
+    assert page < 100 < 600 < text
+    assert picture == 3 * 255
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", light)
+    assert browser.execute_script(look)[0] == "rgb(255, 255, 255)"
+
+
+def commands_are_broken_at_spaces(browser):
+    """Each word of a command is on one line, if a line has room for it."""
+    lines = "return [...document.querySelectorAll('pre span')].filter(word => word.offsetWidth < word.parentElement"
+    lines += ".parentElement.clientWidth / 2).map(word => word.getClientRects().length)"
+    found = browser.execute_script(lines)
+    assert found
+    assert set(found) == {1}
 
 
 def size(browser, width, height=900):
