@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "augmentation": ["Augmentation"],
         "cifar10_archive": ["prepare_cifar10"],
         "digits": ["digits"],
-        "folder": ["folder", "read_image"],
+        "folder": ["ENDINGS", "folder", "image_files", "read_image"],
         "full_batches": ["evaluation_batches", "full_batches"],
         "images": ["Images"],
         "labelled": ["Labelled"],

@@ -11,10 +11,12 @@ from recipes.data.labelled import Labelled
 from recipes.data.to_shape import to_shape
 from recipes.errors import WorldError, one_line
 from recipes.machine.regular_file import open_regular
+from recipes.settings.quantities import counted
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 TEST_SHARE = 0.2
+NAMED = 10  # broken files that an error names
 PARTS = {  # names of folders that hold one part each; upper and lower case are the same
     "train": "train", "training": "train",
     "val": "validation", "valid": "validation", "validation": "validation",
@@ -41,12 +43,21 @@ def folder(path, shape):
         `Labelled`.
 
     Raises:
-        WorldError: there are no classes, a class has fewer than 3 images, or a file cannot be read.
+        WorldError: there are no classes, a class has fewer than 3 images, or files cannot be read, all of which have
+            been looked at.
     """
-    path = pathlib.Path(path)
+    path, faults = pathlib.Path(path), []
     classes, files = _parts(path, _folders(path))
-    read = {part: _read(paths, shape) for part, paths in files.items()}
+    read = {part: _read(paths, shape, faults) for part, paths in files.items()}
+    if faults:
+        named = "; ".join(faults[:NAMED]) + ("; …" if len(faults) > NAMED else "")
+        raise WorldError(f"{counted(len(faults), 'image')} of {path} cannot be read: {named}; remove or replace them")
     return Labelled(classes, **read, origin={"folder": str(path), "images": sum(len(y) for _, y in read.values())})
+
+
+def image_files(directory):
+    """The paths of all files under a directory that have the ending of an image, a list in their order."""
+    return [file for file, _ in files_under(directory) if file.suffix.lower() in ENDINGS]
 
 
 def read_image(path, shape):
@@ -98,7 +109,7 @@ def _files(path, folders):
     """Names of the classes, and for each the paths of its images."""
     if len(folders) < 2:
         raise WorldError(f"{path} has {len(folders)} subfolder(s); it needs one for each of 2 or more classes")
-    files = [[file for file, _ in files_under(each.path) if file.suffix.lower() in ENDINGS] for each in folders]
+    files = [image_files(each.path) for each in folders]
     for each, found in zip(folders, files, strict=True):
         if len(found) < 3:
             raise WorldError(f"{each.path} has {len(found)} image(s); a class needs 3 or more ({' '.join(ENDINGS)})")
@@ -121,6 +132,13 @@ def _split(files):
     return {"train": train, "test": test}
 
 
-def _read(files, shape):
+def _read(files, shape, faults):
+    """Images and labels of a part; what cannot be read is added to `faults`, a line each."""
     labels = np.repeat(np.arange(len(files), dtype=np.int32), [len(paths) for paths in files])
-    return np.stack([read_image(path, shape) for paths in files for path in paths]), labels
+    images = []
+    for path in itertools.chain(*files):
+        try:
+            images.append(read_image(path, shape))
+        except WorldError as error:
+            faults.append(str(error))
+    return np.stack(images) if images else None, labels

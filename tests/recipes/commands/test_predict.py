@@ -1,5 +1,9 @@
+import csv
+import json
+
 import keras
 import numpy as np
+import pytest
 from PIL import Image
 
 from recipes.data import load
@@ -36,3 +40,52 @@ def test_a_run_without_images(said, tmp_path):
     assert (status, err.count("\n")) == (2, 1)
     assert "predict: a run of linear_regression takes evaluate, export" in err
     assert said("evaluate", tmp_path / "run")[0] == 0
+
+
+def test_a_folder_goes_on_after_a_file_that_is_none(said, finished, tmp_path):
+    x, _ = load("digits").test
+    (tmp_path / "deep").mkdir()
+    for name, image in zip(("b.png", "deep/c.PNG"), x, strict=False):
+        Image.fromarray(image).save(tmp_path / name)
+    for name in ("a.png", "notes.txt", "deep/z.jpg"):
+        (tmp_path / name).write_text("text")
+    status, out, err = said("predict", finished, tmp_path, "--top", 1)
+    assert status == 1
+    assert [line.partition(":")[0] for line in out.splitlines()] == [str(tmp_path / n) for n in ("b.png", "deep/c.PNG")]
+    assert all(line.count("%") == 1 for line in out.splitlines())
+    assert err.startswith(f"recipes: 2 of 4 images could not be read: {tmp_path / 'a.png'}: ")
+    assert f"; {tmp_path / 'deep' / 'z.jpg'}: " in err
+    assert err.count("\n") == 1
+
+
+def test_json_and_csv_have_the_same_probabilities(said, finished, tmp_path):
+    x, _ = load("digits").test
+    for i in range(2):
+        Image.fromarray(x[i]).save(tmp_path / f"{i}.png")
+    status, out, _ = said("predict", finished, tmp_path, "--json", "--top", 2)
+    assert status == 0
+    found = json.loads(out)
+    assert found["unread"] == {}
+    status, out, _ = said("predict", finished, tmp_path, "--csv", "--top", 2)
+    assert status == 0
+    rows = list(csv.DictReader(out.splitlines()))
+    assert list(rows[0]) == ["path", "class_1", "probability_1", "class_2", "probability_2"]
+    for row, each in zip(rows, found["images"], strict=True):
+        assert row["path"] == each["path"]
+        for i, best in enumerate(each["best"], 1):
+            assert row[f"class_{i}"] == best["class"]
+            assert float(row[f"probability_{i}"]) == pytest.approx(best["probability"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["{}", "--top", "0"], 2, "--top must be at least 1; it is 0"),
+        (["{}"], 1, "there is no image under"),
+        (["{}", "--json", "--csv"], 2, "not allowed with argument"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(said, finished, tmp_path, options, status, message):
+    found, _, err = said("predict", finished, *(option.format(tmp_path) for option in options))
+    assert (found, err.count("\n")) == (status, 1)
+    assert message in err

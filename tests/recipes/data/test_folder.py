@@ -182,3 +182,12 @@ def test_too_few(tmp_path):
     save(tmp_path / "b" / "0.png", 0)
     with pytest.raises(WorldError, match=r"1 image\(s\); a class needs 3"):
         load(f"folder:{tmp_path}")
+
+
+def test_all_files_that_are_broken_are_named_at_once(pets):
+    paths = sorted(pets.rglob("*.png"))[:3] or sorted(each for each in pets.rglob("*.*") if each.is_file())[:3]
+    for path in paths:
+        path.write_text("text")
+    with pytest.raises(WorldError, match=rf"^3 images of {pets} cannot be read: .*; remove or replace them$") as error:
+        folder(pets, (8, 8, 3))
+    assert all(str(path) in str(error.value) for path in paths)
