@@ -5,8 +5,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from recipes import run as runs
-from recipes.report.page import Section, picture_of_figure, picture_of_image
+from recipes.report.page import Section, Table, picture_of_figure, picture_of_image
 from recipes.report.pictures.plain_text import plain_text
+from recipes.settings.quantities import percent
 
 LARGEST = 128  # pixels of the longer side of an image that is shown
 OF_MISTAKES = ("labels", "guesses", "confidences")  # arrays with a number for each mistake
@@ -29,7 +30,9 @@ def sections_of_confusion(directory, classes):
     with runs.may_be_damaged(path):
         counts, images = _checked_counts(found["counts"], classes), _as_pictures(found["images"])
     text = f"{counts.sum() - counts.trace()} of {counts.sum()} test images are taken for another class."
-    yield Section("Confusion matrix", [text], pictures=[_matrix(counts, classes)])
+    yield Section(
+        "Confusion matrix", [text], pictures=[_matrix(counts, classes)], tables=[_each_class(counts, classes)]
+    )
     with runs.may_be_damaged(path):
         mistakes = list(_mistakes(found, images, classes))
     if mistakes:
@@ -46,6 +49,16 @@ def _checked_counts(counts, classes):
 def _as_pictures(images):
     """An array of images `(n, height, width, 1 or 3)` as a list of `PIL.Image.Image`."""
     return [Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in images]
+
+
+def _each_class(counts, classes):
+    """The recall and the precision of each class, as a table; no precision where no image is taken for a class."""
+    right, there, taken = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    rows = [
+        [name, int(n), percent(hits / n) if n else "–", percent(hits / guessed) if guessed else "–"]
+        for name, hits, n, guessed in zip(classes, right, there, taken, strict=True)
+    ]
+    return Table(["class", "test images", "recall: found", "precision: right of those taken for it"], rows)
 
 
 @plain_text()
