@@ -28,6 +28,11 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "SEEDS, RATES, SCALES = (0,), (0.1, 0.2), (2.0,)",
         ["losses", "curvature"],
     ),
+    "dense_update": (
+        "",
+        "ROUNDS, CALLS, PASSES, SIZES, EXECUTIONS = 1, 2, 2, {9: 2}, {'': 'auto'}",
+        ["problems", "matrices"],
+    ),
     "exploding": ("", "CLIPPINGS, EPOCHS, SEEDS, LAYERS = ('none', 'by_norm:0.1'), 1, 1, 3", ["clippings"]),
     "flipped": (
         "",
@@ -145,7 +150,7 @@ benchmark.main()
 IN_TURN = ("full_batch", "gan", "gan_clock", "gan_models", "gan_optimizers")
 WRITTEN = {
     **{"gan": "gan_digits", "full_batch": "full_batch_small"},
-    **{name: f"{name}_tensorflow" for name in ("functions", "lbfgs", "lbfgs_update", "passes")},
+    **{name: f"{name}_tensorflow" for name in ("dense_update", "functions", "lbfgs", "lbfgs_update", "passes")},
 }
 NEEDED = ("gan_digits", "gan_speed")  # results that `gan_models` begins with
 
@@ -162,6 +167,7 @@ def test_all_that_pages_name_are_here():
 @pytest.mark.slow_cases(
     "autotune",
     "cdat",
+    "dense_update",
     "exploding",
     "full_batch",
     "full_batch_cost",
