@@ -24,7 +24,7 @@ OF_RUNS = ("evaluate", "predict", "generate", "export")  # commands that take a 
 NO_RECIPES = ("__main__", "errors", "recipe")  # modules beside the recipes of this package
 TAKEN = (  # names that no setting can have: options of commands, or keys of config.json
     *("backend", "kind", "recipe", "trained_on", "command", "parser", "help", "json", "quiet", "verbose"),
-    *("preset", "strategy", "dtype", "data_dir", "run_dir", "download", "seeds", "results", "dry_run"),
+    *("preset", "config", "strategy", "dtype", "data_dir", "run_dir", "download", "seeds", "results", "dry_run"),
     *("tuner", "trials", "max_epochs", "space", "metric", "workers", "storage", "study"),
     *("optimizers", "clippings", "schedules", "budget", "target", "target_loss", "contenders", "judged_on"),
 )

@@ -6,6 +6,8 @@ import functools
 from recipes.errors import CommandError
 from recipes.machine.dtypes import DTYPES
 from recipes.machine.strategies import STRATEGIES
+from recipes.recipe import TAKEN
+from recipes.settings.config_file import from_file
 from recipes.settings.fields import option_of, written
 from recipes.settings.nearest import near, unknown
 from recipes.settings.presets import resolve
@@ -94,6 +96,9 @@ def add_settings(parser, cls, instead=None):
                 help=as_help(f"{setting.described}{_default(setting)}"),
             )
     group.add_argument("--preset", metavar="NAME", help=as_help(f"a set of settings: {', '.join(cls.presets)}"))
+    group.add_argument(
+        "--config", metavar="FILE", help="settings from a file, JSON or YAML, such as the config.json of a run"
+    )
 
 
 def _default(setting):
@@ -116,6 +121,8 @@ def resolved(asked, **more):
         CommandError: there is no such preset, or the settings cannot be.
     """
     given = {name: getattr(asked, name) for name in asked.recipe.settings() if hasattr(asked, name)}
+    if asked.config is not None:
+        return from_file(asked.recipe, asked.config, {**given, **more}, asked.preset, TAKEN)
     return resolve(asked.recipe, {**given, **more}, asked.preset)
 
 

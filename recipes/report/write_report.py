@@ -12,6 +12,7 @@ from recipes.report.sections.comparison import Compared, sections_of_comparison
 from recipes.report.sections.environment import environment
 from recipes.report.sections.run import sections_of_run
 from recipes.report.sections.search import Best, sections_of_search
+from recipes.report.sections.side_by_side import sections_side_by_side
 from recipes.settings.beside_search import idle
 
 
@@ -19,7 +20,8 @@ def write_report(directories, out=None):
     """Write an HTML page about runs, searches and comparisons, in a single file.
 
     Args:
-        directories: at least one path. The directory of several seeds means the runs in it.
+        directories: at least one path. The directory of several seeds means the runs in it. Several runs stand side by
+            side first.
         out: path of the page, which must not exist; None for report.html in the first directory, which is replaced.
 
     Returns:
@@ -33,8 +35,9 @@ def write_report(directories, out=None):
     if out is not None and pathlib.Path(out).exists():
         raise CommandError(f"--out {out} is there already; name another file")
     start_keras(touch=False)  # `write_file` imports Keras
-    found = [_reported(each) for directory in directories for each in _runs_in(runs.read_directory(directory))]
-    text = page(", ".join(title for title, _ in found), list(_under_titles(found)))
+    read = {str(directory): _runs_in(runs.read_directory(directory)) for directory in directories}
+    found = [_reported(each) for several in read.values() for each in several]
+    text = page(", ".join(title for title, _ in found), [*_side_by_side(read), *_under_titles(found)])
     out = pathlib.Path(directories[0], runs.names.REPORT) if out is None else pathlib.Path(out)
     runs.write_file(out, lambda part: part.write_text(text, encoding="utf-8", errors="replace"))
     return out
@@ -48,6 +51,25 @@ def _runs_in(found):
     if not directories:
         raise WorldError(f"{found.directory} holds nothing to report (no run of a seed)")
     return [runs.read_directory(each) for each in directories]
+
+
+def _side_by_side(read):
+    """The sections that compare the runs among several directories.
+
+    Args:
+        read: dict from paths to lists of `recipes.run.Directory`.
+    """
+    groups = {path: [each for each in several if each.kind in ("run", "trial")] for path, several in read.items()}
+    groups = {path: several for path, several in groups.items() if several}
+    with runs.may_be_damaged(", ".join(groups)):
+        return sections_side_by_side(_by_shortest_names(groups))
+
+
+def _by_shortest_names(groups):
+    """The same groups by the names of their directories, or by whole paths where two have the same name."""
+    names = {path: pathlib.Path(path).resolve().name for path in groups}
+    are_unique = len(set(names.values())) == len(names)
+    return {names[path] if are_unique else path: several for path, several in groups.items()}
 
 
 def _under_titles(found):

@@ -30,7 +30,7 @@ def train(recipe, run_dir=None, *, strategy="auto", dtype=None, data_dir=None, d
     >>> import tempfile
     >>> from recipes import training
     >>> from recipes.linear_regression import LinearRegression
-    >>> result, directory = training.train(LinearRegression(epochs=5), tempfile.mkdtemp())
+    >>> result, directory = training.train(LinearRegression(epochs=5), tempfile.mkdtemp(), verbose=0)
     >>> result["outcome"], result["updates"]
     ('finished', 5)
     """

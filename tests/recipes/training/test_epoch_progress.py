@@ -95,7 +95,8 @@ def on_a_terminal(*arguments, columns=80):
     return written.decode()
 
 
-@pytest.mark.parametrize(("arguments", "last"), [((), 30), (("stop",), 8)])
+@pytest.mark.slow_cases("whole")
+@pytest.mark.parametrize(("arguments", "last"), [((), 30), (("stop",), 8)], ids=["whole", "stopped"])
 def test_on_a_terminal_one_line_moves_and_never_wraps(arguments, last):
     text = on_a_terminal(*arguments)
     frames = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text))

@@ -221,15 +221,15 @@ WRONG = {
     ("--study", ""): "--study: the name is empty",
     ("--max-epochs", "0"): "--max-epochs must lie in",
     ("--space", "learning_rate=0.1:1,momentm=0.9"): "did you mean momentum",
-    ("--space", "batch_size=10,100"): "--space: | stands between the values of a setting: write batch_size=10|100",
+    ("--space", "batch_size=10,100"): "--space: / stands between the values of a setting: write batch_size=10/100",
     ("--epochs", "3"): "no option '--epochs' of python -m recipes tune linear_regression; give --max-epochs N",
     ("--learning-rate", "0.1"): (
         "--learning-rate: learning_rate is searched for: give its values as --space learning_rate=LOW:HIGH or "
-        "learning_rate=A|B, or a --space without it"
+        "learning_rate=A/B, or a --space without it"
     ),
     ("--space", "loss,schedule=linear", "--loss", "mse"): "--space: loss is the same in all trials; give --loss",
     ("--space", "schedule=linear", "--schedule", "cosine"): (
-        "--schedule: schedule is searched for: give its values as --space schedule=A|B, or a --space without it"
+        "--schedule: schedule is searched for: give its values as --space schedule=A/B, or a --space without it"
     ),
 }
 
