@@ -7,6 +7,7 @@ from recipes.errors import CommandError
 from recipes.machine.dtypes import DTYPES
 from recipes.machine.strategies import STRATEGIES
 from recipes.recipe import TAKEN
+from recipes.run.names import CONFIG
 from recipes.settings.config_file import from_file
 from recipes.settings.fields import option_of, written
 from recipes.settings.nearest import near, unknown
@@ -97,7 +98,7 @@ def add_settings(parser, cls, instead=None):
             )
     group.add_argument("--preset", metavar="NAME", help=as_help(f"a set of settings: {', '.join(cls.presets)}"))
     group.add_argument(
-        "--config", metavar="FILE", help="settings from a file, JSON or YAML, such as the config.json of a run"
+        "--config", metavar="FILE", help=f"settings from a file, JSON or YAML, such as the {CONFIG} of a run"
     )
 
 
