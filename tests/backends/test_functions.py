@@ -26,6 +26,7 @@ QUICK = (
 
 @pytest.mark.slow_cases(*(case for case in map("-".join, CASES) if case not in QUICK))
 @pytest.mark.parametrize(("name", "method"), CASES, ids=["-".join(case) for case in CASES])
+@pytest.mark.slow_on_jax
 def test_it_comes_as_far_as_scipy(name, method):
     with float64():
         found = fitted(name, method, epochs=20)

@@ -140,6 +140,7 @@ WITH_DRAWS = {
 
 @pytest.mark.slow_cases("conditional", "zero-sum")
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.slow_on_jax
 def test_as_on_tensorflow(same_noise, family):
     """Batch normalisation, spectral normalisation, lazy penalties, the average: sums of all that changes."""
     options = FAMILIES[family]
@@ -153,6 +154,7 @@ def test_as_on_tensorflow(same_noise, family):
 
 
 @pytest.mark.parametrize("half_life", [7.0, 1000.0])
+@pytest.mark.slow_on_jax
 def test_the_average_is_that_of_the_rule(half_life):
     """Of the weights and of running statistics; after 20 steps it is far from the generator only by the half-life."""
     gan = made(with_everything(0), half_life=half_life)

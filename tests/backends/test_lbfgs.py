@@ -107,6 +107,7 @@ def test_many_passes_make_the_same_updates():
     assert int(one.optimizer.iterations) == int(many.optimizer.iterations) > 5
 
 
+@pytest.mark.slow_on_jax
 def test_what_is_validated_and_saved_is_the_accepted_point(tmp_path):
     model, seen = network(), []
     look = keras.callbacks.LambdaCallback(
@@ -249,6 +250,7 @@ def test_mixed_bfloat16_comes_as_far_as_its_digits():
     assert losses["float32"] < 0.3 * loss_and_gradient()(start_of_softmax())[0]
 
 
+@pytest.mark.slow_on_jax
 def test_other_weights_begin_a_new_search():
     model = softmax()
     fitted(model, 5)
@@ -288,6 +290,7 @@ def test_another_function_begins_a_new_search(name):
 
 @pytest.mark.slow_cases("False")
 @pytest.mark.parametrize("is_compiled_again", [False, True])
+@pytest.mark.slow_on_jax
 def test_layers_that_are_frozen_later_need_another_optimizer(is_compiled_again):
     model = network()
     fitted(model, 5)
@@ -328,6 +331,7 @@ class Ends(keras.callbacks.Callback):
 
 @pytest.mark.slow_cases("10", "11")
 @pytest.mark.parametrize("micro_batches", [10, 11, 14])  # of which three are a pass
+@pytest.mark.slow_on_jax
 def test_a_pass_that_is_not_finished_leaves_no_point_that_was_tried(micro_batches):
     model = network()
     fitted(model, 20, 20, callbacks=[Ends(micro_batches)])
@@ -346,6 +350,7 @@ def test_after_an_interrupt_the_search_goes_on():
     assert model.optimizer.search.read()["evaluations"] == 6
 
 
+@pytest.mark.slow_on_jax
 def test_others_see_what_was_accepted_wherever_they_stand():
     model, seen = network(), []
     model.compile(LBFGS(line_search=StrongWolfe(curvature=0.05)), model.loss)
@@ -522,6 +527,7 @@ def test_many_passes_end_where_the_search_does():
     assert found["evaluations"] <= len(full_batch.trace["loss"]) <= found["evaluations"] + 1 < 1000
 
 
+@pytest.mark.slow_on_jax
 def test_the_reason_is_in_stop_on_convergence(capsys):
     stop = StopOnConvergence(gradient_norm=1e-2)
     fitted(softmax(), 100, callbacks=[stop])

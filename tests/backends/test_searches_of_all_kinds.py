@@ -153,6 +153,7 @@ def test_checkpoints_and_backups_have_what_was_accepted(name, tmp_path):
 
 @pytest.mark.slow_cases(*all_but("bfgs"))
 @each
+@pytest.mark.slow_on_jax
 def test_a_loaded_model_that_is_fitted_on_other_data_begins_anew(name, tmp_path):
     one = network(OPTIMIZERS[name]())
     fitted(one, 12)
@@ -170,6 +171,7 @@ def test_a_loaded_model_that_is_fitted_on_other_data_begins_anew(name, tmp_path)
 
 @pytest.mark.slow_cases(*all_but("conjugate gradients"))
 @each
+@pytest.mark.slow_on_jax
 def test_metrics_are_those_of_the_accepted_point(name):
     model, found = network(OPTIMIZERS[name]()), []
     model.compile(model.optimizer, LOSS, metrics=["accuracy"])
