@@ -26,3 +26,8 @@ def one_line(error):
     lines = [line.strip() for line in _MARKS.sub("", said).splitlines() if line.strip()]
     telling = (line for line in lines if not _AROUND.match(line))
     return next(telling, lines[0] if lines else type(error).__name__)[:300]
+
+
+def first_of(texts, most=10):
+    """The first of several texts in one line, with a sign that there are more: for an error that names them."""
+    return "; ".join([*texts[:most], *(["…"] if len(texts) > most else [])])

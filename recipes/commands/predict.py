@@ -8,13 +8,12 @@ from recipes import data as sets
 from recipes import run as runs
 from recipes.commands.aside import aside
 from recipes.commands.parser import add_command, add_json, add_saved_run
-from recipes.errors import CommandError, WorldError
+from recipes.errors import CommandError, WorldError, first_of
 from recipes.machine.backend import start_keras
 from recipes.settings.quantities import counted, percent
 
 SHOWN = 3  # classes that are told of an image
 AT_ONCE = 256  # images in memory
-NAMED = 10  # files that an error names
 
 
 def add(commands, name):
@@ -43,8 +42,8 @@ def _predict(asked):
         print(runs.text_of({"images": [_as_dict(*each) for each in found], "unread": unread}))
     if unread:
         count = len(found) + len(unread)
-        named = "; ".join(list(unread.values())[:NAMED]) + ("; …" if len(unread) > NAMED else "")
-        raise WorldError(f"{len(unread)} of {counted(count, 'image')} could not be read: {named}")
+        why = first_of(list(unread.values()))
+        raise WorldError(f"{len(unread)} of {counted(count, 'image')} could not be read: {why}")
 
 
 def predicted(run, paths, top, unread):

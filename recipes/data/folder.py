@@ -9,14 +9,13 @@ import numpy as np
 from recipes.data.files import files_under
 from recipes.data.labelled import Labelled
 from recipes.data.to_shape import to_shape
-from recipes.errors import WorldError, one_line
+from recipes.errors import WorldError, first_of, one_line
 from recipes.machine.regular_file import open_regular
 from recipes.settings.quantities import counted
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 TEST_SHARE = 0.2
-NAMED = 10  # broken files that an error names
 PARTS = {  # names of folders that hold one part each; upper and lower case are the same
     "train": "train", "training": "train",
     "val": "validation", "valid": "validation", "validation": "validation",
@@ -50,8 +49,8 @@ def folder(path, shape):
     classes, files = _parts(path, _folders(path))
     read = {part: _read(paths, shape, faults) for part, paths in files.items()}
     if faults:
-        named = "; ".join(faults[:NAMED]) + ("; …" if len(faults) > NAMED else "")
-        raise WorldError(f"{counted(len(faults), 'image')} of {path} cannot be read: {named}; remove or replace them")
+        why = first_of(faults)
+        raise WorldError(f"{counted(len(faults), 'image')} of {path} cannot be read: {why}; remove or replace them")
     return Labelled(classes, **read, origin={"folder": str(path), "images": sum(len(y) for _, y in read.values())})
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from recipes.errors import one_line
+from recipes.errors import first_of, one_line
 
 
 class Multiplied(layers.Layer):
@@ -77,3 +77,10 @@ def test_the_line_of_keras_and_tensorflow_that_says_what_was_wrong(wrong, line):
 )
 def test_any_other(error, line):
     assert one_line(error) == line
+
+
+@pytest.mark.parametrize(
+    ("texts", "line"), [(["a"], "a"), (["a", "b"], "a; b"), (["a", "b", "c"], "a; b; …"), ([], "")]
+)
+def test_the_first_of_several_texts_are_told(texts, line):
+    assert first_of(texts, most=2) == line
