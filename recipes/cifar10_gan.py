@@ -2,9 +2,9 @@ from recipes import data as sets
 from recipes import gan, optimization
 from recipes.errors import CommandError
 from recipes.recipe import Recipe
-from recipes.settings import choice, clipping, images, number, optimizer, schedule, several, whole
+from recipes.settings import choice, clipping, images, number, optimizer, schedule, several, skip_broken, whole
 from recipes.settings import optimizers as names
-from recipes.settings.images import FLIPS
+from recipes.settings.images import FLIPS, check_skip_broken
 from recipes.settings.presets import is_of_preset
 from recipes.settings.quantities import percent
 
@@ -54,6 +54,7 @@ class Cifar10GAN(Recipe):
     variants = {name: name for name in NETWORKS}
 
     data: str = images("digits")
+    skip_broken: bool = skip_broken()
     variant: str = choice("sndcgan", "what is trained", names=NETWORKS)
     loss: str = choice("hinge", "loss that both players are trained with", names=LOSSES)
     penalty: str = choice("none", "penalty on the slope of the discriminator", names=("none", "gradient", *PENALIZED))
@@ -151,6 +152,7 @@ class Cifar10GAN(Recipe):
     }
 
     def check(self):
+        check_skip_broken(self)
         for player in ("generator", "discriminator"):
             text = getattr(self, f"{player}_optimizer")
             if names.needs_full_batches(text):
@@ -178,6 +180,7 @@ class Cifar10GAN(Recipe):
             validation_split=0.0,
             train_images=self.train_images,
             or_all=is_of_preset(self, "train_images"),
+            skip_broken=self.skip_broken,
             seed=self.seed,
             data_dir=data_dir,
             download=download,

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "blockwise": ["Blockwise"],
         "checked_network": ["checked_network"],
         "classification": ["Classification"],
-        "confusion": ["confusion"],
+        "confusion": ["confusion", "each_class"],
         "losses": ["probabilities", "targets", "with_loss"],
         "normalized": ["statistics"],
         "regularized": ["Regularized"],

@@ -17,10 +17,11 @@ from recipes.settings import (
     optimizer,
     passes_per_epoch,
     schedule,
+    skip_broken,
     whole,
 )
 from recipes.settings import optimizers as names
-from recipes.settings.images import LOSSES, VIEWS
+from recipes.settings.images import LOSSES, VIEWS, check_skip_broken
 from recipes.settings.presets import is_of_preset
 from recipes.settings.quantities import counted, percent
 
@@ -45,6 +46,7 @@ class Classification(Recipe, is_base=True):
     """
 
     data: str = images("digits")
+    skip_broken: bool = skip_broken()
     optimizer: str = optimizer("batch_gd")
     line_search: str = line_search()
     gradient_accumulation_steps: str = accumulation("auto")
@@ -108,6 +110,7 @@ class Classification(Recipe, is_base=True):
         """A `keras.Model` from uint8 images of `shape` to logits; `data` is `recipes.data.Images`."""
 
     def check(self):
+        check_skip_broken(self)
         self._check_optimizer()
         if self.label_smoothing and self.loss != "cross_entropy":
             raise CommandError("--label-smoothing is of --loss cross_entropy; it must be 0 with another")
@@ -159,6 +162,7 @@ class Classification(Recipe, is_base=True):
             validation_split=self.validation_split,
             train_images=self.train_images,
             or_all=is_of_preset(self, "train_images"),
+            skip_broken=self.skip_broken,
             seed=self.seed,
             data_dir=data_dir,
             download=download,

@@ -1,4 +1,4 @@
-"""What a classifier takes for what, and where it is surest and wrong."""
+"""What a classifier takes for what, how well it knows each class, and where it is surest and wrong."""
 
 import numpy as np
 
@@ -29,3 +29,25 @@ def confusion(probabilities, images, labels):
         "guesses": guesses[wrong],
         "confidences": confidences[wrong].astype("float32"),
     }
+
+
+def each_class(counts, classes):
+    """How well each class is told from the others.
+
+    Args:
+        counts: int array `(classes, classes)`, true classes down and guessed ones across.
+        classes: sequence of str, their names.
+
+    Returns:
+        A dict from names to dicts: `images`, an int; `recall`, the share of them that are found; `precision`, the share
+        of those taken for the class that are of it. A share of nothing is None.
+    """
+    right, there, taken = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    return {
+        name: {"images": int(n), "recall": _share(hits, n), "precision": _share(hits, guessed)}
+        for name, hits, n, guessed in zip(classes, right, there, taken, strict=True)
+    }
+
+
+def _share(part, whole):
+    return float(part / whole) if whole else None

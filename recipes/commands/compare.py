@@ -90,6 +90,9 @@ def _compare(asked):
     recipe = resolved(asked)
     contenders = parse_contenders(asked.recipe, asked.optimizers or (), asked.clippings, asked.schedules)
     budget = _budget(asked, recipe)
+    if asked.is_config_whole:
+        left_out = ", ".join(_instead(asked.recipe))
+        print(f"Of {asked.config}, {left_out} are left out: a comparison decides them.")
     comparison = comparisons.Comparison(
         tuple(contenders), budget, asked.seeds, asked.trials, asked.target, asked.target_loss, asked.workers
     )

@@ -89,12 +89,14 @@ def add_settings(parser, cls, instead=None):
     group = parser.add_argument_group("settings", "Defaults are those of the variant's preset; see show.")
     for name, setting in cls.settings().items():
         if name not in instead:
+            bare = {"nargs": "?", "const": True} if setting.type is bool else {}  # --skip-broken alone is yes
             group.add_argument(
                 option_of(name),
                 type=functools.partial(setting.checked, option_of(name)),
                 default=argparse.SUPPRESS,
                 metavar="NAME" if setting.names else METAVARS[setting.type],
                 help=as_help(f"{setting.described}{_default(setting)}"),
+                **bare,
             )
     group.add_argument("--preset", metavar="NAME", help=as_help(f"a set of settings: {', '.join(cls.presets)}"))
     group.add_argument(
@@ -119,12 +121,18 @@ def resolved(asked, **more):
         more: settings that other options of the command give.
 
     Raises:
-        CommandError: there is no such preset, or the settings cannot be.
+        CommandError: there is no such preset, the settings cannot be, or a file names one that the command decides.
     """
     given = {name: getattr(asked, name) for name in asked.recipe.settings() if hasattr(asked, name)}
-    if asked.config is not None:
-        return from_file(asked.recipe, asked.config, {**given, **more}, asked.preset, TAKEN)
-    return resolve(asked.recipe, {**given, **more}, asked.preset)
+    asked.named, asked.is_config_whole = set(given), False  # what commands look at that decide settings themselves
+    if asked.config is None:
+        return resolve(asked.recipe, {**given, **more}, asked.preset)
+    recipe, named = from_file(asked.recipe, asked.config, {**given, **more}, asked.preset, TAKEN)
+    asked.named, asked.is_config_whole = asked.named | (named or set()), named is None
+    for name in sorted(named or ()):
+        if instead := asked.parser.instead.get(option_of(name)):
+            raise CommandError(f"--config {asked.config}: {name} is no setting of {asked.parser.prog}; {instead}")
+    return recipe
 
 
 def add_run_dir(group):

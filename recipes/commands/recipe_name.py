@@ -40,7 +40,7 @@ class RecipeName(argparse.Action):
             )
         own = Parser(prog=f"{parser.prog} {name}", description=first_line(cls))
         self.add_options(own, cls)
-        vars(asked).update(vars(own.parse_args(options)), recipe=cls)
+        vars(asked).update(vars(own.parse_args(options)), recipe=cls, parser=own)
 
     def offered(self):
         """The recipes of this package that the command is for: a dict from names to classes."""

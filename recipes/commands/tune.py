@@ -68,7 +68,7 @@ def _tune(asked):
 def _check_given(asked, space):
     """Raise a CommandError for a setting that is given and searched: the value that is given would have no effect."""
     settings = asked.recipe.settings()
-    name = next((name for name in parse_space(space, asked.recipe) if hasattr(asked, name)), None)
+    name = next((name for name in parse_space(space, asked.recipe) if name in asked.named), None)
     if name is not None:
         raise CommandError(
             f"{option_of(name)}: {name} is searched for: give its values as --space {example(name, settings[name])}, "

@@ -9,7 +9,7 @@ PARTS = ("train", "validation", "test")
 FORMAT = 2  # version of the file; it is raised when images are read or resized in another way
 
 
-def cached(source, name, shape, read):
+def cached(source, name, shape, read, takes=lambda images: True):
     """Read images from a cache beside their source, or read them from the source and write that cache.
 
     The cache is used only while the names, sizes and times of all files of the source are what they were when it was
@@ -21,6 +21,7 @@ def cached(source, name, shape, read):
         name: str, what messages call the images.
         shape: `(height, width, channels)`.
         read: function without arguments that returns `Labelled`.
+        takes: function of the `Labelled` in the cache that says whether it is what is wanted.
 
     Returns:
         `Labelled`, checked and with its digest.
@@ -29,7 +30,7 @@ def cached(source, name, shape, read):
     path = source / ".keras-descent-{}x{}x{}.npz".format(*shape)
     state = fingerprint(source)
     kept = _load(path, state)
-    if kept is not None:
+    if kept is not None and takes(kept):
         return kept.checked(name, shape)
     images = read().checked(name, shape).with_digest()
     if fingerprint(source) == state and os.access(source, os.W_OK):

@@ -23,7 +23,7 @@ PARTS = {  # names of folders that hold one part each; upper and lower case are 
 }  # fmt: skip
 
 
-def folder(path, shape):
+def folder(path, shape, skip_broken=False):
     """Images of a directory with a subfolder for each class, of any sizes and formats.
 
     Classes are numbered in the order of their names. If all subfolders have the names of parts (`train`, `test`, and
@@ -37,6 +37,7 @@ def folder(path, shape):
     Args:
         path: the directory.
         shape: `(height, width, channels)` that images are brought to by `to_shape`.
+        skip_broken: bool, whether files that cannot be read are left out; `origin` of what is returned has them.
 
     Returns:
         `Labelled`.
@@ -45,13 +46,69 @@ def folder(path, shape):
         WorldError: there are no classes, a class has fewer than 3 images, or files cannot be read, all of which have
             been looked at.
     """
+    labelled, faults = folder_with_faults(path, shape)
+    if faults and not skip_broken:
+        raise unreadable(path, faults)
+    if faults:
+        _check_all_are_left(path, labelled)
+    return labelled
+
+
+def unreadable(path, faults):
+    """The WorldError for images that cannot be read.
+
+    Args:
+        path: the directory.
+        faults: list of str, why each of them cannot be read.
+    """
+    what = f"{counted(len(faults), 'image')} of {path} cannot be read"
+    return WorldError(f"{what}: {first_of(faults)}; remove or replace them, or give --skip-broken")
+
+
+def folder_with_faults(path, shape):
+    """The images of a folder that can be read, and why others cannot.
+
+    Returns:
+        `(labelled, faults)`: `Labelled`, and a list of str, a line for each file that is left out.
+
+    Raises:
+        WorldError: there are no classes, or a class has fewer than 3 files.
+    """
     path, faults = pathlib.Path(path), []
     classes, files = _parts(path, _folders(path))
     read = {part: _read(paths, shape, faults) for part, paths in files.items()}
-    if faults:
-        why = first_of(faults)
-        raise WorldError(f"{counted(len(faults), 'image')} of {path} cannot be read: {why}; remove or replace them")
-    return Labelled(classes, **read, origin={"folder": str(path), "images": sum(len(y) for _, y in read.values())})
+    origin = {"folder": str(path), "images": sum(len(y) for _, y in read.values())}
+    return Labelled(classes, **read, origin=origin | ({"skipped": faults} if faults else {})), faults
+
+
+def every_image(path, shape):
+    """All images of a folder, to judge a model by: those of its test part if it has parts, else all there are.
+
+    Args:
+        path, shape: as for `folder`. A class may have any number of images.
+
+    Returns:
+        `(classes, (x, y), faults)`, the last as `folder_with_faults` has it.
+
+    Raises:
+        WorldError: there is no image.
+    """
+    path, faults = pathlib.Path(path), []
+    parts = {PARTS.get(each.name.lower()): each for each in _folders(path)}
+    where = parts.get("test") or parts.get("validation")
+    folders = _folders(path if None in parts or where is None else where.path)
+    files = [image_files(each.path) for each in folders]
+    if not any(files):
+        raise WorldError(f"{path} has no image in a subfolder for its class ({' '.join(ENDINGS)})")
+    return tuple(each.name for each in folders), _read(files, shape, faults), faults
+
+
+def _check_all_are_left(path, labelled):
+    """Raise a WorldError for a class of which no image is left in a part."""
+    for part, (_, y) in labelled.parts().items():
+        for label, count in enumerate(np.bincount(y, minlength=len(labelled.classes))):
+            if not count:
+                raise WorldError(f"{path}: no {part} image of class '{labelled.classes[label]}' can be read")
 
 
 def image_files(directory):
@@ -133,11 +190,11 @@ def _split(files):
 
 def _read(files, shape, faults):
     """Images and labels of a part; what cannot be read is added to `faults`, a line each."""
-    labels = np.repeat(np.arange(len(files), dtype=np.int32), [len(paths) for paths in files])
-    images = []
-    for path in itertools.chain(*files):
+    images, labels = [], []
+    for label, path in ((label, path) for label, paths in enumerate(files) for path in paths):
         try:
             images.append(read_image(path, shape))
+            labels.append(label)
         except WorldError as error:
             faults.append(str(error))
-    return np.stack(images) if images else None, labels
+    return np.array(images, np.uint8).reshape(-1, *shape), np.array(labels, np.int32)

@@ -20,7 +20,7 @@ class Labelled(typing.NamedTuple):
         """The same images. Raises a WorldError of one line if a recipe cannot be trained on them."""
         if len(self.classes) < 2:
             raise WorldError(f"{name} has {len(self.classes)} class(es); a recipe needs 2 or more")
-        for part, (x, y) in self._parts().items():
+        for part, (x, y) in self.parts().items():
             if x.dtype != np.uint8 or x.shape != (len(y), *shape) or y.dtype != np.int32 or y.ndim != 1:
                 raise WorldError(f"{name}: the {part} part is {x.dtype} {x.shape} with labels {y.dtype} {y.shape}")
             if len(y) == 0:
@@ -37,11 +37,12 @@ class Labelled(typing.NamedTuple):
         """The same with `digest`, a SHA-256 of all classes, images and labels."""
         sha = hashlib.sha256()
         sha.update("\n".join(self.classes).encode(errors="surrogateescape"))
-        for x, y in self._parts().values():
+        for x, y in self.parts().values():
             sha.update(np.ascontiguousarray(x))
             sha.update(np.ascontiguousarray(y))
         return self._replace(digest=sha.hexdigest())
 
-    def _parts(self):
+    def parts(self):
+        """Its parts that there are: a dict from their names to `(x, y)`."""
         parts = {"training": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}

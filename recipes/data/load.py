@@ -8,8 +8,9 @@ from recipes.data.folder import folder
 from recipes.data.images import Images
 from recipes.data.split import copies_of, held_out
 from recipes.data.tfds_images import tfds_images
-from recipes.errors import CommandError, WorldError
+from recipes.errors import CommandError, WorldError, first_of
 from recipes.settings.images import check_data_name
+from recipes.settings.quantities import counted
 
 SHAPE = (32, 32, 3)
 
@@ -21,6 +22,7 @@ def load(
     validation_split=0.1,
     train_images=None,
     or_all=False,
+    skip_broken=False,
     seed=0,
     data_dir=None,
     download=False,
@@ -35,6 +37,7 @@ def load(
             image stay together; 0 for no validation part. It has no effect on a folder with a validation part.
         train_images: int, how many of the remaining images to train on, the same share of each class; by default all.
         or_all: bool, whether all are taken, and a line says so, where there are fewer than `train_images`.
+        skip_broken: bool, whether images of a folder that cannot be read are left out, and a line says so.
         seed: int, decides which images are held out.
         data_dir: directory of tensorflow-datasets; by default its own.
         download: bool. Allow a set of tensorflow-datasets to be downloaded if it is not there.
@@ -54,7 +57,8 @@ def load(
     [1293, 144, 360]
     """
     check_data_name(name)
-    labelled = _read(name, shape, data_dir, download).checked(name, shape)
+    labelled = labelled_set(name, shape, data_dir, download, skip_broken).checked(name, shape)
+    tell_of_skipped(name, labelled.origin.get("skipped", ()))
     _tell_of_copies(name, labelled)
     train, validation = _with_validation(labelled, validation_split, seed)
     if train_images is not None:
@@ -92,7 +96,19 @@ def _tell_of_copies(name, labelled):
         print(f"{known} of the {len(labelled.test[1])} test images of {name} are copies of training images.")
 
 
-def _read(name, shape, data_dir, download):
+def tell_of_skipped(name, faults):
+    """Print which images of a set were left out, if any were.
+
+    Args:
+        name: str, what the set is called.
+        faults: sequence of str, why each of them cannot be read.
+    """
+    if faults:
+        print(f"Skipped {counted(len(faults), 'image')} of {name}: {first_of(faults)}.")
+
+
+def labelled_set(name, shape, data_dir=None, download=False, skip_broken=False):
+    """The images of a set as their source gives them, `Labelled`; arguments as for `load`."""
     kind, _, rest = name.partition(":")
     if kind == "digits":
         return digits(shape)
@@ -100,10 +116,19 @@ def _read(name, shape, data_dir, download):
         return tfds_images("cifar10", shape, data_dir, download)
     if kind == "tfds":
         return tfds_images(rest, shape, data_dir, download)
-    return _cached_folder(pathlib.Path(rest), name, shape)
+    path = existing(name)
+    return cached(
+        path,
+        name,
+        shape,
+        lambda: folder(path, shape, skip_broken),
+        lambda images: skip_broken or "skipped" not in images.origin,
+    )
 
 
-def _cached_folder(path, name, shape):
+def existing(name):
+    """The path of a set `folder:PATH`. Raises a WorldError if there is none."""
+    path = pathlib.Path(name.partition(":")[2])
     if not path.is_dir():
         raise WorldError(f"--data {name}: there is no directory {path}")
-    return cached(path, name, shape, lambda: folder(path, shape))
+    return path

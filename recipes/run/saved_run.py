@@ -41,6 +41,7 @@ class SavedRun:
         if not found.is_done or not (self.directory / MODEL).exists():
             raise WorldError(f"the run in {self.directory} is not done; train it to its end first")
         self._made = {}
+        self.unwritten = {}  # arrays that a run writes, by the names of their files: this one is done
 
     @property
     def data_dir(self):
@@ -66,7 +67,8 @@ class SavedRun:
         """Write nothing: the run is done."""
 
     def write_arrays(self, name, **arrays):
-        """Write nothing: the run is done."""
+        """Keep arrays in `unwritten`, and write nothing: the run is done."""
+        self.unwritten[name] = arrays
 
 
 def _checked_images(directory, data):

@@ -2,7 +2,7 @@
 
 from recipes.settings.clippers import clipping
 from recipes.settings.fields import choice, expression, number, several, switch, text, whole
-from recipes.settings.images import images
+from recipes.settings.images import images, skip_broken
 from recipes.settings.line_searches import line_search
 from recipes.settings.optimizers import accumulation, multipliers, optimizer, passes_per_epoch
 from recipes.settings.schedules import schedule
@@ -20,6 +20,7 @@ __all__ = [
     "passes_per_epoch",
     "schedule",
     "several",
+    "skip_broken",
     "switch",
     "text",
     "whole",

@@ -17,6 +17,10 @@ def from_file(cls, path, given, preset, others):
         preset: str, as `resolve` takes it; beside a file that holds all settings there is none.
         others: names that a config.json has beside settings, which are left out.
 
+    Returns:
+        `(recipe, named)`: the second is a set of the settings that the file names; None if it holds all of them, as
+        config.json does.
+
     Raises:
         CommandError: the file cannot be read, holds no settings or those of another recipe, or they cannot be.
     """
@@ -27,12 +31,12 @@ def from_file(cls, path, given, preset, others):
     values = {name: value for name, value in values.items() if name in cls.settings() or name not in others}
     try:
         if not is_whole:
-            return resolve(cls, {**values, **given}, preset)
+            return resolve(cls, {**values, **given}, preset), set(values)
         if preset is not None:
             raise CommandError("it holds all settings, so leave out --preset")
         found = dataclasses.replace(recorded(cls, values), **given)
         check_given(found, given)
-        return found
+        return found, None
     except (CommandError, OtherSettings, ValueError) as error:
         raise CommandError(f"--config {path}: {error}") from None
 

@@ -3,7 +3,7 @@
 import os
 
 from recipes.errors import CommandError
-from recipes.settings.fields import Setting
+from recipes.settings.fields import Setting, switch
 from recipes.settings.nearest import unknown
 
 SETS = ("digits", "cifar10")
@@ -23,6 +23,23 @@ def images(default, help="images to train on", **about):
 
     about = {"changes": "data", "is_searched": False, **about}
     return Setting(default, help, str, ", ".join(ALL), read, **about)
+
+
+def skip_broken():
+    """A field of a recipe beside its images: whether those of a folder that cannot be read are left out."""
+    return switch(
+        False,
+        "leave out images of a folder that cannot be read, instead of ending",
+        changes="data",
+        is_searched=False,
+        before=False,
+    )
+
+
+def check_skip_broken(recipe):
+    """Raise a CommandError if a recipe is to leave out broken images, and has none from a folder."""
+    if recipe.skip_broken and not recipe.data.startswith("folder:"):
+        raise CommandError(f"--skip-broken is of --data folder:PATH; the images are {recipe.data}")
 
 
 def absolute(name):

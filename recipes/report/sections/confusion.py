@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from recipes import classification
 from recipes import run as runs
 from recipes.report.page import Section, Table, picture_of_figure, picture_of_image
 from recipes.report.pictures.plain_text import plain_text
@@ -53,12 +54,15 @@ def _as_pictures(images):
 
 def _each_class(counts, classes):
     """The recall and the precision of each class, as a table; no precision where no image is taken for a class."""
-    right, there, taken = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     rows = [
-        [name, int(n), percent(hits / n) if n else "–", percent(hits / guessed) if guessed else "–"]
-        for name, hits, n, guessed in zip(classes, right, there, taken, strict=True)
+        [name, found["images"], *("–" if share is None else percent(share) for share in _shares(found))]
+        for name, found in classification.each_class(counts, classes).items()
     ]
     return Table(["class", "test images", "recall: found", "precision: right of those taken for it"], rows)
+
+
+def _shares(found):
+    return found["recall"], found["precision"]
 
 
 @plain_text()

@@ -1,12 +1,15 @@
 """How `compare` makes a comparison of its options."""
 
+import dataclasses
+import json
 import types
 
 import pytest
 
 from recipes import comparison as comparisons
 from recipes.commands import compare, parse
-from recipes.errors import WorldError
+from recipes.errors import CommandError, WorldError
+from recipes.linear_regression import LinearRegression
 
 
 @pytest.fixture
@@ -48,3 +51,35 @@ def test_help_says_so(capsys):
     with pytest.raises(SystemExit):
         parse(["compare", "linear_regression", "--help"])
     assert "(the epochs that --preset sets, or else epochs=10)" in " ".join(capsys.readouterr().out.split())
+
+
+CONFIG = json.dumps({"recipe": "linear_regression", **dataclasses.asdict(LinearRegression(learning_rate=0.3))})
+
+
+@pytest.mark.parametrize(
+    ("words", "content", "message"),
+    [
+        ("compare --optimizers sgd", "learning_rate: 0.1", "the learning rate is searched for each optimizer"),
+        ("compare --optimizers sgd", "epochs: 3", "give --budget epochs=N"),
+        ("compare --optimizers sgd", '{"optimizer": "adam"}', "give --optimizers NAME,NAME"),
+        ("tune", "epochs: 3", "give --max-epochs N"),
+        ("tune --space learning_rate", "learning_rate: 0.1", "learning_rate is searched for"),
+    ],
+)
+def test_a_file_names_no_setting_that_the_command_decides(tmp_path, words, content, message):
+    path = tmp_path / "settings"
+    path.write_text(content)
+    command, *more = words.split()
+    asked = parse([command, "linear_regression", *more, "--config", str(path)])
+    with pytest.raises(CommandError, match=message) as error:
+        asked.command(asked)
+    assert "\n" not in str(error.value)
+
+
+def test_of_the_file_of_a_run_it_says_what_is_left_out(asked_for, tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(CONFIG)
+    assert asked_for("linear_regression", "--config", str(path)) == "epochs=10"
+    said = capsys.readouterr().out
+    assert f"Of {path}, epochs, optimizer, learning_rate" in said
+    assert said.endswith("are left out: a comparison decides them.\n")

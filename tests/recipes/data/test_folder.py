@@ -188,6 +188,31 @@ def test_all_files_that_are_broken_are_named_at_once(pets):
     paths = sorted(pets.rglob("*.png"))[:3] or sorted(each for each in pets.rglob("*.*") if each.is_file())[:3]
     for path in paths:
         path.write_text("text")
-    with pytest.raises(WorldError, match=rf"^3 images of {pets} cannot be read: .*; remove or replace them$") as error:
+    with pytest.raises(WorldError, match=rf"^3 images of {pets} cannot be read: .*; remove or .*$") as error:
         folder(pets, (8, 8, 3))
     assert all(str(path) in str(error.value) for path in paths)
+    assert str(error.value).endswith("; remove or replace them, or give --skip-broken")
+
+
+def test_broken_files_are_left_out_where_that_is_wanted(pets, capsys):
+    whole = load(f"folder:{pets}")
+    broken = pets / "cat" / "4.png"
+    broken.write_text("text")
+    with pytest.raises(WorldError, match="1 image of"):
+        load(f"folder:{pets}")
+    capsys.readouterr()
+    for _ in range(2):  # from the files, and from the cache
+        images = load(f"folder:{pets}", skip_broken=True)
+        assert capsys.readouterr().out.startswith(f"Skipped 1 image of folder:{pets}: {broken}: ")
+        assert sum(images.about()[part] for part in ("train", "validation", "test")) == 19
+        assert images.digest != whole.digest
+        assert len(images.origin["skipped"]) == 1
+    with pytest.raises(WorldError, match="1 image of"):
+        load(f"folder:{pets}")  # not what is in the cache
+
+
+def test_a_class_of_which_no_image_can_be_read_is_an_error(pets):
+    for path in (pets / "cat").iterdir():
+        path.write_text(path.name)
+    with pytest.raises(WorldError, match="no training image of class 'cat' can be read"):
+        folder(pets, (8, 8, 3), skip_broken=True)

@@ -14,7 +14,7 @@ from recipes.settings.presets import resolve
 
 
 def read(path, given=None, preset=None):
-    return from_file(Cifar10CNN, path, given or {}, preset, TAKEN)
+    return from_file(Cifar10CNN, path, given or {}, preset, TAKEN)[0]
 
 
 @pytest.fixture
