@@ -18,6 +18,7 @@ from recipes.settings import (
     passes_per_epoch,
     schedule,
     skip_broken,
+    weights,
     whole,
 )
 from recipes.settings import optimizers as names
@@ -47,6 +48,7 @@ class Classification(Recipe, is_base=True):
 
     data: str = images("digits")
     skip_broken: bool = skip_broken()
+    weights: str = weights()
     optimizer: str = optimizer("batch_gd")
     line_search: str = line_search()
     gradient_accumulation_steps: str = accumulation("auto")

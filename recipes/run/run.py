@@ -24,6 +24,7 @@ OPEN = {"strategy": ("auto",), "dtype": ("auto", "probe")}  # values that `settl
 WORDS = {"run": "a run", "trial": "a trial of a search", "search": "a search", "comparison": "a comparison"}
 WORDS["seeds"] = "the runs of several seeds"
 ELSEWHERE = "give another --run-dir"
+OF_NO_OPTION = {"backend": "KERAS_BACKEND", "weights_hash": "the file of --weights"}  # of config.json
 
 
 class Run:
@@ -301,7 +302,7 @@ def _is_part(path):
 
 
 def _option(name):
-    return "KERAS_BACKEND" if name == "backend" else option_of(name)
+    return OF_NO_OPTION.get(name) or option_of(name)
 
 
 def _agrees(name, value, before):

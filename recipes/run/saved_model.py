@@ -8,8 +8,12 @@ from recipes.machine.regular_file import open_regular
 from recipes.run.names import CONFIG
 
 
-def load_model(path):
+def load_model(path, compile=True):
     """Load the model of a `.keras` file, in safe mode. The modules of its classes are imported first.
+
+    Args:
+        path: of the file.
+        compile: bool, whether its optimizer and its loss are loaded, too.
 
     Raises:
         WorldError: the model cannot be loaded.
@@ -24,7 +28,7 @@ def load_model(path):
         with contextlib.suppress(ImportError):  # Keras names the class that it does not find then
             importlib.import_module(module)
     try:
-        return keras.saving.load_model(path)
+        return keras.saving.load_model(path, compile=compile)
     except Exception as error:  # Keras raises many kinds for a damaged file
         raise WorldError(f"{path} cannot be loaded: {one_line(error)}") from error
 

@@ -6,6 +6,7 @@ from recipes.settings.images import images, skip_broken
 from recipes.settings.line_searches import line_search
 from recipes.settings.optimizers import accumulation, multipliers, optimizer, passes_per_epoch
 from recipes.settings.schedules import schedule
+from recipes.settings.weights import weights
 
 __all__ = [
     "accumulation",
@@ -23,5 +24,6 @@ __all__ = [
     "skip_broken",
     "switch",
     "text",
+    "weights",
     "whole",
 ]

@@ -4,6 +4,7 @@ import inspect
 
 from recipes import training
 from recipes.errors import WorldError, one_line
+from recipes.training.begin_with import begin_with
 
 ABOUT_DATA = {
     "train_size": "how many samples are trained on, a whole number >= 1",
@@ -40,8 +41,12 @@ def about(recipe, data):
     return {"train": int(data.train_size), **found}
 
 
-def model(recipe, data):
-    """The compiled model of a recipe."""
+def model(recipe, data, tell=None):
+    """The compiled model of a recipe, with the weights that it is to begin with.
+
+    Args:
+        tell: function that gets a sentence on weights that are a trained model's.
+    """
     import keras
 
     found = recipe.model(data)
@@ -50,7 +55,16 @@ def model(recipe, data):
     if not found.compiled:
         raise _fault(recipe, "model", "gives a model that is not compiled")
     training.check_search(found)
+    if begins_with := weights_of(recipe):
+        sentence = begin_with(found, begins_with, about(recipe, data).get("classes", ()))
+        if tell is not None:
+            tell(sentence)
     return found
+
+
+def weights_of(recipe):
+    """The trained model that a recipe is to begin with, a path; None if there is none."""
+    return getattr(recipe, "weights", None)
 
 
 def batches(recipe, data):

@@ -34,7 +34,7 @@ ALLOWED = {  # what each room may import from; recipes are the modules that stan
     "workers": ("training", "run", "recipe", *_MACHINE),
     "tuning": ("workers", "training", "run", "recipe", "optimization", *_MACHINE),
     "comparison": ("tuning", "workers", "training", "run", "recipe", *_MACHINE),
-    "report": ("comparison", "tuning", "workers", "training", "run", "recipe", *_MACHINE),
+    "report": ("classification", "comparison", "tuning", "workers", "training", "run", "recipe", *_MACHINE),
     "commands": ("report", "comparison", "tuning", "training", "run", "recipe", *_PARTS, *_MACHINE),
     "__main__": ("commands", *_MACHINE),
 }
