@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "computing": ["computing", "devices_for", "settled_dtype"],
         "dry_run": ["dry_run"],
         "find_rates": ["find_rates"],
-        "fit": ["fit"],
+        "fit": ["fit", "kept_bytes"],
         "interval": ["interval", "is_share"],
         "outcomes": ["DIVERGED", "FINISHED", "STOPPED_EARLY"],
         "seeds": ["table_of", "train_seeds"],

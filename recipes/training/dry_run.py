@@ -1,6 +1,7 @@
 import dataclasses
 import time
 
+from recipes import training
 from recipes.errors import CommandError
 from recipes.machine import dtypes, strategies
 from recipes.machine.backend import start_keras
@@ -11,7 +12,6 @@ from recipes.settings.presets import changed
 from recipes.settings.quantities import counted, duration
 from recipes.training import contract
 from recipes.training.computing import computing, devices_for, settled_dtype
-from recipes.training.fit import kept_bytes
 from recipes.training.probe import BATCHES, measured_epochs
 
 
@@ -35,7 +35,7 @@ def dry_run(recipe, seeds=None, *, strategy="auto", dtype=None, data_dir=None, d
         extra |= {"strategy": devices.name, "dtype": settled_dtype(recipe, data, extra["dtype"], devices)}
         with dtypes.policy(extra["dtype"]):
             parameters = contract.model(recipe, data).count_params()
-            kept = kept_bytes(contract.batches(recipe, data), recipe.passes) if recipe.steps == "epoch" else 0
+            kept = training.kept_bytes(contract.batches(recipe, data), recipe.passes) if recipe.steps == "epoch" else 0
             epochs, share = measured_epochs(recipe, data, extra)
     once = time.perf_counter() - begun - sum(epochs[1:])  # imports, loading, compiling, judging, saving
     _tell_settings(recipe, extra, verbose)

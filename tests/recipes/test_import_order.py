@@ -28,11 +28,14 @@ def homes():
     return found
 
 
+def path_of(module):
+    path = ROOT / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
 def imported(module, known):
     """The modules that a module imports when it is imported."""
-    path = ROOT / module.replace(".", "/")
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.parse(path_of(module).read_text()).body:
         if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "recipes":
             for name in node.names:
                 whole = f"{node.module}.{name.name}"
@@ -45,6 +48,33 @@ def test_no_module_imports_itself_by_way_of_others():
     assert "recipes.settings.presets" in graph["recipes.recipe"]
     assert "recipes.training.train" in graph["recipes.training.seeds"]
     list(graphlib.TopologicalSorter(graph).static_order())  # a CycleError says which
+
+
+def of_keras(module):
+    """Whether a module imports Keras itself when it is imported, or what imports it."""
+    named = [
+        name
+        for node in ast.parse(path_of(module).read_text()).body
+        for name in (
+            [node.module] if isinstance(node, ast.ImportFrom) else [each.name for each in getattr(node, "names", ())]
+        )
+    ]
+    return any(str(name).partition(".")[0] in ("keras", "callbacks", "custom_optimizers") for name in named)
+
+
+def test_what_starts_keras_does_not_import_it_before():
+    """`start_keras` decides what is told to the backend before it is loaded, and hides what that logs."""
+    known = homes()
+    graph = {module: set(imported(module, known)) for module in MODULES}
+    starts = [name for name in MODULES if "start_keras(" in path_of(name).read_text()]
+    assert "recipes.training.dry_run" in starts
+    for module in starts:
+        seen, waiting = set(), [module]
+        while waiting:
+            each = waiting.pop()
+            seen.add(each)
+            waiting += [other for other in graph.get(each, ()) if other not in seen]
+        assert not sorted(filter(of_keras, seen & set(MODULES))), module
 
 
 ALL = f"""
