@@ -2,26 +2,20 @@
 
 import abc
 import dataclasses
-import importlib
 import inspect
 import itertools
-import pathlib
-import pkgutil
 import shlex
 import typing
 
-from recipes.errors import CommandError, WorldError, one_line
-from recipes.machine.backend import import_foreign
+from recipes.errors import CommandError
 from recipes.settings.beside_search import idle
 from recipes.settings.declare import check_arguments, check_fields, declare_settings
 from recipes.settings.fields import option_of, whole, written
-from recipes.settings.nearest import unknown
 from recipes.settings.presets import check_names, resolve, ways_to
 from recipes.settings.schedules import has_horizon
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 OF_RUNS = ("evaluate", "predict", "generate", "export")  # commands that take a finished run
-NO_RECIPES = ("__main__", "errors", "recipe")  # modules beside the recipes of this package
 TAKEN = (  # names that no setting can have: options of commands, or keys of config.json
     *("backend", "kind", "recipe", "trained_on", "command", "parser", "help", "json", "quiet", "verbose"),
     *("preset", "config", "strategy", "dtype", "data_dir", "run_dir", "download", "seeds", "results", "dry_run"),
@@ -93,7 +87,7 @@ class Recipe:
         return super().__new__(cls)
 
     def __post_init__(self):
-        if missing := _missing_methods(type(self)):
+        if missing := missing_methods(type(self)):
             raise TypeError(f"{type(self).__name__} is what recipes are made of, and has no method `{missing[0]}`")
         for name, setting in self.settings().items():
             object.__setattr__(self, name, setting.checked(option_of(name), getattr(self, name)))
@@ -220,82 +214,18 @@ def _as_arguments(values):
     return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
-def names():
-    """The names of the recipes of this package: its modules that are one."""
-    found = pkgutil.iter_modules([str(pathlib.Path(__file__).parent)])
-    return [module.name for module in found if not module.ispkg and module.name not in NO_RECIPES]
-
-
-def importable():
-    """The classes of the recipes of this package, a dict by name, and one line for each module that is none."""
-    classes, faults = {}, []
-    for name in names():
-        try:
-            classes[name] = find(name)
-        except CommandError as error:
-            faults.append(str(error))
-    return classes, faults
-
-
-def find(name):
-    """The class of a recipe.
+def missing_methods(cls):
+    """The names of the methods that a class has only as an abstract one, a list.
 
     Args:
-        name: str, one of `names()`, or `module:Class` of a module that can be imported from here.
-
-    Raises:
-        CommandError: there is none of that name, or it is no recipe.
+        cls: class of a recipe.
     """
-    module, colon, cls = name.partition(":")
-    if colon:
-        return _foreign(name, module, cls)
-    if name not in names():
-        raise CommandError(unknown("recipe", name, names(), otherwise="one of your own is written module:Class"))
-    try:
-        return _own(importlib.import_module(f"{__package__}.{name}"))
-    except CommandError:
-        raise
-    except Exception as error:  # of a recipe that is being written
-        raise CommandError(f"{name}.py cannot be imported: {type(error).__name__}: {one_line(error)}") from error
-
-
-def _own(module):
-    """The recipe of a module of this package: the last class in it that lacks nothing."""
-    mine = [each for each in vars(module).values() if _is_recipe(each) and each.__module__ == module.__name__]
-    whole = [each for each in mine if not _missing_methods(each)]
-    if not whole:
-        raise CommandError(f"{module.__file__} is no recipe: it has no subclass of recipes.recipe.Recipe")
-    return whole[-1]
-
-
-def _is_recipe(thing):
-    return inspect.isclass(thing) and issubclass(thing, Recipe) and thing is not Recipe
-
-
-def _foreign(name, module, cls):
-    try:
-        found = getattr(import_foreign(module), cls, None)
-    except (CommandError, WorldError):
-        raise
-    except (Exception, SystemExit) as error:  # whatever code that is not ours does when it is imported
-        raise CommandError(f"recipe {name}: {type(error).__name__}: {one_line(error)}") from error
-    if not _is_recipe(found):
-        what = "not there" if found is None else "no subclass of recipes.recipe.Recipe"
-        where = "; it was defined in a notebook or a script" if module == "__main__" else ""
-        raise CommandError(f"recipe {name}: {cls or 'the name of its class'} is {what}{where}")
-    if missing := _missing_methods(found):
-        raise CommandError(f"recipe {name}: {cls} is what recipes are made of, and has no method `{missing[0]}`")
-    return found
-
-
-def _missing_methods(cls):
-    """The names of the methods that a class has only as an abstract one."""
     return [name for name in dir(cls) if getattr(getattr(cls, name), "__isabstractmethod__", False)]
 
 
 def _check_class(cls, has_docstring):
     """Raise a TypeError for what a class lacks, or has that cannot be."""
-    for name in _missing_methods(cls):
+    for name in missing_methods(cls):
         about = (inspect.getdoc(getattr(cls, name)) or "").partition("\n")[0]
         raise TypeError(f"{cls.__name__} has no method `{name}`: {about}")
     if not has_docstring:

@@ -3,7 +3,7 @@ import sys
 from recipes import run as runs
 from recipes.commands.parser import add_command, add_json
 from recipes.commands.recipe_name import first_line
-from recipes.recipe import importable
+from recipes.find import importable
 from recipes.settings.clippers import clipper_entries
 from recipes.settings.line_searches import line_search_entries
 from recipes.settings.optimizers import optimizer_entries

@@ -6,8 +6,8 @@ import sys
 
 from recipes.commands.parser import Parser, add_command, as_help
 from recipes.errors import CommandError
+from recipes.find import find, importable, names
 from recipes.machine.backend import import_foreign
-from recipes.recipe import find, importable, names
 from recipes.settings.nearest import unknown
 
 

@@ -2,7 +2,8 @@ import pathlib
 import typing
 
 from recipes.errors import WorldError
-from recipes.recipe import TAKEN, find
+from recipes.find import find
+from recipes.recipe import TAKEN
 from recipes.run.contents import config_of, result_of
 from recipes.run.files import may_be_damaged, read_json
 from recipes.run.names import CONFIG, ENVIRONMENT

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipes import recipe as recipes
+from recipes import find as recipes
 from recipes import training
 from recipes.classification import Classification
 from recipes.errors import CommandError, WorldError

@@ -38,8 +38,8 @@ from recipes.__main__ import main
 from recipes.cifar10_cnn import Cifar10CNN
 from recipes.data import cifar10_archive
 from recipes.errors import CommandError
+from recipes.find import find, names
 from recipes.gan import classifier
-from recipes.recipe import find, names
 from recipes.settings.fields import option_of
 from recipes.workers.requests import Ended
 from tests.recipes.data.prepared import prepare

@@ -22,6 +22,7 @@ ALLOWED = {  # what each room may import from; recipes are the modules that stan
     "settings": ("errors",),
     "machine": _BASE,
     "recipe": _MACHINE,  # code that is not of this package may import Keras, for which the backend is chosen first
+    "find": ("recipe", *_MACHINE),
     "layers": _MACHINE,
     "models": ("layers", *_MACHINE),
     "data": _MACHINE,
@@ -29,13 +30,13 @@ ALLOWED = {  # what each room may import from; recipes are the modules that stan
     "gan": ("data", "layers", *_MACHINE),
     "classification": ("data", "optimization", "recipe", *_MACHINE),
     "RECIPES": ("recipe", *_PARTS, *_MACHINE),
-    "run": ("recipe", *_MACHINE),
+    "run": ("find", "recipe", *_MACHINE),
     "training": ("run", "recipe", *_MACHINE),
     "workers": ("training", "run", "recipe", *_MACHINE),
     "tuning": ("workers", "training", "run", "recipe", "optimization", *_MACHINE),
     "comparison": ("tuning", "workers", "training", "run", "recipe", *_MACHINE),
     "report": ("classification", "comparison", "tuning", "workers", "training", "run", "recipe", *_MACHINE),
-    "commands": ("report", "comparison", "tuning", "training", "run", "recipe", *_PARTS, *_MACHINE),
+    "commands": ("report", "comparison", "tuning", "training", "run", "find", "recipe", *_PARTS, *_MACHINE),
     "__main__": ("commands", *_MACHINE),
 }
 LOCAL = {  # imports of own modules in functions, and why they are not at the top of the file

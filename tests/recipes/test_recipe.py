@@ -11,14 +11,15 @@ import types
 
 import pytest
 
-from recipes import recipe as recipe_module
+from recipes import find as find_module
 from recipes.cifar10_cnn import Cifar10CNN
 from recipes.classification import Classification
 from recipes.commands import compare, train, tune
 from recipes.commands.command_line import parse
 from recipes.commands.parser import Parser, resolved
 from recipes.errors import CommandError
-from recipes.recipe import TAKEN, Recipe, find, names
+from recipes.find import find, names
+from recipes.recipe import TAKEN, Recipe
 from recipes.settings import choice, number, whole
 from tests.recipes.idle import Idle
 
@@ -353,8 +354,8 @@ def test_a_module_of_the_package_that_breaks_is_named_beside_the_others(monkeypa
             raise ZeroDivisionError("division by zero")
         return importlib.import_module(name)
 
-    monkeypatch.setattr(recipe_module, "importlib", types.SimpleNamespace(import_module=broken))
-    classes, faults = recipe_module.importable()
+    monkeypatch.setattr(find_module, "importlib", types.SimpleNamespace(import_module=broken))
+    classes, faults = find_module.importable()
     assert list(classes) == [name for name in names() if name != "cifar10_fast"]
     assert faults == ["cifar10_fast.py cannot be imported: ZeroDivisionError: division by zero"]
 
@@ -363,8 +364,8 @@ def test_the_recipe_of_a_module_is_its_last_whole_class(monkeypatch):
     module = types.ModuleType("recipes.made_up")
     module.__file__ = "made_up.py"
     with pytest.raises(CommandError, match=r"made_up.py is no recipe"):
-        recipe_module._own(module)
+        find_module._own(module)
     base = type("Base", (Classification,), {"__module__": module.__name__}, is_base=True)
     whole_one = type("Whole", (base, Cifar10CNN), {"__module__": module.__name__, "__doc__": "Whole."})
     vars(module).update(Base=base, Whole=whole_one)
-    assert recipe_module._own(module) is whole_one
+    assert find_module._own(module) is whole_one

@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from recipes.recipe import find, names
+from recipes.find import find, names
 from tests.conftest import ROOT
 
 

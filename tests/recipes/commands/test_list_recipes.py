@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from recipes.recipe import names
+from recipes.find import names
 from recipes.settings.clippers import CLIPPERS
 from recipes.settings.line_searches import LINE_SEARCHES
 from recipes.settings.optimizers import KERAS, OURS

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from recipes import recipe as recipes
+from recipes import find as recipes
 from recipes.commands import parse
 from recipes.commands.recipe_name import named
 from recipes.errors import CommandError

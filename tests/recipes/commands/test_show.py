@@ -3,7 +3,7 @@ import json
 import pytest
 
 from recipes.commands import parse
-from recipes.recipe import find, names
+from recipes.find import find, names
 from recipes.settings import switch
 from recipes.settings.fields import CHANGES
 from tests.recipes.idle import Idle

@@ -7,7 +7,7 @@ import pytest
 from recipes import training
 from recipes.comparison import Budget, Comparison, Contender
 from recipes.errors import CommandError, WorldError
-from recipes.recipe import find, names
+from recipes.find import find, names
 from recipes.run import Run, SavedRun, read_directory
 from recipes.tuning import Search
 from tests.recipes.idle import Idle

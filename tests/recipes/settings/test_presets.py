@@ -8,7 +8,7 @@ import pytest
 from recipes.cifar10_cnn import Cifar10CNN
 from recipes.cifar10_fast import Cifar10Fast
 from recipes.errors import CommandError
-from recipes.recipe import find, names
+from recipes.find import find, names
 from recipes.settings.presets import OtherSettings, recorded, resolve, ways_to
 from tests.recipes.idle import Idle
 
