@@ -1,7 +1,7 @@
 from recipes import data as sets
 from recipes import gan, optimization
 from recipes.errors import CommandError
-from recipes.recipe import Recipe
+from recipes.recipe import Recipe, Signature
 from recipes.settings import choice, clipping, images, number, optimizer, schedule, several, skip_broken, whole
 from recipes.settings import optimizers as names
 from recipes.settings.images import FLIPS, check_skip_broken
@@ -104,7 +104,7 @@ class Cifar10GAN(Recipe):
     score = "distance"
     default_dtype = "auto"
     dtypes = ("float32", "bfloat16")  # nothing scales its losses for float16
-    commands = ("evaluate", "generate")
+    commands = ("evaluate", "generate", "export")
     laid_over = ("smoke", "cpu5", "cpu60", "full")
     presets = {
         "sndcgan": {},
@@ -263,6 +263,23 @@ class Cifar10GAN(Recipe):
 
     def trained(self, model, run):
         return run.model("best.keras") if self.keep == "best" else model
+
+    def served(self, model):
+        """The average of the generator, without the discriminator."""
+        return model.average
+
+    def signature(self, classes):
+        noise = f"np.random.default_rng(0).normal(size=(16, {self.latent_size})).astype('float32')"
+        labels = f"np.arange(16, dtype='int32') % {len(classes)}"
+        both = f", and labels, int32 (n,), in this order: {', '.join(classes)}" if self.classes else ""
+        channels = 1 if self.data == "digits" else 3
+        return Signature(
+            f"noise of standard deviation 1, float32 (n, {self.latent_size}){both}",
+            f"images (n, 32, 32, {channels}), numbers from -1 to 1",
+            make=(f"inputs = [{noise}, {labels}]" if self.classes else f"inputs = {noise}",),
+            use=("pixels = np.clip(np.rint((np.asarray(outputs) + 1) * 127.5), 0, 255).astype('uint8')",),
+            count=2 if self.classes else 1,
+        )
 
     def judge(self, model, data, run):
         """How good the generator's average is: a dict, as `recipes.gan.Judge` gives it."""

@@ -6,7 +6,7 @@ from recipes import data as sets
 from recipes import optimization
 from recipes.errors import CommandError
 from recipes.machine import dtypes
-from recipes.recipe import Recipe
+from recipes.recipe import Recipe, Signature
 from recipes.settings import choice, line_search, number, optimizer, passes_per_epoch, schedule, whole
 from recipes.settings import optimizers as names
 from recipes.settings.beside_search import has_search
@@ -107,6 +107,10 @@ class LinearRegression(Recipe):
         if self.steps == "epoch":
             return sets.full_batches(data.x, data.y, self.batch_size)
         return sets.ShuffledBatches(data.x, data.y, self.batch_size, self.seed)
+
+    def signature(self, classes):
+        make, use = ("inputs = np.array([[0.5]])",), ("print(outputs)",)
+        return Signature("x, float64 (n, 1)", "y, float64 (n, 1)", make=make, use=use)
 
     def validate(self, model, data):
         return {"distance": self.judge(model, data)["distance"]}

@@ -25,6 +25,22 @@ TAKEN = (  # names that no setting can have: options of commands, or keys of con
 )
 
 
+class Signature(typing.NamedTuple):
+    """What the network of a recipe takes and gives, for those who use it without this package.
+
+    `input` and `output` are sentences; `imports`, `make` and `use` are lines of Python with NumPy as `np`: the second
+    make an array `inputs`, or a list of arrays if there are several, `count` of them; the third use the array
+    `outputs`.
+    """
+
+    input: str
+    output: str
+    imports: tuple[str, ...] = ()
+    make: tuple[str, ...] = ()
+    use: tuple[str, ...] = ()
+    count: int = 1
+
+
 class Recipe:
     """A model, its data and its optimizer. The fields are the settings; the methods are what commands do with it.
 
@@ -177,6 +193,18 @@ class Recipe:
     def trained(self, model, run):
         """The model that a run keeps and is judged by, of the one that training has ended with."""
         return model
+
+    def served(self, model):
+        """The network of a trained model that is used afterwards: `export` writes it."""
+        return model
+
+    def signature(self, classes):
+        """What the served network takes and gives, a `Signature`; None where model card and exports do not say it.
+
+        Args:
+            classes: list of str, the names of the classes in the order of the labels; empty for data without.
+        """
+        return None
 
     def validate(self, model, data):
         """How good a model is by its `objectives`, on nothing that it is judged by: a dict of floats."""

@@ -127,4 +127,4 @@ def _no_pages(request, monkeypatch):
     """Pages and model cards take seconds of each training."""
     if "pages" not in request.fixturenames:
         for name in ("write_page", "write_card"):
-            monkeypatch.setattr(f"recipes.commands.pages.{name}", lambda directory: None)
+            monkeypatch.setattr(f"recipes.commands.pages.{name}", lambda directory, **options: None)

@@ -4,7 +4,7 @@ from recipes import classification, optimization
 from recipes import data as sets
 from recipes.errors import CommandError
 from recipes.machine import strategies
-from recipes.recipe import Recipe
+from recipes.recipe import Recipe, Signature
 from recipes.settings import (
     accumulation,
     choice,
@@ -305,6 +305,22 @@ class Classification(Recipe, is_base=True):
         y, outputs = ops.convert_to_tensor(self._samples(data, data.test)[1]), ops.convert_to_tensor(outputs)
         share = float(ops.convert_to_numpy(model.compute_loss(y=y, y_pred=outputs)))
         return share * strategies.shares_of_a_loss()
+
+    def signature(self, classes):
+        height, width, channels = self.shape
+        mode, colours = ("RGB", "red, green and blue") if channels == 3 else ("L", "grey")
+        kind = "logits, of which softmax makes probabilities" if self.loss == "cross_entropy" else "probabilities"
+        return Signature(
+            f"images (n, {height}, {width}, {channels}), {colours}, numbers from 0 to 255; images of another size were "
+            "cut to these proportions in the middle and resized (bicubic)",
+            f"(n, {len(classes)}), {kind}, of the labels in this order: {', '.join(classes)}",
+            ("from PIL import Image, ImageOps",),
+            (
+                f'image = ImageOps.fit(Image.open("photo.png").convert("{mode}"), ({width}, {height}))',
+                f'inputs = np.asarray(image, "float32").reshape(1, {height}, {width}, {channels})',
+            ),
+            (f"labels = {list(classes)!r}", "print(labels[np.argmax(outputs[0])])"),
+        )
 
     def summary(self, result):
         one = result.get("test_accuracy_of_one_view")

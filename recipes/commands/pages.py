@@ -26,10 +26,15 @@ def write_page(directory):
         _say("report", directory, names.REPORT, lambda directory: report.write_report([directory]))
 
 
-def write_card(directory):
-    """Write the model card of a run, and say where; several processes write none."""
+def write_card(directory, is_kept=True):
+    """Write the model card of a run, and say where; several processes write none.
+
+    Args:
+        directory: of the run.
+        is_kept: bool, whether one that is newer than the result is left as it is.
+    """
     if not is_one_of_several():
-        _say("model card", directory, names.MODEL_CARD, report.write_model_card)
+        _say("model card", directory, names.MODEL_CARD, report.write_model_card, is_kept)
 
 
 def _curves(directory):
@@ -37,11 +42,11 @@ def _curves(directory):
     return report.write_curves(directory, words.title_of(runs.read_directory(directory)))
 
 
-def _say(what, directory, name, write):
-    """Say where a file is that is newer than the result, or write it."""
+def _say(what, directory, name, write, is_kept=True):
+    """Say where a file is that is newer than the result, unless it is not kept, or write it."""
     try:
         path = pathlib.Path(directory, name)
-        print(f"{what.capitalize()}: {path if _is_newer(path) else write(directory)}")
+        print(f"{what.capitalize()}: {path if is_kept and _is_newer(path) else write(directory)}")
     except Exception as error:  # whatever it is, the run is done
         print(f"No {what}: {one_line(error)}")
 

@@ -9,7 +9,7 @@ from recipes import run as runs
 from recipes import training
 from recipes.errors import WorldError
 from recipes.machine.backend import start_keras
-from recipes.report import words
+from recipes.report import usage, words
 from recipes.report.repeat import training_command
 
 PACKAGES = ("custom_optimizers", "recipes.layers")  # importing one registers all of its classes
@@ -48,12 +48,15 @@ def model_card(found):
         found: `recipes.run.Directory` of a run that is done.
     """
     start, data = found.starts[-1] if found.starts else {}, found.config["trained_on"]
+    signature = found.recipe.signature(data.get("classes", []))
     return _template().render(
         head={name: json.dumps(value) for name, value in _head(found).items()},  # JSON is valid YAML
         title=words.title_of(found),
         outcome=words.outcome_of(found),
         has_model=found.result["outcome"] != training.DIVERGED,
-        modules=_modules(found.directory),
+        signature=signature,
+        use=usage.of_model(signature, _modules(found.directory)),
+        exports=[usage.of_export(signature, name) for name in _exported(found.directory)],
         repeat=training_command(found),
         machine=words.value(start.get("machine", {})),
         versions=words.value(start.get("versions", {})),
@@ -61,6 +64,14 @@ def model_card(found):
         results=_in_words({name: value for name, value in found.result.items() if name != "of"}),
         **(OF_IMAGES if "test" in data else OF_SAMPLES),
     )
+
+
+def _exported(directory):
+    """The formats that the model was exported to, a list."""
+    if not (directory / runs.names.MODEL).exists():
+        return []
+    model_hash = runs.model_hash(directory)
+    return [name for name in runs.names.EXPORTS if runs.is_export_of(directory, name, model_hash)]
 
 
 def _modules(directory):

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "arrays": ["read_arrays"],
         "contents": ["config_of", "metrics_of", "peak_memory_of", "result_of", "write_peak_memory"],
         "directory": ["Directory", "read_directory"],
-        "exports": ["export_path", "is_export_of", "new_export"],
+        "exports": ["export_path", "is_export_of", "model_hash", "new_export"],
         "files": ["finite_number", "may_be_damaged", "read_json", "write_file"],
         "json_text": ["finite", "text_of"],
         "pictures": ["pictures_of", "read_picture"],

@@ -1,13 +1,14 @@
 """A model of a run in another format, and the record of which model.keras it was made from."""
 
 import contextlib
+import hashlib
 import pathlib
 import shutil
 import tempfile
 
 from recipes.machine.leaving import cleaned_up
 from recipes.run.files import read_json, write_json
-from recipes.run.names import EXPORTED, EXPORTS, PART
+from recipes.run.names import EXPORTED, EXPORTS, MODEL, PART
 
 
 def export_path(directory, form):
@@ -20,6 +21,12 @@ def export_path(directory, form):
     return directory / EXPORTS[form]
 
 
+def model_hash(directory):
+    """The SHA-256 of the file of the model of a run, in hexadecimal digits."""
+    with open(directory / MODEL, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def is_export_of(directory, form, model_hash):
     """Whether the exported model was made from the model with this hash: a run that goes on has another one later."""
     return (read_json(directory / EXPORTED) or {}).get(form) == model_hash
@@ -28,6 +35,8 @@ def is_export_of(directory, form, model_hash):
 @contextlib.contextmanager
 def new_export(directory, form, model_hash):
     """Yield the path to export a model to. It is moved into the run's directory unless the block raises.
+
+    What was exported there before is replaced then.
 
     Args:
         directory: `pathlib.Path` of the run.
@@ -38,6 +47,9 @@ def new_export(directory, form, model_hash):
     with cleaned_up(lambda: shutil.rmtree(part, ignore_errors=True)):
         made = pathlib.Path(part, EXPORTS[form])
         yield made
-        shutil.move(made, export_path(directory, form))
+        place = export_path(directory, form)
+        if place.exists():
+            place.rename(pathlib.Path(part, "before"))
+        shutil.move(made, place)
     exported = read_json(directory / EXPORTED) or {}
     write_json(directory / EXPORTED, {**exported, form: model_hash})

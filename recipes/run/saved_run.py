@@ -1,7 +1,6 @@
-import hashlib
-
 from recipes.errors import CommandError, WorldError
 from recipes.run.directory import read_directory
+from recipes.run.exports import model_hash
 from recipes.run.names import CONFIG, MODEL
 from recipes.run.saved_model import load_model
 from recipes.run.seed_directories import first_of_seeds
@@ -54,8 +53,7 @@ class SavedRun:
 
     def model_hash(self):
         """The SHA-256 of the file of its model, in hexadecimal digits."""
-        with open(self.directory / MODEL, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return model_hash(self.directory)
 
     def once(self, name, make):
         """The result of `make()`, which is called only the first time that a name is given."""

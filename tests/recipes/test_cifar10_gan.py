@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from recipes.gan import Classifier, Judge, backend, classifier
 from recipes.gan.losses import Hinge, Wasserstein
 from recipes.gan.metrics import frechet_distance
 from recipes.gan.penalties import GradientPenalty, ZeroCentred
-from recipes.run import Run, load_model
+from recipes.run import Run, load_model, read_directory
 from tests.recipes.gan.inception_graph import graph
 from tests.recipes.report.test_page import check
 
@@ -282,6 +283,27 @@ def test_generated_images_are_of_the_label_the_seed_and_the_number(finished, cap
     assert np.array_equal(pictures[2][:64:2, :64:2], seven)
 
 
+def test_the_lines_of_its_card_make_images(finished):
+    """The same for the GAN and for the generator alone, which `export` writes."""
+    gan, recipe = load_model(finished / "model.keras"), read_directory(finished).recipe
+    signature = recipe.signature(list("0123456789"))
+    for network in (gan, recipe.served(gan)):
+        names = {"np": np, "model": network}
+        lines = [*signature.make, "outputs = model.predict(inputs, verbose=0)", *signature.use]
+        exec(compile("\n".join(lines), "card", "exec"), names)
+        assert np.abs(names["pixels"].astype(int) - gan.generate(16, seed=0)).max() <= 1  # of 255
+
+
+@pytest.mark.slow
+def test_the_generator_is_exported(finished, capsys, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    status, out, err = said(capsys, "export", tmp_path / "run")
+    assert (status, err) == (0, "")
+    names = {}
+    exec(compile(out[out.index("import numpy") :], "printed", "exec"), names)
+    assert np.abs(names["pixels"].astype(int) - load_model(finished / "model.keras").generate(16, seed=0)).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("command", "options", "words"),
     [
@@ -289,8 +311,8 @@ def test_generated_images_are_of_the_label_the_seed_and_the_number(finished, cap
         ("generate", ("--out", "g.txt"), "take .png"),
         ("generate", ("--out", "g.psd"), "take .png"),
         ("generate", ("--out", "g.png", "--n", "0"), "--n must lie in 1 to 100000; it is 0"),
-        ("predict", ("a.png",), "a run of cifar10_gan takes evaluate, generate"),
-        ("export", (), "a run of cifar10_gan takes evaluate, generate"),
+        ("predict", ("a.png",), "a run of cifar10_gan takes evaluate, generate, export"),
+        ("evaluate", ("--data", "digits"), "--data is for image classifiers"),
         ("evaluate", ("--inception", __file__), "give the graph of 2015 (.pb)"),
         ("evaluate", ("--generated", "1"), "--generated must lie in 2 to 1000000; it is 1"),
     ],

@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import shutil
 
 import keras
@@ -6,6 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from recipes.commands import export as module
 from recipes.data import load
@@ -32,11 +34,50 @@ def test_both_formats_compute_what_keras_does(said, copy):
     }
     for outputs in found.values():
         np.testing.assert_allclose(outputs, expected, atol=1e-4)
+    labels = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
+    signature = json.loads((copy / "saved_model" / "assets.extra" / "signature.json").read_text())
+    assert labels == signature["labels"] == list("0123456789")
+    assert signature["output"].startswith("(n, 10), logits, ")
+
+
+@pytest.mark.slow
+def test_what_is_missing_is_written_and_what_is_there_is_kept(said, copy, pages):
+    assert said("export", copy, "--format", "saved_model")[0] == 0
+    before = (copy / "saved_model" / "saved_model.pb").stat().st_mtime_ns
+    status, out, err = said("export", copy)
+    assert (status, err) == (0, "")
+    assert f"{copy / 'saved_model'} is there already.\n" in out
+    assert (copy / "model.onnx").exists()
+    assert (copy / "saved_model" / "saved_model.pb").stat().st_mtime_ns == before
+    card = (copy / "model_card.md").read_text()
+    assert 'loaded = tf.saved_model.load("saved_model")\noutputs = loaded.serve(inputs)\n' in card
+    assert 'onnxruntime.InferenceSession("model.onnx")' in card
+
+    model = keras.saving.load_model(copy / "model.keras")
+    model.set_weights([2 * each for each in model.get_weights()])
+    model.save(copy / "model.keras")
     status, _, err = said("export", copy)
     assert (status, err.count("\n")) == (2, 1)
-    assert err.endswith("is there already\n")
-    (copy / "model.keras").write_bytes((copy / "model.keras").read_bytes() + b"\0")
-    assert "of another model; remove it first" in said("export", copy)[2]
+    assert "saved_model is there already, of another model; --force writes it anew" in err
+    assert said("export", copy, "--force")[0] == 0
+    x = load("digits").test[0][:9].astype("float32")
+    loaded = tf.saved_model.load(str(copy / "saved_model"))
+    served = loaded.serve(x).numpy()
+    np.testing.assert_allclose(served, np.asarray(model(x)), rtol=1e-4, atol=1e-4)
+    assert not list(copy.glob(".part*"))
+
+
+@pytest.mark.slow
+def test_the_lines_it_prints_load_and_use_each(said, copy, monkeypatch, capsys):
+    _, out, _ = said("export", copy)
+    lines = out[out.index("import numpy") :]
+    assert lines.count("outputs = ") == 2
+    monkeypatch.chdir(copy)
+    x, _ = load("digits").test
+    Image.fromarray(x[0]).save("photo.png")
+    exec(compile(lines, "printed", "exec"), {})
+    expected = np.asarray(keras.saving.load_model(copy / "model.keras")(x[:1].astype("float32"))).argmax()
+    assert capsys.readouterr().out == f"{expected}\n"
 
 
 @pytest.mark.slow

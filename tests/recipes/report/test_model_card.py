@@ -1,9 +1,13 @@
 import pathlib
+import re
 
+import keras
 import pytest
+from PIL import Image
 
 from recipes import run as runs
 from recipes.cifar10_cnn import Cifar10CNN
+from recipes.data import digits
 from recipes.errors import WorldError
 from recipes.linear_regression import LinearRegression
 from recipes.report.model_card import model_card, write_model_card
@@ -42,3 +46,24 @@ def test_a_run_that_is_not_done_has_none(finished, tmp_path):
     with pytest.raises(WorldError, match="holds no run that is done"):
         write_model_card(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_its_lines_load_the_model_and_use_it(finished, tmp_path, monkeypatch, capsys):
+    card = write_model_card(finished).read_text()
+    assert "- Input: images (n, 32, 32, 3), red, green and blue, numbers from 0 to 255; " in card
+    assert (
+        "- Output: (n, 10), logits, of which softmax makes probabilities, of the labels in this order: 0, 1, " in card
+    )
+    assert "As it was exported" not in card
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.keras").symlink_to(finished / "model.keras")
+    image = digits((32, 32, 3)).test[0][5]
+    Image.fromarray(image).save("photo.png")
+    exec(compile(re.search("```python\n(.*?)```", card, re.DOTALL)[1], "card", "exec"), {})
+    model = keras.saving.load_model("model.keras")
+    assert capsys.readouterr().out.split()[-1] == str(model.predict(image[None], verbose=0).argmax())
+
+
+def test_probabilities_are_called_so():
+    signature = Cifar10CNN(loss="mse").signature(["a", "b"])
+    assert signature.output == "(n, 2), probabilities, of the labels in this order: a, b"
