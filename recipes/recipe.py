@@ -123,6 +123,11 @@ class Recipe:
         return {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
 
     @classmethod
+    def own_settings(cls):
+        """The names of the settings that are its own, or have a default of its own, a list in their order."""
+        return [name for name in cls.settings() if name in cls._own_settings]
+
+    @classmethod
     def name(cls):
         """What the command line calls it: `cifar10_cnn`, or `mymodule:MyRecipe` if it is not of this package."""
         package, _, module = cls.__module__.rpartition(".")

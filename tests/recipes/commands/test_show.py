@@ -5,7 +5,7 @@ import pytest
 from recipes.commands import parse
 from recipes.find import find, names
 from recipes.settings import switch
-from recipes.settings.fields import CHANGES
+from recipes.settings.fields import CHANGES, written
 from tests.recipes.idle import Idle
 
 
@@ -22,7 +22,7 @@ SWITCHED = "tests.recipes.commands.test_show:Switched"
 
 
 def test_values_are_written_as_the_command_line_takes_them(said, capsys):
-    _, out, _ = said("show", SWITCHED)
+    _, out, _ = said("show", SWITCHED, "--verbose")
     lines = {line.split()[0]: line.split()[1] for line in out.splitlines() if line.startswith("    ")}
     assert (lines["shuffled"], lines["mirrored"], lines["momentum"]) == ("yes", "none", "none")
     assert "    smoke            shuffled=no, momentum=none, epochs=2\n" in out
@@ -36,7 +36,7 @@ def test_values_are_written_as_the_command_line_takes_them(said, capsys):
 
 @pytest.mark.parametrize("name", names())
 def test_a_recipe_has_its_settings_and_presets(said, name):
-    status, out, err = said("show", name)
+    status, out, err = said("show", name, "--verbose")
     assert (status, err) == (0, "")
     assert f"python -m recipes train {name}" in out
     about, settings, presets = out.replace("\nPresets:\n", "\nSettings:\n").split("\nSettings:\n")
@@ -45,6 +45,19 @@ def test_a_recipe_has_its_settings_and_presets(said, name):
     assert lines.keys() == find(name).settings().keys()
     assert all(setting.help in lines[key] for key, setting in find(name).settings().items())
     assert [line.split()[0] for line in presets.splitlines() if line] == list(find(name).presets)
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_is_its_own_comes_first_and_the_rest_is_folded(said, name):
+    _, out, _ = said("show", name)
+    cls = find(name)
+    own = out.partition("\nPresets:\n")[0].partition("\nSettings of its own, or with a default of its own:\n")[2]
+    inherited = {key: setting for base in cls.__bases__ for key, setting in base.settings().items()}
+    changed = [key for key, setting in cls.settings().items() if setting != inherited.get(key)]
+    assert [line.split()[0] for line in own.splitlines() if line] == changed
+    rest = " ".join(out.partition("\nSettings that other recipes have, too")[2].split())
+    assert all(f" {key}={written(cls.settings()[key].default)}" in rest for key in cls.settings() if key not in changed)
+    assert all(len(line) <= 120 for line in out.partition("\nSettings that other recipes")[2].splitlines())
 
 
 def test_a_preset_says_whose_it_is(said):
