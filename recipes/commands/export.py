@@ -12,12 +12,11 @@ from recipes.commands.parser import add_command, add_saved_run
 from recipes.errors import CommandError, WorldError
 from recipes.machine.backend import backend_name, start_keras
 from recipes.report import usage
-from recipes.run.names import EXPORTS
+from recipes.run.names import EXPORTS, SIGNATURE
 
 NEEDS = {"saved_model": ("tensorflow",), "onnx": ("tensorflow", "tf2onnx", "onnxruntime")}
 TOLERANCE = 1e-4  # largest allowed difference of an output, relative to the largest output
 SAMPLES = 8  # inputs that the outputs are compared for
-SIGNATURE = ("assets.extra", "signature.json")  # in a SavedModel: what TensorFlow leaves to its users
 
 
 def add(commands, name):
@@ -125,7 +124,7 @@ def _about(run):
 def _sign(name, path, about):
     """Write into an exported model what it takes and gives."""
     if name == "saved_model":
-        place = pathlib.Path(path, *SIGNATURE)
+        place = pathlib.Path(path, SIGNATURE)
         place.parent.mkdir()
         place.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         return

@@ -53,20 +53,21 @@ def _compared(recipe, comparison, run, place):
     with workers.Processes(shared, place.strategy, recipe.needs_float64) as processes:
         processes.share(tuning.work.load_data)
         tuning.check_models([contender.of(recipe) for contender in comparison.contenders], processes)
-        ends, count = {}, len(comparison.contenders)
+        tried, count = {}, len(comparison.contenders)
         for number, contender in enumerate(comparison.contenders, 1):
             print(f"Contender {number} of {count}:", flush=True)
-            best, ends[contender.label] = _searched(contender.of(recipe), contender, comparison, run, place, processes)
+            best, tried[contender.label] = _searched(contender.of(recipe), contender, comparison, run, place, processes)
             _train_seeds(best, contender, comparison, run, processes)
-    return comparisons.rows_of(recipe, comparison, run.directory, ends)
+    run.write_table(runs.names.RATES, [row for rows in tried.values() for row in rows])
+    return comparisons.rows_of(recipe, comparison, run.directory, tried)
 
 
 def _searched(recipe, contender, comparison, run, place, processes):
     """Search for the learning rate of a contender, unless a line search finds the length of its steps.
 
     Returns:
-        `(recipe, end)`: its recipe with the epochs of its budget and the best rate that was found; and "lowest",
-        "highest" or "only" if no rate below it, above it, or neither was tried, else None.
+        `(recipe, tried)`: its recipe with the epochs of its budget and the best rate that was found; and a list of
+        dicts, a row for each rate that was tried: `contender`, `learning_rate`, `score`, None if it has failed.
     """
     with _oracle(recipe, contender, comparison, run) as oracle:
         pace = oracle.recall("pace", functools.partial(_pace, recipe, comparison, processes))
@@ -77,7 +78,7 @@ def _searched(recipe, contender, comparison, run, place, processes):
             print(
                 f"{contender.label}: {plan}; a line search finds the steps, so no learning rate is searched", flush=True
             )
-            return recipe, None
+            return recipe, []
         low, high = oracle.recall("rates", functools.partial(_rates, recipe, processes))
         plan = f"{counted(epochs, 'epoch')} of {counted(pace['updates'], 'update')}"
         print(f"{contender.label}: {plan}; learning rates from {low:.2g} to {high:.2g}", flush=True)
@@ -88,16 +89,20 @@ def _searched(recipe, contender, comparison, run, place, processes):
         best = oracle.get_best_trials()[0]
         if best.status != COMPLETED:
             raise WorldError(f"{contender.label}: no learning rate from {low:.2g} to {high:.2g} trains; {best.message}")
-        rate = best.hyperparameters.get("learning_rate")
-        return hypermodel.recipe_of(best.hyperparameters), _end_of(rate, oracle.trials.values())
+        return hypermodel.recipe_of(best.hyperparameters), _tried(contender, hypermodel, oracle.trials.values())
 
 
-def _end_of(rate, trials):
-    """Which of the rates that were tried one of them is: "only", "lowest" or "highest"; None if it is in between."""
-    tried = [trial.hyperparameters.get("learning_rate") for trial in trials]
-    if len(tried) == 1:
-        return "only"
-    return "lowest" if rate <= min(tried) else "highest" if rate >= max(tried) else None
+def _tried(contender, hypermodel, trials):
+    """What each learning rate came to, the lowest first."""
+    rows = [
+        {
+            "contender": contender.label,
+            "learning_rate": hypermodel.given(trial.hyperparameters)["learning_rate"],  # as it was trained with
+            "score": trial.score if trial.status == COMPLETED else None,
+        }
+        for trial in trials
+    ]
+    return sorted(rows, key=lambda row: row["learning_rate"])
 
 
 @contextlib.contextmanager

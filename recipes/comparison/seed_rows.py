@@ -8,15 +8,14 @@ from recipes.settings.beside_search import has_line_search
 from recipes.tuning.objective import objective_of
 
 
-def rows_of(recipe, comparison, directory, ends=None):
+def rows_of(recipe, comparison, directory, tried=None):
     """What each training came to.
 
     Args:
         recipe: `recipes.recipe.Recipe`, from which all contenders begin.
         comparison: `Comparison`.
         directory: of the comparison.
-        ends: dict from labels to "lowest", "highest" or "only", where the rate of a contender is that one of those that
-            its search has tried, or to None.
+        tried: dict from labels to lists of dicts, a row with the `learning_rate` of each trial of its search.
 
     Returns:
         A list of dicts.
@@ -30,7 +29,15 @@ def rows_of(recipe, comparison, directory, ends=None):
         for seed in comparison.seeds_of(recipe)
     ]
     resolution = next((row["resolution"] for row in rows if row["resolution"] is not None), 0.0)
-    return [{**row, "resolution": resolution, "rate_is": (ends or {}).get(row["contender"])} for row in rows]
+    return [{**row, "resolution": resolution, "rate_is": _end_of(row, tried or {})} for row in rows]
+
+
+def _end_of(row, tried):
+    """Which of the rates that were tried that of a row is: "only", "lowest" or "highest"; None if it is in between."""
+    rates, rate = [each["learning_rate"] for each in tried.get(row["contender"], ())], row["learning_rate"]
+    if len(rates) <= 1:
+        return "only" if rates else None
+    return "lowest" if rate <= min(rates) else "highest" if rate >= max(rates) else None
 
 
 def _row(contender, directory, comparison):

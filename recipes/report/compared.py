@@ -28,6 +28,7 @@ def report_comparison(recipe, comparison, rows, run):
     for line in [*lines, *noise_lines(contenders, found)]:
         print(line)
     _write_picture(recipe, rows, run)
+    _write_rates(recipe, rows, run)
     about = {"date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions()}
     about |= comparison.described()
     differences = [{"a": a, "b": b, **each} for (a, b), each in found.items()]
@@ -56,6 +57,31 @@ def _write_picture(recipe, rows, run):
         picture = pictures.against(drawn, name)
     run.write(runs.names.COMPARISON_PICTURE, picture.savefig)
     print(f"\n{run.directory / runs.names.COMPARISON_PICTURE}")
+
+
+def _write_rates(recipe, rows, run):
+    """Draw what each learning rate came to, unless no contender has one."""
+    tried, best = rates_of(run.directory), {row["contender"]: row["learning_rate"] for row in rows}
+    if tried:
+        run.write(runs.names.RATES_PICTURE, pictures.rates(tried, *objective_of(recipe), best).savefig)
+        print(f"{run.directory / runs.names.RATES_PICTURE}")
+
+
+def rates_of(directory):
+    """What each learning rate that was tried in a comparison came to, as `pictures.rates` takes it: a list of dicts.
+
+    Args:
+        directory: of the comparison; one of an older version has none.
+    """
+    with runs.may_be_damaged(directory / runs.names.RATES):
+        return [
+            {
+                "contender": row["contender"],
+                "learning_rate": float(row["learning_rate"]),
+                "score": float(row["score"]) if row["score"] else None,
+            }
+            for row in runs.rows_of(directory / runs.names.RATES)
+        ]
 
 
 def as_text(recipe, contenders, target, target_loss=None):

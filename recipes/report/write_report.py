@@ -14,6 +14,7 @@ from recipes.report.sections.run import sections_of_run
 from recipes.report.sections.search import Best, sections_of_search
 from recipes.report.sections.side_by_side import sections_side_by_side
 from recipes.settings.beside_search import idle
+from recipes.tuning.objective import objective_of
 
 
 def write_report(directories, out=None):
@@ -130,7 +131,8 @@ def _compared(found):
     budget = parse_budget(found.config["budget"])
     verdicts = [*report.budget_lines(means, budget), *report.end_lines(means)]
     verdicts += report.noise_lines(means, differences)
-    return Compared(found.result["score"], report.cells_of(found.recipe, means, *targets), verdicts)
+    cells, rates = report.cells_of(found.recipe, means, *targets), {r["contender"]: r["learning_rate"] for r in means}
+    return Compared(found.result["score"], cells, verdicts, objective_of(found.recipe), rates)
 
 
 SECTIONS = {"run": _of_run, "trial": _of_run, "search": _of_search, "comparison": _of_comparison}

@@ -184,11 +184,18 @@ def _show(hypermodel, run, metric, trial):
 
 
 def _with_rates(rows, processes):
-    """The same rows with `rates`, the learning rates of the best trials, which a fork computes."""
+    """The same rows with `rates`, the learning rates of the best trials, which a fork computes.
+
+    Those of a short trial are what its schedule would be in the longest.
+    """
     shown = [row for row in tuning.best_of_each(rows) if not tuning.has_line_search(row)]
     if not shown or not {"schedule", "learning_rate"} <= shown[0]["settings"].keys():
         return [{**row, "rates": None} for row in rows]
-    schedules = [(row["settings"]["schedule"], row["settings"]["learning_rate"], row["updates"]) for row in shown]
+    longest = max(row["epochs"] for row in rows)
+    schedules = [
+        (row["settings"]["schedule"], row["settings"]["learning_rate"], row["updates"] * longest // row["epochs"])
+        for row in shown
+    ]
     rates = processes.call(functools.partial(tuning.work.rates, schedules=schedules))["rates"]
     of = {row["trial"]: each for row, each in zip(shown, rates, strict=True)}
     return [{**row, "rates": of.get(row["trial"])} for row in rows]

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from recipes.report.pictures.colours import COLOURS
 from recipes.report.pictures.plain_text import plain_text
-from recipes.report.pictures.scales import plain_powers
+from recipes.report.pictures.scales import plain_powers, wide_losses
 
 STYLES = ("-", "--", ":", "-.")
 AGAINST = ("updates", "epochs", "seconds of training")
@@ -56,6 +56,41 @@ def each_against(rows, metric):
         axes.set(ylabel=metric)
         figure.legend(loc="outside lower left", fontsize=8, ncols=columns, frameon=False)
     return figures
+
+
+@plain_text()
+def rates(rows, metric, direction, best=None):
+    """Draw the score of each learning rate that was tried for each contender.
+
+    Args:
+        rows: list of dicts with `contender`, `learning_rate` and `score`, None where training has failed.
+        metric: str, name of the score.
+        direction: "max" or "min": where failures are drawn.
+        best: dict from contenders to the rate that each was trained with, which gets a larger mark.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    labels = list(dict.fromkeys(row["contender"] for row in rows))
+    columns = max(1, 72 // (6 + max(map(len, labels))))
+    figure = Figure(figsize=(4.6, 3 + 0.17 * -(-len(labels) // columns)), layout="constrained")
+    axes = figure.subplots()
+    for i, label in enumerate(labels):
+        colour, style = COLOURS[i % len(COLOURS)], STYLES[i // len(COLOURS) % len(STYLES)]
+        mine = [(row["learning_rate"], row["score"]) for row in rows if row["contender"] == label]
+        done = [each for each in mine if each[1] is not None]
+        axes.plot(*zip(*done, strict=True), style, marker=".", color=colour, label=label)
+        chosen = [each for each in done if each[0] == (best or {}).get(label)]
+        axes.plot([rate for rate, _ in chosen], [score for _, score in chosen], "o", markersize=8, color=colour)
+        failed = [rate for rate, score in mine if score is None]
+        bottom = 0.02 if direction == "max" else 0.98
+        axes.plot(failed, [bottom] * len(failed), "x", color=colour, transform=axes.get_xaxis_transform())
+    axes.set(xscale="log", xlabel="learning rate", ylabel=metric)
+    plain_powers(axes.xaxis)
+    wide_losses(axes, [row["score"] for row in rows if row["score"] is not None], direction)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower left", fontsize=8, ncols=columns, frameon=False)
+    return figure
 
 
 def _lines(rows, metric):

@@ -1,20 +1,19 @@
 """The pictures of a search. Each function takes its trials, a list of dicts as `recipes.tuning.tune` returns them."""
 
-import textwrap
-
 from matplotlib.figure import Figure
 
 from recipes.report.pictures.colours import COLOURS
 from recipes.report.pictures.plain_text import plain_text
-from recipes.report.pictures.scales import plain_powers
+from recipes.report.pictures.scales import plain_powers, wide_losses
 
 MARKS = "osD^vP*X"  # markers of schedules and budgets, so that they differ without colours too
-WIDTH = 46  # characters of a line of the legend
 
 
 @plain_text()
 def rates(trials, metric, direction):
-    """Draw the score of each trial against its learning rate, with a marker for its schedule. Larger: trained longer.
+    """Draw the score of each trial against its learning rate, with a marker for its optimizer or its schedule.
+
+    A larger marker is a trial that was trained longer.
 
     Args:
         trials: list of dicts.
@@ -25,10 +24,10 @@ def rates(trials, metric, direction):
         A `matplotlib.figure.Figure`.
     """
     figure, axes = _figure()
-    families = sorted({_family(row) for row in trials})
+    groups = sorted({_group(row) for row in trials})
     longest = max(row["epochs"] for row in trials)
-    for i, family in enumerate(families):
-        mine = [row for row in _completed(trials) if _family(row) == family]
+    for i, group in enumerate(groups):
+        mine = [row for row in _completed(trials) if _group(row) == group]
         axes.scatter(
             [row["settings"]["learning_rate"] for row in mine],
             [row["score"] for row in mine],
@@ -36,7 +35,7 @@ def rates(trials, metric, direction):
             color=COLOURS[i % len(COLOURS)],
             marker=MARKS[i % len(MARKS)],
             alpha=0.75,
-            label=family,
+            label=group,
         )
     failed = [row["settings"]["learning_rate"] for row in trials if row["status"] == "FAILED"]
     if failed:
@@ -46,9 +45,9 @@ def rates(trials, metric, direction):
         )
     axes.set(xscale="log", xlabel="highest learning rate", ylabel=metric)
     plain_powers(axes.xaxis)
-    _scale(axes, [row["score"] for row in _completed(trials)], direction)
+    wide_losses(axes, [row["score"] for row in _completed(trials)], direction)
     legend = _legend(axes)
-    for handle in legend.legend_handles[: len(families)]:
+    for handle in legend.legend_handles[: len(groups)]:
         handle.set_sizes([30])
     return figure
 
@@ -76,32 +75,29 @@ def progress(trials, metric, direction):
         axes.plot(*zip(*points[epochs], strict=True), MARKS[i % len(MARKS)], color=COLOURS[i], alpha=0.6, label=label)
     axes.step(*zip(*best, strict=True), where="post", color=COLOURS[4], label="best of the longest so far")
     axes.set(xlabel="epochs trained in all", ylabel=metric, xlim=(0, None))
-    _scale(axes, [score for each in points.values() for _, score in each], direction)
+    wide_losses(axes, [score for each in points.values() for _, score in each], direction)
     _legend(axes)
     return figure
 
 
 @plain_text()
 def schedules(trials, metric):
-    """Draw the learning rates of the best trials over their updates: of the trials that have `rates`.
+    """Draw the schedules of the best trials, those that have `rates`, as shares of their highest rate.
 
     Args, returns: as `rates`.
     """
     figure, axes = _figure()
     for i, row in enumerate(row for row in trials if row.get("rates")):
-        label = _wrapped(f"{row['score']:.4g} after {_epochs(row['epochs'])}: {row['settings']['schedule']}")
         shares = [100 * n / (len(row["rates"]) - 1) for n in range(len(row["rates"]))]
-        axes.plot(shares, row["rates"], color=COLOURS[i % len(COLOURS)], lw=2.5 if i == 0 else 1.2, label=label)
-    axes.set(xlabel="updates, %", ylabel="learning rate", ylim=(0, None))
-    figure.set_figheight(4.8)
+        highest = max(row["rates"])
+        label = f"{row['trial']}: {row['score']:.4g}, {_family(row)} from {highest:.2g}"
+        of_highest = [rate / highest for rate in row["rates"]]
+        axes.plot(shares, of_highest, color=COLOURS[i % len(COLOURS)], lw=2.5 if i == 0 else 1.2, label=label)
+    axes.set(xlabel="updates of the longest trial, %", ylabel="share of the highest rate", ylim=(0, 1.05))
+    figure.set_figheight(4.3)
     style = {"fontsize": 10.5, "title_fontsize": 10.5, "alignment": "left", "frameon": False, "handlelength": 1.3}
-    figure.legend(loc="outside lower left", title=metric, **style)
+    figure.legend(loc="outside lower left", title=f"trial: {metric}", **style)
     return figure
-
-
-def _wrapped(label):
-    """Break a label into lines that are no wider than the picture, at commas of its schedule too."""
-    return "\n".join(textwrap.wrap(label.replace(",", ", "), WIDTH))
 
 
 def _epochs(count):
@@ -117,19 +113,17 @@ def _family(row):
     return row["settings"].get("schedule", "trials").partition(":")[0]  # a recipe may have no schedules
 
 
+def _group(row):
+    """What trials are told apart by: optimizers if they were searched, whose rates differ most, or else schedules."""
+    searched = row.get("searched", {})
+    return searched["optimizer"].partition(":")[0] if "optimizer" in searched else _family(row)
+
+
 def _figure():
     figure = Figure(figsize=(4.8, 3.4), dpi=200, layout="constrained")
     axes = figure.subplots()
     axes.grid(alpha=0.3)
     return figure, axes
-
-
-def _scale(axes, scores, direction):
-    """Use a logarithmic axis for losses whose range is wide."""
-    positive = [score for score in scores if score > 0]
-    if direction == "min" and len(positive) == len(scores) > 0 and max(positive) >= 30 * min(positive):
-        axes.set(yscale="log")
-        plain_powers(axes.yaxis)
 
 
 def _legend(axes):

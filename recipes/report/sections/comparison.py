@@ -5,6 +5,7 @@ import typing
 from recipes import comparison
 from recipes import run as runs
 from recipes.report import comparison as pictures
+from recipes.report.compared import rates_of
 from recipes.report.page import Section, Table, picture_of_figure
 from recipes.report.sections.command import section_of_command
 from recipes.report.sections.file_picture import file_picture
@@ -24,11 +25,15 @@ class Compared(typing.NamedTuple):
         score: str, name of the score by which contenders are ranked.
         cells: list of lists of str; the first list has the names of the columns.
         verdicts: list of str, lines that say which differences are within noise.
+        objective: `(name, "max" or "min")`, what learning rates were searched by.
+        rates: dict from contenders to their learning rates, None for a line search.
     """
 
     score: str
     cells: list
     verdicts: list
+    objective: tuple
+    rates: dict
 
 
 def sections_of_comparison(directory, compared, repeat):
@@ -49,8 +54,22 @@ def sections_of_comparison(directory, compared, repeat):
     return [
         first,
         Section("Result", [COLUMNS], pictures=_pictures(directory, compared), tables=[Table(columns, rows)]),
+        *_rates(directory, compared),
         Section("Differences and noise", [line.strip() for line in compared.verdicts]),
     ]
+
+
+def _rates(directory, compared):
+    """Yield the section on the learning rates that were tried; none in comparisons of older versions."""
+    tried = rates_of(directory)
+    if not tried:
+        return
+    text = "Each mark is a training; the larger one is the rate that the seeds were trained with, a cross a failure."
+    best = "; ".join(f"{label} {rate:.3g}" for label, rate in compared.rates.items() if rate is not None)
+    caption = f"{compared.objective[0]} of each learning rate that was tried"
+    figure = pictures.rates(tried, *compared.objective, compared.rates)
+    words = f"{caption}; trained with: {best}"
+    yield Section("Learning rates that were tried", [text], pictures=[picture_of_figure(figure, words, caption)])
 
 
 def _pictures(directory, compared):

@@ -15,7 +15,7 @@ HEADS = {"cost": "cost, epochs"}
 PICTURES = {
     names.RATES_PICTURE: "Score of each trial against its learning rate",
     names.PROGRESS_PICTURE: "Scores, and the best so far, against the epochs trained until then",
-    names.SCHEDULES_PICTURE: "Learning rates of the best trials over their updates",
+    names.SCHEDULES_PICTURE: "Schedules of the best trials, as they are in the longest",
 }
 
 

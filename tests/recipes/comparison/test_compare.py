@@ -66,6 +66,7 @@ def test_descent_and_momentum_on_a_quadratic(tmp_path, capsys, pages):
         the_distance_is_near_that_of_the_best_rate_of_four_hundred(directory, label, momentum)
     two_copies_are_within_noise(directory)
     scores_are_those_of_seeds_that_no_search_has_seen(directory)
+    the_rates_that_were_tried_are_written_down(directory)
     it_is_told_again_at_once(directory, options, capsys)
     it_has_a_page(directory)
 
@@ -103,6 +104,20 @@ def scores_are_those_of_seeds_that_no_search_has_seen(directory):
         assert float(row["peak_mib"]) > 0
 
 
+def the_rates_that_were_tried_are_written_down(directory):
+    """Each with its distance, that of NumPy, and the one that was trained with among them."""
+    with open(directory / "rates.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["contender"] == "one"]
+    assert len(rows) == 12
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates == sorted(rates)
+    assert float(table(directory)["one"]["learning_rate"]) in rates
+    for row in rows:
+        if row["score"]:
+            assert float(row["score"]) == pytest.approx(distance_after(float(row["learning_rate"]), 0.0, 0), rel=1e-4)
+    assert (directory / "rates.png").stat().st_size > 1000
+
+
 def it_is_told_again_at_once(directory, options, capsys):
     before = {path: path.stat().st_mtime_ns for path in directory.glob("*/seed-*/result.json")}
     status, out, error = compared(capsys, directory, *options)
@@ -134,7 +149,7 @@ def test_what_finds_its_steps_by_a_line_search_spends_nothing_on_a_search_for_a_
     assert status == 0, error
     for label in ("lbfgs:history=3", "armijo"):
         line = (
-            f"{label}: {EPOCHS} epochs of 1 evaluations; a line search finds the steps, so no learning rate is searched"
+            f"{label}: {EPOCHS} epochs of 1 evaluation; a line search finds the steps, so no learning rate is searched"
         )
         assert line in out.splitlines()
     storage = f"sqlite:///{tmp_path / 'search.db'}"

@@ -30,6 +30,12 @@ def test_scores_stand_over_their_rates_by_family_and_failures_at_the_bottom():
     assert (axes.get_xscale(), axes.get_ylabel()) == ("log", "val_accuracy")
 
 
+def test_where_optimizers_are_searched_each_has_a_mark():
+    trials = [{**row, "searched": {"optimizer": ("adam", "muon:others=sgd")[i % 2]}} for i, row in enumerate(TRIALS)]
+    (axes,) = search.rates(trials, "val_accuracy", "max").axes
+    assert [each.get_label() for each in axes.collections] == ["adam", "muon"]
+
+
 @pytest.mark.parametrize(("direction", "best"), [("max", [0.7, 0.9, 0.9, 0.9]), ("min", [0.7, 0.7, 0.7, 0.7])])
 def test_the_best_so_far_is_that_of_the_longest_budget_at_what_it_cost(direction, best):
     (axes,) = search.progress(TRIALS, "score", direction).axes
@@ -41,7 +47,7 @@ def test_the_best_so_far_is_that_of_the_longest_budget_at_what_it_cost(direction
 
 def test_the_best_of_each_configuration_is_drawn_over_its_updates():
     again = {**TRIALS[1], "trial": "0001-0", "epochs": 2, "score": 0.4}  # of the same configuration
-    long = {**TRIALS[4], "settings": {**TRIALS[4]["settings"], "schedule": "constant:until=0.25+cosine:" * 3}}
+    long = {**TRIALS[4], "settings": {**TRIALS[4]["settings"], "schedule": "cosine:" + "end=0.1," * 12}}
     ranked = [TRIALS[1], long, again, TRIALS[2]]
     shown = best_of_each(ranked)
     assert [row["trial"] for row in shown] == ["0001", "0004"]
@@ -52,6 +58,7 @@ def test_the_best_of_each_configuration_is_drawn_over_its_updates():
     assert legend.get_window_extent().width < figure.bbox.width  # which long names do not leave
     assert min(text.get_fontsize() for text in legend.get_texts()) > 10
     first, second = axes.get_lines()
-    assert first.get_label() == "0.9 after 8 epochs: linear:end=0.1"
-    assert (list(first.get_xdata()), list(first.get_ydata())) == ([0, 50, 100], [0.3, 0.2, 0.1])
-    assert second.get_label().replace("\n", "").startswith("0.8 after 8 epochs: constant:until=0.25+cosine:")
+    assert first.get_label() == "0001: 0.9, linear from 0.3"
+    assert list(first.get_xdata()) == [0, 50, 100]
+    assert list(first.get_ydata()) == pytest.approx([1, 2 / 3, 1 / 3])  # of the highest
+    assert second.get_label() == "0004: 0.8, cosine from 0.3"

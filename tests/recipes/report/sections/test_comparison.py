@@ -2,15 +2,37 @@
 
 import shutil
 
+import pytest
+
+from recipes.errors import WorldError
 from recipes.report.sections.comparison import Compared, sections_of_comparison
 from tests.recipes.report import made
 
 CELLS = [["contender", "rate", "test_accuracy"], *([label, "0.1", "0.9"] for label in made.LABELS)]
 
 
+def sections_of(directory):
+    compared = Compared("test_accuracy", CELLS, [], ("val_accuracy", "max"), {"batch": 0.1, "adam": 0.01})
+    return {section.title: section for section in sections_of_comparison(directory, compared, "again")}
+
+
 def result_of(directory):
-    sections = sections_of_comparison(directory, Compared("test_accuracy", CELLS, []), "again")
-    return next(section for section in sections if section.title == "Result")
+    return sections_of(directory)["Result"]
+
+
+def test_the_rates_that_were_tried_have_a_section(tmp_path):
+    made.comparison(tmp_path)
+    assert "Learning rates that were tried" not in sections_of(tmp_path)  # as in comparisons of older versions
+    rows = [("batch", 0.1, 0.9), ("batch", 1.0, ""), ("adam", 0.001, 0.7), ("adam", 0.01, 0.8)]
+    lines = [",".join(map(str, row)) for row in rows]
+    (tmp_path / "rates.csv").write_text("contender,learning_rate,score\n" + "\n".join(lines) + "\n")
+    (picture,) = sections_of(tmp_path)["Learning rates that were tried"].pictures
+    assert picture.words.endswith(
+        "val_accuracy of each learning rate that was tried; trained with: batch 0.1; adam 0.01"
+    )
+    (tmp_path / "rates.csv").write_text("contender,learning_rate,score\nbatch,high,0.9\n")
+    with pytest.raises(WorldError, match=r"rates\.csv is damaged"):
+        sections_of(tmp_path)
 
 
 def test_a_comparison_is_drawn_for_the_page_while_its_trainings_are_there(tmp_path):
