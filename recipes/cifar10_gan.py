@@ -256,9 +256,11 @@ class Cifar10GAN(Recipe):
 
     def callbacks(self, data, run):
         columns = len(data.classes) if self.classes else None
+        count = gan.whole_rows(SHOWN, columns)
+        real = gan.some_of_each(*data.train, count, len(data.classes) if self.classes else 0)
         return [
             gan.Judged(self._judge(data, run), self.judge_every, run),
-            gan.SampleGrid(self.judge_every, run, SHOWN, columns),
+            gan.SampleGrid(self.judge_every, run, count, columns, real),
         ]
 
     def trained(self, model, run):

@@ -7,14 +7,19 @@ from recipes.errors import CommandError
 from recipes.machine.backend import start_keras
 from recipes.settings.nearest import unknown
 
-MOST = 100_000  # images of a picture
+MOST, USUAL = 100_000, 64  # images of a picture
 
 
 def add(commands, name):
     """Add the parser of `generate`."""
     parser = add_command(commands, name, _generate, "write a picture with images that a finished GAN generates")
     add_saved_run(parser)
-    parser.add_argument("--n", metavar="N", type=int, default=64, help="how many images (64)")
+    parser.add_argument(
+        "--n",
+        metavar="N",
+        type=int,
+        help="how many images (64, or as many as fill rows with a column for each class)",
+    )
     parser.add_argument("--out", metavar="FILE", required=True, help="the picture file to write, such as grid.png")
     parser.add_argument("--label", metavar="NAME", help="class of all images; by default each class in turn")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the noise (0)")
@@ -31,7 +36,7 @@ def generate(run, count, out, label=None, seed=0):
 
     Args:
         run: `recipes.run.SavedRun` of a GAN.
-        count: int in 1 to 100,000, how many images.
+        count: int in 1 to 100,000, how many images; None for about 64, which fill the rows.
         out: path of the picture, which must not exist. Its ending, such as .png, decides the format.
         label: str, name of the class of all images; None for each class in turn.
         seed: int >= 0, of the noise.
@@ -43,12 +48,13 @@ def generate(run, count, out, label=None, seed=0):
     out = pathlib.Path(out)
     if out.exists():
         raise CommandError(f"--out {out} is there already; name another file")
+    columns = len(run.data["classes"]) if run.recipe.classes and label is None else None
+    count = gan.whole_rows(USUAL, columns) if count is None else count
     if not 1 <= count <= MOST:
         raise CommandError(f"--n must lie in 1 to {MOST}; it is {count}")
     labels = None if label is None else [_number(run, label)] * count
     _check_format(out)
     start_keras(float64=run.recipe.needs_float64)
-    columns = len(run.data["classes"]) if run.recipe.classes and label is None else None
     picture = gan.grid(run.model().generate(count, labels, seed), columns)
     runs.write_file(out, picture.save)
     print(f"{count} images: {out}")

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "classifier": ["Classifier"],
         "diff_augment": ["DiffAugment"],
         "gan": ["GAN"],
-        "grid": ["grid"],
+        "grid": ["grid", "some_of_each", "whole_rows"],
         "inception": ["Inception"],
         "judge": ["Judge"],
         "judged": ["Judged"],

@@ -58,7 +58,6 @@ class Judge:
         nearest, of_real = (nearest_distances(each, self.images.train[0]).mean() for each in (some, unseen))
         return {
             **found,
-            "distance_floor": self.floor,
             "distance_floor_deviation": self.floor_deviation,
             "distance_over_floor": found["distance"] / self.floor,
             "kernel_distance": kernel,
@@ -73,7 +72,8 @@ class Judge:
     def _distances(self, features, probabilities):
         found = class_statistics(probabilities, self._labels)
         entropy = _share_of_entropy(found, probabilities.shape[1])
-        return {"distance": frechet_distance(self.reference, features), "class_entropy": entropy, **found}
+        distance = frechet_distance(self.reference, features)
+        return {"distance": distance, "distance_floor": self.floor, "class_entropy": entropy, **found}
 
     def _generated(self, gan):
         images = gan.generate(self.samples, self._labels, seed=SEED)

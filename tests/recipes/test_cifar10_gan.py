@@ -160,7 +160,8 @@ def test_several_devices_of_tensorflow(monkeypatch):
 def test_what_a_run_leaves_behind(finished):
     names = {path.name for path in finished.iterdir()}
     assert names >= {"best.keras", "classifier.keras", "curves.png", "metrics.csv", "model.keras", "result.json"}
-    assert pixels_of(finished / "samples" / "epoch-0002.png").shape == (7 * 68, 10 * 68)
+    for picture in ("samples/epoch-0002.png", "real/epoch-0001.png"):
+        assert pixels_of(finished / picture).shape == (6 * 68, 10 * 68)
     result = json.loads((finished / "result.json").read_text())
     assert (result["reference_images"], result["classifier_features"]) == (60, 32)
     assert result["distance"] == pytest.approx(result["distance_over_floor"] * result["distance_floor"])
@@ -250,6 +251,8 @@ def test_a_run_leaves_a_page_with_its_samples(finished):
     result = json.loads((finished / "result.json").read_text())
     assert f"Fréchet classifier distance {result['distance']:.3g}" in text
     assert 'alt="Samples after epoch 2"' in text
+    assert 'alt="Real images"' in text
+    assert "real images (floor) from " in text
     assert 'aria-label="Fréchet classifier distance over' in text
 
 

@@ -10,10 +10,15 @@ from recipes.report.pictures.plain_text import plain_text
 from recipes.report.pictures.scales import plain_powers
 
 OF_LABELS = ("label_accuracy", "label accuracy")
+OF_DISTANCES = (("distance", "generated images"), ("distance_floor", "real images (floor)"))
 OF_OUTPUTS = (("real_output", "real images"), ("fake_output", "generated images"))
 PANELS = (  # label, whether the scale may be logarithmic, columns and names of the lines
     ("losses", False, (("discriminator_loss", "discriminator"), ("generator_loss", "generator"))),
-    ("Fréchet classifier distance", True, (("distance", "average of the generator"),)),
+    (
+        "Fréchet classifier distance",
+        True,
+        (("distance", "generated images"), ("distance_floor", "real images (floor)")),
+    ),
     ("share", False, (("class_entropy", "entropy of classes"), ("confidence", "confidence"), OF_LABELS)),
     ("loss", True, (("loss", "training"), ("val_loss", "validation"))),
     ("accuracy", False, (("accuracy", "training"), ("val_accuracy", "validation"))),

@@ -12,7 +12,7 @@ from recipes.report.sections.file_picture import file_picture
 from recipes.settings.presets import changed
 from recipes.settings.quantities import counted
 
-SAMPLES = 4  # pictures of a GAN's samples, at most
+SAMPLES = 4  # pictures of a GAN's samples, that of real images among them, at most
 
 
 def sections_of_run(found, repeat):
@@ -82,10 +82,15 @@ def _samples(directory):
     paths = runs.pictures_of(directory, "samples")
     if not paths:
         return
-    epochs = list(paths)
-    chosen = [epochs[round(i * (len(epochs) - 1) / max(SAMPLES - 1, 1))] for i in range(SAMPLES)]
+    real = [file_picture(path, "Real images", "Real images", "grid") for path in _real(directory)]
+    epochs, count = list(paths), SAMPLES - len(real)
+    chosen = [epochs[round(i * (len(epochs) - 1) / (count - 1))] for i in range(count)]
     pictures = [_sample(paths[epoch], epoch) for epoch in dict.fromkeys(chosen)]
-    yield Section("Samples of the same noise", pictures=pictures)
+    yield Section("Samples of the same noise", pictures=[*pictures, *real])
+
+
+def _real(directory):
+    return list(runs.pictures_of(directory, "real").values())[-1:]
 
 
 def _sample(path, epoch):
