@@ -102,8 +102,11 @@ exactness: $(VENV)/ready $(OTHERS)/ready  ## micro-batches against the whole, on
 docs: $(VENV)/ready-docs  ## all pages and the reference, in site/; a broken link or an undocumented name is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
+# what libraries of C++ log when they are loaded goes to the terminal, and not into the notebooks
 notebooks: $(VENV)/ready-notebooks  ## run all notebooks, and store what they show
-	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+	mkdir -p $(VENV)/ipython/profile_default
+	echo "c.IPKernelApp.capture_fd_output = False" > $(VENV)/ipython/profile_default/ipython_kernel_config.py
+	IPYTHONDIR=$(VENV)/ipython TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
 fuzz: $(VENV)/ready-test  ## 10,000 command lines and files that are wrong
 	FUZZ_CASES=10000 $(BIN)/python -m pytest -n 2 --dist worksteal -m "" tests/recipes/test_fuzz.py

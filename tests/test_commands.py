@@ -86,6 +86,8 @@ def world(tmp_path_factory):
         path = root / "photos" / ("cat", "dog")[i % 2]
         path.mkdir(parents=True, exist_ok=True)
         PIL.Image.fromarray(image).save(path / f"{i}.png")
+    for name in ("more_photos", "holiday"):
+        (root / name).symlink_to("photos")
     prepare(root / "tfds", "cifar10", (32, 32, 3), {"train": 400, "test": 40})
     return root
 

@@ -18,12 +18,15 @@ README = "\n".join(
 
 
 def test_the_example_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", FRONT, re.DOTALL)
+    code, more = re.findall(r"```python\n(.*?)```", FRONT, re.DOTALL)
     assert sum(bool(line) for line in code.splitlines()) == 10
     scope = {}
     exec(code, scope)
     assert scope["model"].optimizer.iterations.numpy() == 3
     assert scope["optimizer"].gradient_accumulation_steps is None  # the callback lends it for a fit
+    exec(more, scope)
+    assert scope["model"].optimizer.iterations.numpy() == 50
+    assert scope["model"].history.history["loss"][-1] < 0.2 * scope["finder"].losses[0]
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ class KernelOfTheseTests(AsyncKernelManager):
         return KernelSpecManager(kernel_dirs=[])
 
 
-def test_there_are_seven():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["1_", "2_", "3_", "4_", "5_", "6_", "7_"]
+def test_there_are_eight():
+    assert [path.name[:2] for path in NOTEBOOKS] == ["1_", "2_", "3_", "4_", "5_", "6_", "7_", "8_"]
 
 
 @pytest.mark.slow_cases(
@@ -58,6 +58,7 @@ def test_there_are_seven():
     "5_searching_schedules",
     "6_several_devices",
     "7_without_a_learning_rate",
+    "8_your_own_model",
 )
 @each
 def test_runs(path, tmp_path, monkeypatch):
