@@ -138,7 +138,7 @@ def test_commands_are_there(page, tmp_path, monkeypatch):
             assert parse(words[3:]), command
 
 
-@pytest.mark.slow_cases("tune")
+@pytest.mark.slow_cases("tune", "own_model", "README")  # the last also in tests/test_readme.py
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if "```python" in page.read_text()], ids=lambda page: page.stem
 )

@@ -9,7 +9,7 @@ from recipes.cifar10_cnn import Cifar10CNN
 from recipes.cifar10_fast import Cifar10Fast
 from recipes.errors import CommandError
 from recipes.find import find, names
-from recipes.settings.presets import OtherSettings, recorded, resolve, ways_to
+from recipes.settings.presets import OtherSettings, changed, recorded, resolve, ways_to
 from tests.recipes.idle import Idle
 
 
@@ -151,3 +151,18 @@ def test_a_config_of_a_recipe_that_had_other_settings_is_told_apart_from_a_damag
     with pytest.raises(ValueError, match=r"^it has no settings of tests\.recipes\.idle:Idle$") as caught:
         recorded(Idle, {"strange": 1})
     assert not isinstance(caught.value, OtherSettings)
+
+
+@pytest.mark.parametrize(
+    ("given", "preset", "expected"),
+    [
+        ({}, None, {}),
+        ({"variant": "fast"}, None, {}),  # what the variant's own preset gives is as usual
+        ({"epochs": 7}, None, {"epochs": 7}),
+        ({"variant": "fast", "epochs": 20}, None, {}),  # given, and the same
+        ({"variant": "fast"}, "smoke", {"epochs": 2}),
+        ({"variant": "fast", "optimizer": "sgd"}, None, {"optimizer": "sgd", "momentum": None}),
+    ],
+)
+def test_what_was_changed_is_what_the_variant_has_not_by_itself(given, preset, expected):
+    assert changed(resolve(Idle, given, preset)) == expected

@@ -9,7 +9,6 @@ import pytest
 
 from recipes import models, training
 from recipes.cifar10_cnn import Cifar10CNN
-from recipes.data import digits
 from recipes.errors import CommandError, WorldError
 from recipes.run import metrics_of
 from recipes.training import contract
@@ -87,9 +86,9 @@ def test_another_network_changes_nothing(finished):
 
 def test_a_training_of_no_epoch_more_is_judged_as_the_model_it_began_with(finished, tmp_path):
     """The first loss of a run that begins with a model is that model's, on the images that it is trained on."""
-    recipe = Cifar10CNN.from_preset("smoke", weights=str(finished), epochs=1, train_images=None, validation_split=0.0)
+    recipe = Cifar10CNN.from_preset("smoke", weights=str(finished), epochs=1)
     result, directory = training.train(recipe, tmp_path / "run", verbose=0)
-    x, y = digits(SHAPE).train
+    x, y = recipe.load().train
     outputs = keras.saving.load_model(finished / "model.keras").predict(x, batch_size=128, verbose=0)
     expected = float(keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, outputs))
     assert float(metrics_of(directory)[0]["loss"]) == pytest.approx(expected, rel=1e-4)

@@ -11,10 +11,13 @@ def test_it_says_what_a_run_would_be_and_leaves_nothing(said, tmp_path, monkeypa
     assert (status, err) == (0, "")
     assert not list(tmp_path.iterdir())
     assert re.search(r"^epochs +1000$", out, re.MULTILINE)
+    assert not re.search(r"^learning_rate", out, re.MULTILINE)  # what was changed alone
+    assert re.search(r"^and \d+ settings as usual: --verbose shows them$", out, re.MULTILINE)
     parameters = int(re.search(r"([\d,]+) parameters", out).group(1).replace(",", ""))
     assert parameters == {"cifar10_cnn": 24346, "linear_regression": 2}[recipe]
-    total, epoch = re.search(r"([\d,]+) s expected on \d+ cores, ([\d.]+) s an epoch", out).groups()
-    assert float(total.replace(",", "")) >= 999 * (float(epoch) - 0.005)
+    pattern = r"^(?:(\d+) min)? ?(?:([\d.]+) s)? expected on \d+ cores, ([\d.]+) s an epoch"
+    minutes, seconds, epoch = (float(each or 0) for each in re.search(pattern, out, re.MULTILINE).groups())
+    assert 60 * minutes + seconds >= 900 * (epoch - 0.005)
     assert 100 < float(re.search(r"([\d,]+) MiB", out).group(1).replace(",", "")) < 20_000
 
 

@@ -29,8 +29,18 @@ def test_its_files_are_its_sections(finished):
     ]
     assert found["What was run"].commands == ["again"]
     assert found["What was run"].texts[0].startswith("Test accuracy ")
-    rows = dict(found["Settings"].tables[0].rows)
-    assert (rows["recipe"], rows["epochs"], "trained_on" in rows) == ("cifar10_cnn", "4", False)
+    told, folded = found["Settings"].tables
+    rows = dict(told.rows)
+    assert (rows["recipe"], rows["epochs"], rows["train_images"], "trained_on" in rows) == (
+        "cifar10_cnn",
+        "4",
+        "300",
+        False,
+    )
+    assert "learning_rate" not in rows
+    assert dict(folded.rows)["learning_rate"] == "0.2"
+    assert folded.folded == f"{len(folded.rows)} settings as usual"
+    assert not set(rows) & set(dict(folded.rows))
     assert dict(found["Data"].tables[0].rows)["name"] == "digits"
     assert "of" not in dict(found["Result"].tables[0].rows)
 
