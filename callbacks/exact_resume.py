@@ -66,7 +66,10 @@ class ExactResume(keras.callbacks.Callback):
         seconds: list of floats, the duration of each of those epochs.
 
     Raises:
+        ValueError: `path` does not end in .npz, or is a directory.
         StateError (a ValueError): the file is damaged, or belongs to another model or optimizer.
+
+    A `fit` that finds the file says so in one line: with another learning rate or other data it goes on all the same.
 
     Example:
 
@@ -79,13 +82,18 @@ class ExactResume(keras.callbacks.Callback):
     ...     resume = ExactResume(path, seed=0)
     ...     model.fit(np.ones((4, 3)), np.ones(4), epochs=epochs, shuffle=False, callbacks=[resume], verbose=0)
     ...     return len(resume.history)
-    >>> train(epochs=2), train(epochs=5)  # the second goes on at epoch 2
-    (2, 5)
+    >>> train(epochs=2)
+    2
+    >>> train(epochs=5)  # doctest: +ELLIPSIS
+    ExactResume: goes on after epoch 2, from ...state.npz; remove that file to begin anew.
+    5
     """
 
     def __init__(self, path, seed=0, *, follows=(), carry=(), every_seconds=0.0):
         super().__init__()
         self.path = pathlib.Path(path)
+        if self.path.suffix != ".npz" or self.path.is_dir():
+            raise ValueError(f"ExactResume: `path` must be that of a file that ends in .npz. Received: {path!s}")
         self.seed, self.follows, self.carry, self.every_seconds = seed, follows, carry, every_seconds
         for callback in carry:
             if _kind(callback) is None:
@@ -99,7 +107,13 @@ class ExactResume(keras.callbacks.Callback):
         self.history, self.seconds, self._saved = [], [], 0.0
         if self.path.exists():
             self._restore()
+            self.tell_restart()
         self._before = list(self.history)  # what `fit` has to begin its history with
+
+    def tell_restart(self):
+        """Print which state `fit` goes on from: it may be one that was forgotten."""
+        done = self.history[-1]["epoch"] + 1
+        print(f"ExactResume: goes on after epoch {done}, from {self.path}; remove that file to begin anew.", flush=True)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model._initial_epoch = None
@@ -192,8 +206,8 @@ class ExactResume(keras.callbacks.Callback):
         if different is not None:
             there, here = different
             raise StateError(
-                f"{self.path} was made with another model or optimizer: it has {_words(there)} where there is "
-                f"{_words(here)} now."
+                f"{self.path} was made with another model, optimizer or callbacks: it has {_words(there)} where there "
+                f"is {_words(here)} now; remove it to begin anew."
             )
         for i, (_, shape, dtype) in enumerate(mine):
             self._check_array(arrays, f"variable_{i}", shape, dtype)

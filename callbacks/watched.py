@@ -15,7 +15,8 @@ def descent_of(optimizer, callback):
     if not isinstance(inner, Descent):
         raise TypeError(
             f"{callback} works with the optimizers of custom_optimizers, such as BatchGD. "
-            f"This model was compiled with {type(inner).__module__}.{type(inner).__name__}."
+            f"This model was compiled with {type(inner).__module__}.{type(inner).__name__}; put it into "
+            f"custom_optimizers.Accumulate({type(inner).__name__}(...))."
         )
     return inner
 

@@ -21,7 +21,6 @@ TAKEN = (  # names that no setting can have: options of commands, or keys of con
     *("preset", "config", "strategy", "dtype", "data_dir", "run_dir", "download", "seeds", "results", "dry_run"),
     *("tuner", "trials", "max_epochs", "space", "metric", "workers", "storage", "study"),
     *("optimizers", "clippings", "schedules", "budget", "target", "target_loss", "contenders", "judged_on"),
-    "weights_hash",
 )
 
 

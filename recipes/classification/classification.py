@@ -312,11 +312,12 @@ class Classification(Recipe, is_base=True):
         kind = "logits, of which softmax makes probabilities" if self.loss == "cross_entropy" else "probabilities"
         return Signature(
             f"images (n, {height}, {width}, {channels}), {colours}, numbers from 0 to 255; images of another size were "
-            "cut to these proportions in the middle and resized (bicubic)",
+            "turned as their EXIF says, cut to these proportions in the middle and resized (bicubic)",
             f"(n, {len(classes)}), {kind}, of the labels in this order: {', '.join(classes)}",
             ("from PIL import Image, ImageOps",),
             (
-                f'image = ImageOps.fit(Image.open("photo.png").convert("{mode}"), ({width}, {height}))',
+                'image = ImageOps.exif_transpose(Image.open("photo.png"))  # of 8 bits a channel',
+                f'image = ImageOps.fit(image.convert("{mode}"), ({width}, {height}))',
                 f'inputs = np.asarray(image, "float32").reshape(1, {height}, {width}, {channels})',
             ),
             (f"labels = {list(classes)!r}", "print(labels[np.argmax(outputs[0])])"),

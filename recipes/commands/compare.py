@@ -90,7 +90,7 @@ def _compare(asked):
     recipe = resolved(asked)
     contenders = parse_contenders(asked.recipe, asked.optimizers or (), asked.clippings, asked.schedules)
     budget = _budget(asked, recipe)
-    if asked.is_config_whole:
+    if asked.is_config_whole and not asked.quiet:
         left_out = ", ".join(_instead(asked.recipe))
         print(f"Of {asked.config}, {left_out} are left out: a comparison decides them.")
     comparison = comparisons.Comparison(

@@ -5,6 +5,7 @@ from recipes.commands.aside import aside
 from recipes.commands.parser import add_command, add_data_dir, add_json, add_saved_run
 from recipes.errors import CommandError, WorldError
 from recipes.machine.backend import start_keras
+from recipes.report import words
 from recipes.settings.images import absolute, check_data_name
 from recipes.settings.quantities import percent
 from recipes.training import contract
@@ -43,13 +44,13 @@ def _evaluate(asked):
     with aside(asked.json):
         run = runs.SavedRun(asked.run_dir, "evaluate")
         data = _data(run, asked)
-        result = evaluate(run, data, asked.inception, asked.generated)
+        result = {**_of_another_set(asked, data), **evaluate(run, data, asked.inception, asked.generated)}
     classes = _classes(run)
     if asked.json:
         print(runs.text_of({**result, **({"classes": classes} if classes else {})}))
         return
     for name, value in result.items():
-        print(f"{name:28} {value:.6g}" if isinstance(value, float) else f"{name:28} {value}")
+        print(f"{name:28} {words.figure(name, value)}")
     _tell_classes(classes)
 
 
@@ -60,8 +61,16 @@ def _data(run, asked):
     if not isinstance(run.recipe, classification.Classification):
         raise CommandError(f"--data is for image classifiers; {run.directory} is none")
     check_data_name(asked.data)
-    shape = tuple(run.recipe.shape)
-    return sets.evaluation_set(absolute(asked.data), run.data["classes"], shape, asked.data_dir, asked.skip_broken)
+    start_keras(float64=run.recipe.needs_float64)
+    if absolute(asked.data) == run.recipe.data and asked.data.startswith("folder:"):
+        print(f"{asked.data} is what {run.directory} was trained on: images that it has learnt are among these.")
+    name, shape, place = absolute(asked.data), tuple(run.recipe.shape), asked.data_dir or run.data_dir
+    return sets.evaluation_set(name, run.data["classes"], shape, place, asked.skip_broken)
+
+
+def _of_another_set(asked, data):
+    """What is told of images that are not those of the run, a dict."""
+    return {} if asked.data is None else {"data": data.name, "skipped_images": len(data.origin.get("skipped", ()))}
 
 
 def same_data(run, data_dir=None):

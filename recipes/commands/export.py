@@ -84,6 +84,8 @@ def export(run, formats):
     import numpy as np
 
     model = _in_float32(run.recipe.served(run.model()))
+    if not getattr(model, "inputs", None):
+        raise WorldError(f"the model of {run.directory} does not say what it takes: make it of keras.Input")
     samples = [_samples(each) for each in model.inputs]
     expected = np.asarray(model(_as_one(samples)))  # Keras needs this call before it exports, too
     about = _about(run)
@@ -99,14 +101,13 @@ def export(run, formats):
 
 
 def _samples(tensor):
-    """Numbers that an input may take: of images 0 to 255, of labels 0 and 1, of all else around 0."""
+    """Numbers that an input may take: of images 0 to 255, of other whole numbers 0 and 1, of all else around 0."""
     import numpy as np
 
     rng, shape = np.random.default_rng(0), (SAMPLES, *tensor.shape[1:])
-    if "int" in tensor.dtype and len(shape) == 1:
-        return rng.integers(0, 2, shape).astype(tensor.dtype)
-    numbers = rng.integers(0, 256, shape) if len(shape) == 4 else rng.normal(size=shape)
-    return numbers.astype(tensor.dtype)
+    if len(shape) == 4 or "int" in tensor.dtype:
+        return rng.integers(0, 256 if len(shape) == 4 else 2, shape).astype(tensor.dtype)
+    return rng.normal(size=shape).astype(tensor.dtype)
 
 
 def _as_one(arrays):

@@ -25,6 +25,9 @@ def add(commands, name):
 def _prepare(asked):
     kind, _, path = absolute(asked.name).partition(":")
     if kind == "folder" and path:
+        given = {"--archive": asked.archive, "--unverified": asked.unverified, "--data-dir": asked.data_dir}
+        if needless := [option for option, value in given.items() if value]:
+            raise CommandError(f"{needless[0]} is of cifar10; a folder is only looked through")
         _look_through(path)
         return
     if asked.name != "cifar10":

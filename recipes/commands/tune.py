@@ -15,8 +15,9 @@ from recipes.commands.parser import (
 from recipes.commands.recipe_name import add_recipe_command, has_objectives
 from recipes.errors import CommandError
 from recipes.settings.fields import MOST, option_of
+from recipes.settings.presets import resolve
 from recipes.tuning.search import TUNERS, Search
-from recipes.tuning.space import SEARCHED, example, parse_space, usual_space
+from recipes.tuning.space import example, parse_space, usual_space
 
 
 def add(commands, name):
@@ -26,6 +27,7 @@ def add(commands, name):
 
 
 def _add_options(parser, cls):
+    usual = ",".join(usual_space(resolve(cls, {})))
     add_settings(parser, cls, instead={"epochs": "give --max-epochs N"})
     add_json(parser)
     group = parser.add_argument_group("search")
@@ -36,7 +38,7 @@ def _add_options(parser, cls):
         "--space",
         metavar="NAMES",
         action="append",
-        help=f"settings to search, such as schedule,learning_rate=0.01:1,batch_size=32/64 ({','.join(SEARCHED)})",
+        help=f"settings to search, such as schedule,learning_rate=0.01:1,batch_size=32/64 ({usual})",
     )
     group.add_argument("--metric", metavar="NAME", help=f"what is best: {', '.join(cls.objectives)}")
     group.add_argument("--workers", metavar="N", type=int, default=1, help="trials at a time on this machine (1)")
@@ -70,8 +72,9 @@ def _check_given(asked, space):
     settings = asked.recipe.settings()
     name = next((name for name in parse_space(space, asked.recipe) if name in asked.named), None)
     if name is not None:
+        where = option_of(name) if hasattr(asked, name) else f"--config {asked.config}"
         raise CommandError(
-            f"{option_of(name)}: {name} is searched for: give its values as --space {example(name, settings[name])}, "
+            f"{where}: {name} is searched for: give its values as --space {example(name, settings[name])}, "
             "or a --space without it"
         )
 

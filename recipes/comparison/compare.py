@@ -40,6 +40,7 @@ def compare(recipe, comparison, run_dir=None, *, strategy="auto", dtype=None, da
     recipe = tuning.with_validation(recipe)
     for contender in comparison.contenders:
         contender.of(recipe)  # what cannot be is told before anything is trained
+    training.check_weights(recipe)
     extra = {**training.computing(recipe, strategy, dtype), **comparison.described()}
     with runs.Run(recipe, run_dir, extra, kind="comparison") as run:
         start_keras(strategy, recipe.needs_float64, touch=False)

@@ -51,7 +51,7 @@ def parse_contenders(recipe, optimizers, clippings=None, schedules=None):
 def _check_labels(labels):
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
-        raise CommandError(f"--optimizers: {twice} is there twice; write NAME{NAMED}{twice} for one of them")
+        raise CommandError(f"--optimizers: {twice} is there twice; give one of them another name: NAME{NAMED}sgd")
     if not labels:
         raise CommandError("--optimizers: nothing to compare; such as --optimizers sgd,adam")
 

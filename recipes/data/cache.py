@@ -9,19 +9,18 @@ PARTS = ("train", "validation", "test")
 FORMAT = 2  # version of the file; it is raised when images are read or resized in another way
 
 
-def cached(source, name, shape, read, takes=lambda images: True):
+def cached(source, name, shape, read):
     """Read images from a cache beside their source, or read them from the source and write that cache.
 
     The cache is used only while the names, sizes and times of all files of the source are what they were when it was
-    made, and while its checksums are right. It has no pickles in it. Where it cannot be written, the images are read
-    from their source each time.
+    made, and while its checksums are right. It has no pickles in it. Where it cannot be written, or some of the files
+    cannot be read, the images are read from their source each time.
 
     Args:
         source: directory that the images are read from.
         name: str, what messages call the images.
         shape: `(height, width, channels)`.
         read: function without arguments that returns `Labelled`.
-        takes: function of the `Labelled` in the cache that says whether it is what is wanted.
 
     Returns:
         `Labelled`, checked and with its digest.
@@ -30,10 +29,11 @@ def cached(source, name, shape, read, takes=lambda images: True):
     path = source / ".keras-descent-{}x{}x{}.npz".format(*shape)
     state = fingerprint(source)
     kept = _load(path, state)
-    if kept is not None and takes(kept):
+    if kept is not None:
         return kept.checked(name, shape)
     images = read().checked(name, shape).with_digest()
-    if fingerprint(source) == state and os.access(source, os.W_OK):
+    is_whole = "skipped" not in images.origin  # a file may be one that can be read the next time
+    if is_whole and fingerprint(source) == state and os.access(source, os.W_OK):
         _save(path, images, state)
     return images
 

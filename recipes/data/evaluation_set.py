@@ -27,21 +27,21 @@ def evaluation_set(name, classes, shape, data_dir=None, skip_broken=False):
         WorldError: the images are not there or are damaged, or one is of a class that the model does not know.
     """
     check_data_name(name)
-    found, (x, y) = _named(name, shape, data_dir, skip_broken)
+    found, (x, y), origin = _named(name, shape, data_dir, skip_broken)
     if strange := [each for label, each in enumerate(found) if each not in classes and label in y]:
         raise WorldError(f"{name} has images of '{strange[0]}'; the model tells apart {first_of(list(classes))}")
     numbers = np.array([classes.index(each) if each in classes else -1 for each in found], np.int32)
     nothing = x[:0], numbers[:0]
     test = x, numbers[y]
     digest = Labelled(tuple(classes), nothing, test, {}).with_digest().digest
-    return Images(name, tuple(classes), nothing, nothing, test, {}, digest)
+    return Images(name, tuple(classes), nothing, nothing, test, origin, digest)
 
 
 def _named(name, shape, data_dir, skip_broken):
-    """Names of the classes of a set, and its images and labels, `(x, y)`."""
+    """Names of the classes of a set, its images and labels, `(x, y)`, and where they come from, a dict."""
     if not name.startswith("folder:"):
         labelled = labelled_set(name, shape, data_dir).checked(name, shape)
-        return labelled.classes, labelled.test
+        return labelled.classes, labelled.test, labelled.origin
     path = existing(name)
     classes, images, faults = every_image(path, shape)
     if faults and not skip_broken:
@@ -49,4 +49,4 @@ def _named(name, shape, data_dir, skip_broken):
     tell_of_skipped(name, faults)
     if not len(images[1]):
         raise WorldError(f"no image of {path} can be read")
-    return classes, images
+    return classes, images, {"folder": str(path), **({"skipped": faults} if faults else {})}

@@ -94,9 +94,13 @@ def every_image(path, shape):
         WorldError: there is no image.
     """
     path, faults = pathlib.Path(path), []
-    parts = {PARTS.get(each.name.lower()): each for each in _folders(path)}
+    folders = _folders(path)
+    parts = {PARTS.get(each.name.lower()): each for each in folders}
     where = parts.get("test") or parts.get("validation")
-    folders = _folders(path if None in parts or where is None else where.path)
+    if None not in parts and where is not None:
+        if len(parts) < len(folders):
+            raise WorldError(f"{path} has two folders for one part: {', '.join(each.name for each in folders)}")
+        folders = _folders(where.path)
     files = [image_files(each.path) for each in folders]
     if not any(files):
         raise WorldError(f"{path} has no image in a subfolder for its class ({' '.join(ENDINGS)})")
@@ -144,6 +148,7 @@ def _parts(path, folders):
     """Names of the classes, and for each part the paths of the images of each class."""
     parts = {PARTS.get(each.name.lower(), each.name): pathlib.Path(each.path) for each in folders}
     if not parts or not set(parts) <= set(PARTS.values()):
+        _check_no_parts(path, folders)
         classes, files = _files(path, folders)
         return classes, _split(files)
     if len(parts) < len(folders) or "train" not in parts or len(parts) == 1:
@@ -159,6 +164,14 @@ def _parts(path, folders):
                 f"{path}: class '{strange[0]}' is not in both of {parts['train'].name} and {parts[part].name}"
             )
     return classes, {part: files for part, (_, files) in found.items()}
+
+
+def _check_no_parts(path, folders):
+    """Raise a WorldError where the names of parts stand among others: one may be that of a class, such as of trains."""
+    parts = [each.name for each in folders if each.name.lower() in PARTS]
+    if len(parts) > 1:
+        other = next(each.name for each in folders if each.name not in parts)
+        raise WorldError(f"{path} has the parts {', '.join(parts)}, and {other} beside them; move {other} elsewhere")
 
 
 def _files(path, folders):

@@ -117,13 +117,7 @@ def labelled_set(name, shape, data_dir=None, download=False, skip_broken=False):
     if kind == "tfds":
         return tfds_images(rest, shape, data_dir, download)
     path = existing(name)
-    return cached(
-        path,
-        name,
-        shape,
-        lambda: folder(path, shape, skip_broken),
-        lambda images: skip_broken or "skipped" not in images.origin,
-    )
+    return cached(path, name, shape, lambda: folder(path, shape, skip_broken))
 
 
 def existing(name):

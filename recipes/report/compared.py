@@ -9,6 +9,11 @@ from recipes.machine.environment import machine, versions
 from recipes.report.pictures import comparison as pictures
 from recipes.tuning.objective import objective_of
 
+BETTER = {  # where a better rate may lie than one that is at an end of those that were tried
+    "lowest": "below it, or between it and the next",
+    "highest": "above it, or between it and the one before",
+    "only": "elsewhere",
+}
 MISSED = 0.25  # of a budget of seconds: what is missed by more is told
 
 
@@ -25,6 +30,7 @@ def report_comparison(recipe, comparison, rows, run):
     _write_tables(rows, contenders, run)
     print("\n" + as_text(recipe, contenders, comparison.target, comparison.target_loss))
     lines = [*_diverged_lines(contenders), *budget_lines(contenders, comparison.budget), *end_lines(contenders)]
+    lines += target_lines(recipe, rows, comparison.target)
     for line in [*lines, *noise_lines(contenders, found)]:
         print(line)
     _write_picture(recipe, rows, run)
@@ -134,11 +140,23 @@ def end_lines(contenders):
     """
     for row in contenders:
         if row.get("rate_is"):
-            where = "" if row["rate_is"] == "only" else {"lowest": " below it", "highest": " above it"}[row["rate_is"]]
             yield (
                 f"* {row['contender']}: {row['learning_rate']:.3g} is the {row['rate_is']} learning rate that was "
-                f"tried; a better one may lie{where or ' elsewhere'}, so give more --trials."
+                f"tried; a better one may lie {BETTER[row['rate_is']]}, so give more --trials."
             )
+
+
+def target_lines(recipe, rows, target):
+    """A line for a target whose costs are not known, since the score is not logged after each epoch.
+
+    Args:
+        recipe: `recipes.recipe.Recipe`.
+        rows: list of dicts with `curve`, as `recipes.comparison.compare` gives them.
+        target: float, or None.
+    """
+    name, _ = objective_of(recipe)
+    if target is not None and not any(name in each for row in rows for each in row["curve"]):
+        yield f"--target {target:g}: {recipe.name()} has {name} only at the end, so what it took is not known."
 
 
 def budget_lines(contenders, budget):

@@ -119,7 +119,8 @@ def _best(found):
 
 def _of_comparison(found):
     sections = sections_of_comparison(found.directory, _compared(found), last_command(found))
-    return [*sections, *environment(found.starts)]
+    starts = [{name: value for name, value in start.items() if name != "epochs"} for start in found.starts]
+    return [*sections, *environment(starts)]  # the budget says how long trainings are
 
 
 def _compared(found):

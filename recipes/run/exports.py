@@ -43,13 +43,15 @@ def new_export(directory, form, model_hash):
         form: str, one of `EXPORTS`.
         model_hash: str, SHA-256 of the run's model.
     """
-    part = tempfile.mkdtemp(dir=directory, prefix=PART)
+    for left in directory.glob(f"{PART}*/"):  # by a process that was killed while it exported
+        shutil.rmtree(left, ignore_errors=True)
+    part, place = tempfile.mkdtemp(dir=directory, prefix=PART), export_path(directory, form)
     with cleaned_up(lambda: shutil.rmtree(part, ignore_errors=True)):
         made = pathlib.Path(part, EXPORTS[form])
         yield made
-        place = export_path(directory, form)
         if place.exists():
             place.rename(pathlib.Path(part, "before"))
+        exported = read_json(directory / EXPORTED) or {}
+        # before the move: a kill in between leaves an export that is missing, and none of another model
+        write_json(directory / EXPORTED, {**exported, form: model_hash})
         shutil.move(made, place)
-    exported = read_json(directory / EXPORTED) or {}
-    write_json(directory / EXPORTED, {**exported, form: model_hash})

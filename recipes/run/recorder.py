@@ -19,9 +19,8 @@ class Recorder(ExactResume):
         super().__init__(directory / STATE, seed, carry=carry, follows=follows, every_seconds=1.0)
         self.directory = directory
 
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        if self.history and self.model._initial_epoch < self.params["epochs"]:
+    def tell_restart(self):
+        if self.model._initial_epoch < self.params["epochs"]:
             print(f"Going on after epoch {self.history[-1]['epoch'] + 1} of {self.params['epochs']}.", flush=True)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -24,7 +24,7 @@ OPEN = {"strategy": ("auto",), "dtype": ("auto", "probe")}  # values that `settl
 WORDS = {"run": "a run", "trial": "a trial of a search", "search": "a search", "comparison": "a comparison"}
 WORDS["seeds"] = "the runs of several seeds"
 ELSEWHERE = "give another --run-dir"
-OF_NO_OPTION = {"backend": "KERAS_BACKEND", "weights_hash": "the file of --weights"}  # of config.json
+OPTIONS = {"backend": "KERAS_BACKEND", "contenders": "--optimizers"}  # of config.json, that have another name
 
 
 class Run:
@@ -250,7 +250,7 @@ class Run:
         for name in dict.fromkeys([*self.config, *recorded]):
             value, before = self.config.get(name), recorded.get(name)
             if name != "trained_on" and not _agrees(name, value, before):
-                begun = f"with {written(before)}, not {written(value)}; take that, or another --run-dir"
+                begun = f"with {_short(before)}, not {_short(value)}; take that, or another --run-dir"
                 if name not in recorded:  # of a recipe that has more settings since
                     begun = f"before there was this setting; {ELSEWHERE}"
                 raise CommandError(f"{_option(name)}: {self.directory} was begun {begun}")
@@ -302,7 +302,12 @@ def _is_part(path):
 
 
 def _option(name):
-    return OF_NO_OPTION.get(name) or option_of(name)
+    return OPTIONS.get(name) or option_of(name)
+
+
+def _short(value):
+    """A value as it is written on the command line; of a dict, such as that of contenders, its names."""
+    return ",".join(map(str, value)) if isinstance(value, dict | list) else written(value)
 
 
 def _agrees(name, value, before):

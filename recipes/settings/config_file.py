@@ -4,6 +4,7 @@ import dataclasses
 
 from recipes.errors import CommandError
 from recipes.settings.beside_search import check_given
+from recipes.settings.fields import option_of
 from recipes.settings.presets import OtherSettings, recorded, resolve
 
 
@@ -15,7 +16,8 @@ def from_file(cls, path, given, preset, others):
         path: of the file.
         given: dict of settings that a command line gives.
         preset: str, as `resolve` takes it; beside a file that holds all settings there is none.
-        others: names that a config.json has beside settings, which are left out.
+        others: names that a config.json has beside settings, which are left out, and of other options, which are
+            refused in a file that was written by hand.
 
     Returns:
         `(recipe, named)`: the second is a set of the settings that the file names; None if it holds all of them, as
@@ -28,6 +30,9 @@ def from_file(cls, path, given, preset, others):
     if values.get("recipe") not in (None, cls.name()):
         raise CommandError(f"--config {path} is of {values['recipe']}; this is {cls.name()}")
     is_whole = cls.settings().keys() <= values.keys()
+    option = next((name for name in values if name in others and name not in ("recipe", *cls.settings())), None)
+    if option is not None and not is_whole:
+        raise CommandError(f"--config {path}: {option} is no setting of {cls.name()}; give {option_of(option)}")
     values = {name: value for name, value in values.items() if name in cls.settings() or name not in others}
     try:
         if not is_whole:

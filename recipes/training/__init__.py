@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules={"contract"},
     submod_attrs={
+        "begin_with": ["check_weights"],
         "check_search": ["check_search"],
         "computing": ["computing", "devices_for", "settled_dtype"],
         "dry_run": ["dry_run"],

@@ -6,6 +6,9 @@ from recipes.machine.regular_file import open_regular
 from recipes.run import config_of, load_model
 from recipes.run.names import CONFIG, MODEL
 from recipes.settings.quantities import counted
+from recipes.settings.weights import weights_of
+
+HASH = "weights_hash"  # in config.json, beside what a run says of its data
 
 
 def begin_with(model, path, classes):
@@ -37,8 +40,23 @@ def begin_with(model, path, classes):
     for old, variable in zip(taken, new, strict=True):
         if id(variable) not in head:
             variable.assign(old)
-    rest = f"; the last layer is new, for {len(classes)} other classes" if head else ""
+    _begin_optimizer(getattr(model, "optimizer", None), model.trainable_variables)
+    rest = ""
+    if head:
+        rest = f"; the last layer is new, for {len(classes)} other classes"
+    elif _classes_of(path) is None:
+        rest = "; its classes are not known, so the last layer is taken, too"
     return f"Begins with the weights of {path}{rest}."
+
+
+def _begin_optimizer(optimizer, variables):
+    """Give an optimizer that is built already the state that it has beside these weights: some keep a copy of them."""
+    if optimizer is None or not optimizer.built:
+        return
+    fresh = type(optimizer).from_config(optimizer.get_config())
+    fresh.build(variables)
+    for mine, theirs in zip(optimizer.variables, fresh.variables, strict=True):
+        mine.assign(theirs)
 
 
 def file_of(path):
@@ -63,18 +81,44 @@ def file_of(path):
     return where
 
 
-def hash_of(path):
-    """The SHA-256 of the file of a model, in hexadecimal digits; arguments as for `file_of`."""
+def hash_of_weights(recipe, run):
+    """What a run writes down of the model that it begins with: a dict with the SHA-256 of its file; {} if with none.
+
+    A run that has trained epochs does not need the file any more: what it has written down before is kept.
+
+    Args:
+        recipe: `recipes.recipe.Recipe`.
+        run: `recipes.run.Run`.
+    """
+    path = weights_of(recipe)
+    if path is None:
+        return {}
+    if run.epochs_done():
+        return {HASH: (run.recorded("trained_on") or {}).get(HASH)}
     with open_regular(file_of(path)) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return {HASH: hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def check_weights(recipe):
+    """Raise a CommandError or a WorldError if a recipe is to begin with a model that is not there."""
+    path = weights_of(recipe)
+    if path is not None:
+        file_of(path)
 
 
 def _same_classes(path, classes):
     """Whether the classes of a run are these, in this order; None if they are not known."""
-    if not (pathlib.Path(path) / CONFIG).is_file():
+    known = _classes_of(path)
+    return None if known is None else known == list(classes)
+
+
+def _classes_of(path):
+    """The classes of a run, or of the run that a file lies in: a list; None if they are not known."""
+    directory = file_of(path).parent
+    if not (directory / CONFIG).is_file():
         return None
-    known = ((config_of(path) or {}).get("trained_on") or {}).get("classes")
-    return None if known is None else list(known) == list(classes)
+    known = ((config_of(directory) or {}).get("trained_on") or {}).get("classes")
+    return None if known is None else list(known)
 
 
 def _ends_otherwise(taken, new):

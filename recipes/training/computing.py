@@ -6,8 +6,6 @@ from recipes.errors import CommandError
 from recipes.machine import dtypes, strategies
 from recipes.machine.backend import backend_name
 from recipes.settings.beside_search import dtypes_of
-from recipes.training import contract
-from recipes.training.begin_with import hash_of
 from recipes.training.probe import probe
 
 
@@ -16,7 +14,6 @@ def computing(recipe, strategy, dtype):
 
     Raises:
         CommandError: there is no such strategy or dtype, or the recipe has a dtype of its own.
-        WorldError: the weights to begin with are not there.
     """
     strategies.parse_strategy(strategy)
     if dtype is not None:
@@ -24,9 +21,7 @@ def computing(recipe, strategy, dtype):
         dtypes.check_dtype(dtype, dtypes_of(recipe), owner)
     if dtype == "probe" and strategies.is_one_of_several():
         raise CommandError("--dtype probe measures one process; several take auto, or a dtype")
-    begins_with = contract.weights_of(recipe)
-    hashed = {"weights_hash": hash_of(begins_with)} if begins_with else {}
-    return {"backend": backend_name(), "strategy": strategy, "dtype": dtype or recipe.default_dtype, **hashed}
+    return {"backend": backend_name(), "strategy": strategy, "dtype": dtype or recipe.default_dtype}
 
 
 @contextlib.contextmanager

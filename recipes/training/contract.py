@@ -4,6 +4,7 @@ import inspect
 
 from recipes import training
 from recipes.errors import WorldError, one_line
+from recipes.settings.weights import weights_of
 from recipes.training.begin_with import begin_with
 
 ABOUT_DATA = {
@@ -41,11 +42,12 @@ def about(recipe, data):
     return {"train": int(data.train_size), **found}
 
 
-def model(recipe, data, tell=None):
-    """The compiled model of a recipe, with the weights that it is to begin with.
+def model(recipe, data, begins=True, tell=None):
+    """The compiled model of a recipe.
 
     Args:
-        tell: function that gets a sentence on weights that are a trained model's.
+        begins: bool, whether it gets the weights that the recipe is to begin with; False where a state follows.
+        tell: function that gets a sentence on these weights.
     """
     import keras
 
@@ -55,16 +57,12 @@ def model(recipe, data, tell=None):
     if not found.compiled:
         raise _fault(recipe, "model", "gives a model that is not compiled")
     training.check_search(found)
-    if begins_with := weights_of(recipe):
-        sentence = begin_with(found, begins_with, about(recipe, data).get("classes", ()))
+    path = weights_of(recipe)
+    if begins and path is not None:
+        sentence = begin_with(found, path, about(recipe, data).get("classes", ()))
         if tell is not None:
             tell(sentence)
     return found
-
-
-def weights_of(recipe):
-    """The trained model that a recipe is to begin with, a path; None if there is none."""
-    return getattr(recipe, "weights", None)
 
 
 def batches(recipe, data):

@@ -35,7 +35,7 @@ def fit(recipe, run, data, model=None, *, until=None, callbacks=(), verbose="aut
         WorldError: training cannot go on from the saved state.
     """
     if model is None:
-        model = contract.model(recipe, data, tell=None if run.epochs_done() else print)
+        model = contract.model(recipe, data, begins=not run.epochs_done(), tell=print)
     batches, own_callbacks = contract.batches(recipe, data), contract.callbacks(recipe, data, run)
     training_data, steps, follows = data_for_fit(batches, recipe.steps == "epoch", run.epochs_done())
     carried = [callback for callback in own_callbacks if is_carried(callback)]

@@ -5,6 +5,7 @@ from recipes.machine.hosts import bytes_from_first, check_same, result_of, run_d
 from recipes.run.run import Run
 from recipes.run.state import begin_with_bytes, state_bytes
 from recipes.training import contract
+from recipes.training.begin_with import hash_of_weights
 from recipes.training.computing import computing, devices_for, settled_dtype
 from recipes.training.outcomes import DIVERGED
 
@@ -49,17 +50,20 @@ def train(recipe, run_dir=None, *, strategy="auto", dtype=None, data_dir=None, d
 
 
 def _trained(recipe, run, devices, dtype, data_dir, download, verbose):
+    begins_with = hash_of_weights(recipe, run)
     data = together(lambda: contract.load(recipe, data_dir, download))
-    about = contract.about(recipe, data)
+    about = {**contract.about(recipe, data), **begins_with}
     found = settled_dtype(recipe, data, dtype, devices, run.recorded("dtype"))
     together(lambda: run.settle(strategy=devices.name, dtype=found))
     check_same({**run.config, "data": about["digest"]})
     if run.is_raised and recipe.horizon_matters:
         print(f"The schedule is that of {recipe.epochs} epochs from here on, and was not before.")
-    together(lambda: run.begin(about))
-    _share_state(run)
     with dtypes.policy(found):
-        result = train_and_judge(recipe, run, data, verbose)
+        # before the directory is made: what cannot be trained leaves none behind
+        model = contract.model(recipe, data, begins=not run.epochs_done(), tell=print)
+        together(lambda: run.begin(about))
+        _share_state(run)
+        result = train_and_judge(recipe, run, data, verbose, model)
     run.finish(result)
     return result
 
@@ -71,7 +75,7 @@ def _share_state(run):
         begin_with_bytes(run.directory, content)
 
 
-def train_and_judge(recipe, run, data, verbose="auto"):
+def train_and_judge(recipe, run, data, verbose="auto", model=None):
     """Train a recipe, save its model, and judge it once on the test part. If training diverges, do neither.
 
     Args:
@@ -79,11 +83,12 @@ def train_and_judge(recipe, run, data, verbose="auto"):
         run: `recipes.run.Run` that was begun.
         data: what `recipe.load` returns.
         verbose: as for `train`.
+        model: what `contract.model` returns; by default it is built here.
 
     Returns:
         A dict: the figures of `recipe.judge` and of `fit`.
     """
-    model, trained = training.fit(recipe, run, data, verbose=verbose)
+    model, trained = training.fit(recipe, run, data, model, verbose=verbose)
     if trained["outcome"] == DIVERGED:
         return trained
     model = recipe.trained(model, run)

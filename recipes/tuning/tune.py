@@ -40,6 +40,7 @@ def tune(recipe, search, run_dir=None, *, strategy="auto", dtype=None, data_dir=
     space, recipe = parse_space(search.space, recipe), with_validation(recipe)
     check(space, recipe)
     _check_environment()
+    training.check_weights(recipe)
     extra = {**training.computing(recipe, strategy, dtype), **search.described()}
     if search.storage is not None:  # a wrong URL is an error before any file is written
         storage.Database(search.storage, storage.TABLES).close()

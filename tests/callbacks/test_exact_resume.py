@@ -212,7 +212,9 @@ def test_another_model_is_refused_in_words(tmp_path):
     train(tmp_path / "state.npz", "sgd", epochs=1)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match=r"another model or optimizer: it has .* where there is kernel \[8, 3\]"):
+    with pytest.raises(
+        ValueError, match=r"another model, optimizer or callbacks: it has .* where there is kernel \[8, 3\]"
+    ):
         model.fit(X, Y, callbacks=[ExactResume(tmp_path / "state.npz")], verbose=0)
 
 
@@ -334,3 +336,20 @@ def test_the_file_can_be_read_by_others(tmp_path):
 def test_only_callbacks_whose_state_is_known_are_carried():
     with pytest.raises(ValueError, match="EarlyStopping, ReduceLROnPlateau"):
         ExactResume("state.npz", carry=[keras.callbacks.TerminateOnNaN()])
+
+
+@pytest.mark.parametrize("name", ["state", "state.keras", "."])
+def test_a_path_that_is_no_npz_file_is_refused_before_anything_is_trained(tmp_path, name):
+    with pytest.raises(ValueError, match=r"`path` must be that of a file that ends in \.npz"):
+        ExactResume(tmp_path / name)
+
+
+def test_it_says_what_it_goes_on_from(tmp_path, capsys):
+    """A file may have been forgotten, and then it is not the training that was meant."""
+    for epochs, told in ((2, ""), (3, f"ExactResume: goes on after epoch 2, from {tmp_path / 'state.npz'}; remove ")):
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+        model.compile("sgd", "mse")
+        model.fit(X, X[:, :3], epochs=epochs, callbacks=[ExactResume(tmp_path / "state.npz")], verbose=0)
+        out = capsys.readouterr().out
+        assert out.startswith(told)
+        assert out.count("\n") == bool(told)

@@ -14,11 +14,7 @@ OF_DISTANCES = (("distance", "generated images"), ("distance_floor", "real image
 OF_OUTPUTS = (("real_output", "real images"), ("fake_output", "generated images"))
 PANELS = (  # label, whether the scale may be logarithmic, columns and names of the lines
     ("losses", False, (("discriminator_loss", "discriminator"), ("generator_loss", "generator"))),
-    (
-        "Fréchet classifier distance",
-        True,
-        (("distance", "generated images"), ("distance_floor", "real images (floor)")),
-    ),
+    ("Fréchet classifier distance", True, OF_DISTANCES),
     ("share", False, (("class_entropy", "entropy of classes"), ("confidence", "confidence"), OF_LABELS)),
     ("loss", True, (("loss", "training"), ("val_loss", "validation"))),
     ("accuracy", False, (("accuracy", "training"), ("val_accuracy", "validation"))),

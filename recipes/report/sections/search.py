@@ -13,7 +13,7 @@ SHOWN = 30  # trials
 OF_TRIALS = ("epochs", "updates", "cost", "seconds", "status", "message", "order", "configuration", "rung")
 HEADS = {"cost": "cost, epochs"}
 PICTURES = {
-    names.RATES_PICTURE: "Score of each trial against its learning rate",
+    names.RATES_PICTURE: "Score of each trial against its learning rate; a larger mark was trained longer",
     names.PROGRESS_PICTURE: "Scores, and the best so far, against the epochs trained until then",
     names.SCHEDULES_PICTURE: "Schedules of the best trials, as they are in the longest",
 }

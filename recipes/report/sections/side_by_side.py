@@ -59,18 +59,18 @@ def _is_number(value):
 
 
 def _differences(groups):
-    """Yield a section with the settings that are not the same in all groups."""
+    """Yield a section with the settings that all groups have, and that are not the same in all."""
     settings = {}
     for label, (first, *more) in groups.items():
         recipe = {"recipe": first.recipe.name(), **dataclasses.asdict(first.recipe)}
         left_out = LEFT_OUT if more else ()
         computed = {name: first.config.get(name) for name in ("backend", "dtype")}
         settings[label] = {name: value for name, value in {**recipe, **computed}.items() if name not in left_out}
-    names = dict.fromkeys(name for each in settings.values() for name in each)
+    names = [name for name in next(iter(settings.values())) if all(name in each for each in settings.values())]
     rows = [
-        [name, *(words.value(each[name]) if name in each else "–" for each in settings.values())]
+        [name, *(words.value(each[name]) for each in settings.values())]
         for name in names
-        if len({repr(each.get(name)) for each in settings.values()}) > 1
+        if len({repr(each[name]) for each in settings.values()}) > 1
     ]
     if rows:
         yield Section("Settings that differ", tables=[Table(["setting", *settings], rows)])

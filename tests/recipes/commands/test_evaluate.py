@@ -14,9 +14,9 @@ def test_it_gives_what_training_gave(said, finished):
     status, out, err = said("evaluate", finished)
     assert (status, err) == (0, "")
     figures, table = out.split("\n\n")
-    found = dict(line.split() for line in figures.splitlines())
+    found = dict(line.split(maxsplit=1) for line in figures.splitlines())
     recorded = json.loads((finished / "result.json").read_text())
-    assert float(found["test_accuracy"]) == pytest.approx(recorded["test_accuracy"], rel=1e-5)
+    assert found["test_accuracy"] == f"{100 * recorded['test_accuracy']:.1f} %"
     assert float(found["test_loss"]) == pytest.approx(recorded["test_loss"], rel=1e-5)
     assert found["test_images"] == "360"
     header, *rows = map(str.split, table.splitlines())
@@ -141,7 +141,7 @@ def test_images_of_another_set(said, finished, scans):
     x, y = digits((32, 32, 3)).test
     rows = np.concatenate([np.flatnonzero(y == label)[:9] for label in (3, 7)])
     guesses = keras.saving.load_model(finished / "model.keras").predict(x[rows], verbose=0).argmax(axis=1)
-    assert found["test_images"] == 18
+    assert (found["data"], found["skipped_images"], found["test_images"]) == (f"folder:{scans}", 0, 18)
     assert found["test_accuracy"] == pytest.approx((guesses == y[rows]).mean())
     assert found["classes"]["3"]["recall"] == pytest.approx((guesses == 3)[y[rows] == 3].mean())
     assert found["classes"]["0"]["images"] == 0
@@ -165,7 +165,8 @@ def test_broken_images_of_another_set(said, finished, scans):
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert "1 image of" in err
     status, out, err = said("evaluate", finished, "--data", f"folder:{scans}", "--skip-broken", "--json")
-    assert (status, json.loads(out)["test_images"]) == (0, 18)
+    found = json.loads(out)
+    assert (status, found["test_images"], found["skipped_images"]) == (0, 18, 1)
     assert "Skipped 1 image" in err
 
 

@@ -41,6 +41,7 @@ def test_every_broken_image_has_a_line(said, shapes):
     [
         (["folder:/nowhere"], 1, "there is no directory /nowhere"),
         (["folder"], 2, "no set 'folder'; did you mean folder:PATH?"),
+        (["folder:/nowhere", "--archive", "x"], 2, "--archive is of cifar10; a folder is only looked through"),
         (["cifar10"], 2, "give --archive cifar-10-binary.tar.gz"),
     ],
 )

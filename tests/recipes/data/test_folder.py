@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -5,6 +7,7 @@ from PIL import Image
 from recipes.data import folder, load
 from recipes.data.folder import read_image
 from recipes.errors import WorldError
+from recipes.machine.regular_file import open_regular
 
 SHAPE = (32, 32, 3)
 
@@ -64,6 +67,15 @@ def test_train_and_test_of_ones_own(tmp_path):
     assert (len(labelled.train[1]), len(labelled.test[1])) == (10, 6)
     (tmp_path / "test" / "b").rename(tmp_path / "test" / "c")
     with pytest.raises(WorldError, match="class 'b' is not in both of train and test"):
+        folder(tmp_path, SHAPE)
+
+
+def test_another_folder_beside_the_parts_is_no_class(tmp_path):
+    for part in ("train", "test", "notes"):
+        for label in ("a", "b"):
+            for i in range(4):
+                save(tmp_path / part / label / f"{i}.png", seed=i)
+    with pytest.raises(WorldError, match="has the parts test, train, and notes beside them; move notes elsewhere"):
         folder(tmp_path, SHAPE)
 
 
@@ -201,14 +213,30 @@ def test_broken_files_are_left_out_where_that_is_wanted(pets, capsys):
     with pytest.raises(WorldError, match="1 image of"):
         load(f"folder:{pets}")
     capsys.readouterr()
-    for _ in range(2):  # from the files, and from the cache
+    for _ in range(2):  # from the files each time, one of which may be readable again
         images = load(f"folder:{pets}", skip_broken=True)
         assert capsys.readouterr().out.startswith(f"Skipped 1 image of folder:{pets}: {broken}: ")
         assert sum(images.about()[part] for part in ("train", "validation", "test")) == 19
         assert images.digest != whole.digest
         assert len(images.origin["skipped"]) == 1
     with pytest.raises(WorldError, match="1 image of"):
-        load(f"folder:{pets}")  # not what is in the cache
+        load(f"folder:{pets}")
+
+
+def test_what_can_be_read_again_is_there_again(pets, monkeypatch):
+    """A fault that passes, such as that of a network's disk, changes no file."""
+
+    def broken(path):
+        if path.name == "4.png":
+            raise OSError(5, "Input/output error")
+        return open_regular(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["recipes.data.folder"], "open_regular", broken)
+        found = load(f"folder:{pets}", skip_broken=True)
+        assert found.origin["images"] == 18
+        assert "Input/output error" in found.origin["skipped"][0]
+    assert load(f"folder:{pets}", skip_broken=True).origin["images"] == 20
 
 
 def test_a_class_of_which_no_image_can_be_read_is_an_error(pets):

@@ -5,7 +5,7 @@ import pytest
 from recipes.comparison.budget import parse_budget
 from recipes.linear_regression import LinearRegression
 from recipes.report import budget_lines, cells_of, end_lines
-from recipes.report.compared import as_text
+from recipes.report.compared import as_text, target_lines
 
 ROW = {
     "contender": "adam",
@@ -24,21 +24,18 @@ ROW = {
 
 
 @pytest.mark.parametrize(
-    ("rate_is", "cell", "lines"),
+    ("rate_is", "cell", "where"),
     [
         (None, "0.25", []),
-        ("lowest", "0.25*", ["* adam: 0.25 is the lowest learning rate that was tried; a better one may lie below it"]),
-        (
-            "highest",
-            "0.25*",
-            ["* adam: 0.25 is the highest learning rate that was tried; a better one may lie above it"],
-        ),
-        ("only", "0.25*", ["* adam: 0.25 is the only learning rate that was tried; a better one may lie elsewhere"]),
+        ("lowest", "0.25*", ["below it, or between it and the next"]),
+        ("highest", "0.25*", ["above it, or between it and the one before"]),
+        ("only", "0.25*", ["elsewhere"]),
     ],
 )
-def test_a_rate_at_an_end_of_those_that_were_tried_has_a_star_and_a_line(rate_is, cell, lines):
+def test_a_rate_at_an_end_of_those_that_were_tried_has_a_star_and_a_line(rate_is, cell, where):
     row = {**ROW, "rate_is": rate_is}
-    assert list(end_lines([row])) == [f"{line}, so give more --trials." for line in lines]
+    begin = f"* adam: 0.25 is the {rate_is} learning rate that was tried; a better one may lie"
+    assert list(end_lines([row])) == [f"{begin} {each}, so give more --trials." for each in where]
     assert cells_of(LinearRegression, [row], None)[1][1] == cell
     assert cell in as_text(LinearRegression, [row], None)
 
@@ -56,3 +53,11 @@ def test_comparisons_of_older_versions_do_not_say_it():
 def test_a_budget_of_seconds_that_was_missed_is_told(budget, seconds, is_told):
     lines = list(budget_lines([{**ROW, "seconds": seconds}], parse_budget(budget)))
     assert [line.partition(":")[0] for line in lines] == [f"adam took {seconds} of 6 seconds"] * is_told
+
+
+def test_a_target_that_is_not_logged_is_told():
+    rows = [{"curve": [{"loss": "0.1"}]}, {"curve": []}]
+    assert list(target_lines(LinearRegression(), rows, None)) == []
+    (line,) = target_lines(LinearRegression(), rows, 0.001)
+    assert line == "--target 0.001: linear_regression has distance only at the end, so what it took is not known."
+    assert list(target_lines(LinearRegression(), [{"curve": [{"distance": "0.1"}]}], 0.001)) == []

@@ -60,6 +60,8 @@ def test_some_settings_in_json_or_yaml_are_those_of_a_command_line(file, text):
         ("{", "is neither JSON nor YAML: "),
         ("1: 2", "holds no settings"),
         ("momentum: 0.5\noptimizer: lbfgs", "--momentum 0.5"),
+        ("epochs: 3\ndtype: bfloat16", "dtype is no setting of cifar10_cnn; give --dtype"),
+        ("run_dir: runs/a", "run_dir is no setting of cifar10_cnn; give --run-dir"),
     ],
 )
 def test_mistakes_name_the_file_in_one_line(file, text, message):

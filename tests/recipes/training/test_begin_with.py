@@ -1,6 +1,7 @@
 """Training that begins with the weights of a trained model."""
 
 import json
+import os
 import shutil
 
 import keras
@@ -11,8 +12,11 @@ from recipes import models, training
 from recipes.cifar10_cnn import Cifar10CNN
 from recipes.errors import CommandError, WorldError
 from recipes.run import metrics_of
+from recipes.settings import number
+from recipes.settings.weights import weights_of as weights_of_recipe
 from recipes.training import contract
 from recipes.training.begin_with import begin_with
+from tests.recipes.idle import Idle
 
 SHAPE = (32, 32, 3)
 DIGITS = tuple("0123456789")
@@ -47,8 +51,14 @@ def test_the_last_layer_is_new_for_other_classes(finished, classes):
 def test_a_file_is_known_by_the_number_of_its_classes(finished, tmp_path):
     shutil.copy(finished / "model.keras", tmp_path / "other.keras")
     model = models.groupnorm(SHAPE, 10)
-    assert begin_with(model, str(tmp_path / "other.keras"), tuple("abcdefghij")).endswith("other.keras.")
+    told = begin_with(model, str(tmp_path / "other.keras"), tuple("abcdefghij"))
+    assert told.endswith("other.keras; its classes are not known, so the last layer is taken, too.")
     np.testing.assert_array_equal(model.get_weights()[-1], weights_of(finished)[-1])
+
+
+def test_a_file_of_a_run_is_known_by_its_classes(finished):
+    told = begin_with(models.groupnorm(SHAPE, 10), str(finished / "model.keras"), tuple("abcdefghij"))
+    assert told.endswith("; the last layer is new, for 10 other classes.")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +105,12 @@ def test_a_training_of_no_epoch_more_is_judged_as_the_model_it_began_with(finish
     assert result["epochs"] == 1
 
 
-def test_a_run_goes_on_with_the_weights_it_began_with_alone(said, finished, tmp_path):
+def hashes_of(run):
+    """What a run has written down of the file it began with."""
+    return [json.loads((run / "config.json").read_text())["trained_on"]["weights_hash"]]
+
+
+def test_a_run_goes_on_without_the_file_it_began_with(said, finished, tmp_path):
     shutil.copytree(finished, tmp_path / "first")
     words = [
         "train",
@@ -110,19 +125,41 @@ def test_a_run_goes_on_with_the_weights_it_began_with_alone(said, finished, tmp_
     status, out, _ = said(*words)
     assert status == 0
     assert f"Begins with the weights of {tmp_path / 'first'}." in out
-    assert len(json.loads((tmp_path / "run" / "config.json").read_text())["weights_hash"]) == 64
+    (digest,) = hashes_of(tmp_path / "run")
+    assert len(digest) == 64
+    shutil.rmtree(tmp_path / "first")  # what was trained is in the run
+    assert "is done already" in said(*words)[1]
     assert said("evaluate", tmp_path / "run")[0] == 0
-    models.groupnorm(SHAPE, 10).save(tmp_path / "first" / "model.keras")
-    status, _, err = said(*words, "--epochs", 4)
-    assert (status, err.count("\n")) == (2, 1)
-    assert "the file of --weights: " in err
-    shutil.rmtree(tmp_path / "first")
-    assert said("evaluate", tmp_path / "run")[0] == 0  # which needs no weights but the run's own
+    status, out, _ = said(*words, "--epochs", 4)
+    assert status == 0
+    assert "Going on after epoch 3 of 4." in out
+    assert "Begins with" not in out
+    assert hashes_of(tmp_path / "run") == [digest]
+    status, _, err = said(*words[:-1], tmp_path / "other")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "there is no such directory or file" in err
+    assert not (tmp_path / "other").exists()
 
 
-def test_the_optimizer_takes_the_weights_as_they_are_then(finished):
-    """Also where it is built before, to see whether an expression has a variable."""
-    recipe = Cifar10CNN.from_preset("smoke", weights=str(finished), learning_rate_multipliers="logits=0.5")
+def test_an_optimizer_that_was_built_before_begins_with_the_weights_too(finished):
+    """It is built to see whether an expression has a variable, and this one keeps a copy of the weights."""
+    options = {"optimizer": "schedule_free_adamw", "learning_rate_multipliers": "logits=0.5"}
+    recipe = Cifar10CNN.from_preset("smoke", weights=str(finished), **options)
     model = contract.model(recipe, recipe.load())
     for ours, theirs in zip(model.get_weights(), weights_of(finished), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    state = [np.asarray(variable) for variable in model.optimizer.variables]
+    for weight in model.trainable_variables:
+        copies = [each for each in state if each.shape == tuple(weight.shape) and np.array_equal(each, weight)]
+        assert copies, weight.path
+
+
+class Weighted(Idle):
+    """A recipe with weights of its own."""
+
+    weights: float = number(1.0)
+
+
+def test_a_setting_of_that_name_may_be_anything_in_another_recipe():
+    assert weights_of_recipe(Weighted()) is None
+    assert weights_of_recipe(Cifar10CNN(weights="a")) == os.path.abspath("a")

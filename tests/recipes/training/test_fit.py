@@ -172,7 +172,7 @@ def test_a_state_that_is_not_of_this_model_is_one_line(tmp_path):
     with Run(other, tmp_path / "other") as run:
         run.begin(data.about())
         (tmp_path / "state.npz").rename(tmp_path / "other" / "state.npz")
-        with pytest.raises(WorldError, match=r"state\.npz was made with another model or optimizer"):
+        with pytest.raises(WorldError, match=r"state\.npz was made with another model, optimizer or callbacks"):
             training.fit(other, run, data, verbose=0)
 
 
