@@ -27,6 +27,7 @@ TRIES = 20  # attempts to draw values that no other configuration has
 INITIAL = 10  # configurations that are random, before a model of the scores is made, as in Optuna's TPE
 EVENLY = 5  # evenly spaced values of a single number, before the search goes on near the best one
 WIDEST = 1.0  # how far beyond either end of its range a search of a single number may go, in lengths of that range
+GRID = 10_000  # combinations of a grid that are looked at all at once
 CANDIDATES = 500  # points of each kind at which a Gaussian process is evaluated
 DIRECTIONS = {"max": "maximize", "min": "minimize"}  # KerasTuner's and Optuna's
 
@@ -41,7 +42,19 @@ def at_random(space, rows, seeds, direction=None, frozen=None, count=None):
 
 
 def on_a_grid(space, rows, seeds, direction=None, frozen=None, count=None):
-    """Every combination, one after the other, in the order of KerasTuner's `GridSearchOracle`."""
+    """Every combination, one after the other, in the order of KerasTuner's `GridSearchOracle`.
+
+    Where there are more than `count` of them (and at most `GRID`), the first and the last, and as many as there will be
+    evenly in between: the first ones alone would have the lowest values of a range.
+    """
+    combinations = list(itertools.islice(_grid(space), GRID + 1)) if count is not None else []
+    if 1 < (count or 0) < len(combinations) <= GRID:
+        known = [configuration_values(row) for row in rows]
+        ordered = sorted(
+            combinations, key=functools.partial(_places, space)
+        )  # KerasTuner's order is not that of numbers
+        some = [ordered[round(place)] for place in np.linspace(0, len(ordered) - 1, count)]
+        return next((each for each in [*some, *ordered] if each not in known), None)
     last = configuration_values(max(rows, key=lambda row: row["step"].configuration)) if rows else None
     return next(_grid(space, last), None)
 
@@ -92,6 +105,11 @@ def _beyond(places, best):
     if 0 < best < len(places) - 1:
         return None
     return 2 * places[best] - places[1 if best == 0 else -2]
+
+
+def _places(space, values):
+    """Where the values of a combination lie in their ranges, from 0 to 1, a list."""
+    return [hp.value_to_prob(values[hp.name]) for hp in space.space if hp.name in values]
 
 
 def _grid(space, after=None):

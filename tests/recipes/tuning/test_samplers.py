@@ -1,6 +1,7 @@
 """How a search of one number chooses the next: spread over the range, near the best, and beyond it at an end."""
 
 import math
+import types
 
 import keras_tuner
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 from recipes.tuning.distributions import params_of
-from recipes.tuning.samplers import on_a_line
+from recipes.tuning.samplers import on_a_grid, on_a_line
 
 LOW, HIGH = 0.01, 1.0
 
@@ -72,3 +73,17 @@ def test_optuna_is_told_a_value_beyond_the_range_as_it_is():
     params, distributions = params_of(space(), {"rate": 31.6})
     assert params == {"rate": 31.6}
     assert distributions == {"rate": FloatDistribution(LOW, 31.6, log=True)}
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 20])
+def test_a_grid_with_few_trials_is_spread_over_its_combinations(count):
+    """From the first to the last, each once; all of them where there are trials for all."""
+    rows = []
+    while len(rows) < count and (values := on_a_grid(space(), rows, [0], count=count)) is not None:
+        rows.append({"values": values, "step": types.SimpleNamespace(configuration=len(rows))})
+    rates = sorted(row["values"]["rate"] for row in rows)
+    places = [math.log(rate / LOW) / math.log(HIGH / LOW) for rate in rates]
+    assert len(set(rates)) == len(rates) == min(count, 11)  # KerasTuner makes ten of a range, and its lowest
+    assert places[0] == 0
+    assert places[-1] == pytest.approx(0.95)
+    assert max(np.diff(places)) <= 0.95 / (len(places) - 1) + 0.1
