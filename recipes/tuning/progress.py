@@ -5,7 +5,7 @@ from tqdm import tqdm
 
 from recipes import run as runs
 from recipes.settings.fields import written
-from recipes.settings.quantities import duration
+from recipes.settings.quantities import counted, duration
 from recipes.tuning.statuses import COMPLETED, RUNNING
 
 
@@ -62,8 +62,9 @@ class Progress:
         self._bars[slot].close()
         self._bars[slot] = None
         best = self._note(trial)
+        score = "" if best is None else f"{self.objective.name} {trial.score:.4g} (best{_budget(trial)} {best:.4g})"
         words = {
-            COMPLETED: f"{self.objective.name} {trial.score:.4g} (best {best:.4g})" if best is not None else "",
+            COMPLETED: score,
             RUNNING: f"{trial.message or 'another worker has it'}; it goes on",
         }
         said = words.get(trial.status, f"failed: {trial.message}")
@@ -95,6 +96,12 @@ class Progress:
         epochs = trial.hyperparameters.values.get("tuner/epochs")
         self._best[epochs] = better(trial.score, self._best.get(epochs, trial.score))
         return self._best[epochs]
+
+
+def _budget(trial):
+    """The epochs of a trial of a search by halving, in words: scores of other rungs are no rivals."""
+    epochs = trial.hyperparameters.values.get("tuner/epochs")
+    return "" if epochs is None else f" after {counted(epochs, 'epoch')}"
 
 
 def _configuration(trial):
