@@ -91,6 +91,7 @@ OF_RECIPE = {  # where a recipe needs other ones
     ("cifar10_cnn", "variant"): ("basic", {}),
     ("cifar10_fast", "variant"): ("resnet9", {}),
     ("cifar10_fast", "remainder"): ("smaller", {"optimizer": "batch_gd", "block_size": 7, "batch_size": 7}),
+    ("cifar10_fast", "passes_per_epoch"): (2, {"optimizer": "batch_gd", "batch_size": 100}),
     ("cifar10_gan", "variant"): ("dcgan", {}),
     ("cifar10_gan", "loss"): ("wasserstein", {}),
     ("cifar10_gan", "flip"): ("random", {}),
@@ -176,6 +177,7 @@ FILES = {  # what stands for a path in OTHERS
 }
 
 
+@pytest.mark.filterwarnings("ignore:FullBatch. the layer '.*batch_norm")
 @pytest.mark.parametrize(("name", "setting"), list(cases()))
 def test_another_value_changes_what_it_says(name, setting, tmp_path_factory):
     cls = recipes.find(name)

@@ -1,6 +1,7 @@
 """What recipes of image classifiers share: which settings go together, images of a shape, a judge that looks once."""
 
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -260,11 +261,9 @@ def test_training_and_evaluating_look_at_the_test_part_once_each_and_after_train
     result, directory = training.train(recipe, tmp_path / "run", strategy="cpu")
     assert asked.seen == {"predict": 2 * 360, "evaluate": 0}
     assert (result["outcome"], result["test_images"]) == ("finished", 360)
-    status, out, _ = said("evaluate", directory)
+    status, out, _ = said("evaluate", directory, "--json")
     assert (status, asked.seen["predict"], asked.seen["evaluate"]) == (0, 4 * 360, 0)
-    assert float(dict(line.split() for line in out.splitlines())["test_accuracy"]) == pytest.approx(
-        result["test_accuracy"]
-    )
+    assert json.loads(out)["test_accuracy"] == pytest.approx(result["test_accuracy"])
 
 
 def test_validation_is_of_the_objectives_and_of_no_test_image(monkeypatch):
