@@ -123,7 +123,7 @@ LONG += tuple(f"cifar10_cnn.{each}" for each in ("learning_rate", "line_search",
 LONG += tuple(f"cifar10_cnn.{each}" for each in ("gradient_accumulation_steps", "schedule", "l1", "l2", "weight_decay"))
 LONG += tuple(f"cifar10_cnn.{each}" for each in ("exclude_from_weight_decay", "learning_rate_multipliers"))
 LONG += tuple(f"cifar10_cnn.{each}" for each in ("label_smoothing", "passes_per_epoch", "test_time_augmentation"))
-LONG += ("cifar10_cnn.weight_decay_mode",)
+LONG += ("cifar10_cnn.seed", "cifar10_cnn.weight_decay_mode")
 QUICK = ("batch_size",)  # of the settings of GANs, what is tried each time
 
 

@@ -85,6 +85,7 @@ def test_seeds_are_averaged(place):
     assert (place / "results" / "scans_mlp.ScansMLP.csv").read_text().count("\n") == 2
 
 
+@pytest.mark.slow
 def test_a_search_and_the_command_that_it_ends_with(place, capsys):
     options = ["--trials", "2", "--tuner", "random", "--max-epochs", "2", "--space", "width=8|16,learning_rate=0.1:1"]
     done("tune", NAME, "--preset", "smoke", *options, "--run-dir", place / "search", "--json")
