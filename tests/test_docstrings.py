@@ -26,7 +26,10 @@ PUBLIC = [
 BASES = {"Descent", "Clipper", "ByFactor", "Schedule"}  # to inherit from, not to use
 
 
-@pytest.mark.slow_cases("callbacks.learning_rate_finder", "custom_optimizers.accelerated_gd", "recipes.tuning.tuner")
+@pytest.mark.slow_cases(
+    *("callbacks.learning_rate_finder", "custom_optimizers.accelerated_gd", "recipes.tuning.tuner"),
+    *("custom_optimizers.nonlinear_cg", "custom_optimizers.self_scaled_broyden"),  # as custom_optimizers.bfgs
+)
 @pytest.mark.parametrize("name", [m for m in MODULES if not m.rpartition(".")[2].startswith(("_jax", "_torch"))])
 def test_examples_run(name):
     result = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)

@@ -16,7 +16,7 @@ from recipes.tuning.statuses import COMPLETED
 from tests.recipes.tuning.searches import OPEN, SCORE, finish, oracle_of, quality, searched
 
 
-@pytest.mark.slow_cases("tpe")
+@pytest.mark.slow_cases("tpe", "bayesian")
 @pytest.mark.parametrize("sampler", ["random", "tpe", "bayesian"])
 def test_the_same_seed_gives_the_same_trials(tmp_path, sampler):
     found = [
