@@ -19,7 +19,7 @@ def begin_with(model, path, classes):
     Args:
         model: `keras.Model` that is not trained yet.
         path: str, a directory of a run, or a `.keras` file. The classes of a run are known by their names, those of a
-            file by their number.
+            file that lies elsewhere by their number.
         classes: sequence of str, what the model tells apart.
 
     Returns:
@@ -29,9 +29,9 @@ def begin_with(model, path, classes):
         WorldError: there is no such model, or it is of another network.
     """
     begun = load_model(file_of(path), compile=False)
-    is_head = _same_classes(path, classes) is False
-    taken, new = begun.weights, model.weights
-    head = _last_layer(new) if is_head or _ends_otherwise(taken, new) else set()
+    taken, new, known = begun.weights, model.weights, _classes_of(path)
+    are_others = known is not None and known != list(classes)
+    head = _last_layer(new) if are_others or _ends_otherwise(taken, new) else set()
     if len(taken) != len(new):
         raise _other_network(path, f"it has {counted(len(taken), 'weight array')}, and this one {len(new)}")
     for old, variable in zip(taken, new, strict=True):
@@ -44,7 +44,7 @@ def begin_with(model, path, classes):
     rest = ""
     if head:
         rest = f"; the last layer is new, for {len(classes)} other classes"
-    elif _classes_of(path) is None:
+    elif known is None:
         rest = "; its classes are not known, so the last layer is taken, too"
     return f"Begins with the weights of {path}{rest}."
 
@@ -104,12 +104,6 @@ def check_weights(recipe):
     path = weights_of(recipe)
     if path is not None:
         file_of(path)
-
-
-def _same_classes(path, classes):
-    """Whether the classes of a run are these, in this order; None if they are not known."""
-    known = _classes_of(path)
-    return None if known is None else known == list(classes)
 
 
 def _classes_of(path):
