@@ -135,6 +135,7 @@ def test_learning_rates_that_cannot_be(case, rate):
         case.optimizer(rate)
 
 
+@pytest.mark.slow_on_jax
 @each
 def test_a_skipped_update_changes_nothing(case):
     optimizer, w = case.optimizer(diagnostics=True), keras.Variable(START.astype("float32"), name="kernel")
@@ -150,6 +151,7 @@ def test_a_skipped_update_changes_nothing(case):
             np.testing.assert_array_equal(ops.convert_to_numpy(variable), before, err_msg=name)
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=str)
 def test_low_precision_follows_full_precision(case, dtype):

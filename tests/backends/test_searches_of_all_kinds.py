@@ -73,7 +73,7 @@ def assert_same_bits(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.slow_cases(*all_but("bfgs"))
+@pytest.mark.slow_cases(*all_but("conjugate gradients"))
 @each
 def test_it_is_saved_and_goes_on_with_the_same_bits(name, tmp_path):
     """After each epoch of passes: in the middle of searches; before, at and after a hand-over in an epoch's middle."""
@@ -151,9 +151,8 @@ def test_checkpoints_and_backups_have_what_was_accepted(name, tmp_path):
     assert_same_bits(again, whole)
 
 
-@pytest.mark.slow_cases(*all_but("bfgs"))
+@pytest.mark.slow  # test_lbfgs.py has it of LBFGS
 @each
-@pytest.mark.slow_on_jax
 def test_a_loaded_model_that_is_fitted_on_other_data_begins_anew(name, tmp_path):
     one = network(OPTIMIZERS[name]())
     fitted(one, 12)

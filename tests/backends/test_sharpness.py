@@ -62,6 +62,7 @@ NORMALISED = {
 }
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.slow_cases("batch", "layer")
 @pytest.mark.parametrize("name", NORMALISED)
 def test_the_hessian_of_a_normalised_network_is_the_derivative_of_its_gradient(name):
@@ -80,6 +81,7 @@ def test_the_hessian_of_a_normalised_network_is_the_derivative_of_its_gradient(n
 SADDLES = [(3, 8, 2), (3, 4, 1), (5, 16, 1), (10, 32, 3), (4, 2, 1), (20, 10, 5), (1, 1, 1), (8, 3, 1), (6, 6, 1)]
 
 
+@pytest.mark.slow_on_jax
 @pytest.mark.parametrize("size", [0.0, 1e-4])
 @pytest.mark.parametrize(("inputs", "hidden", "outputs"), [*SADDLES, (2, 5, 1)])
 def test_at_a_saddle_of_two_linear_layers_it_is_a_singular_value(inputs, hidden, outputs, size):

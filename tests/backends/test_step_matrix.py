@@ -254,7 +254,7 @@ def cases():
     for condition, names in itertools.product(CONDITIONS, LISTS):
         turned = len(names) > 1 and list(CALLBACKS).index(names[0]) > list(CALLBACKS).index(names[1])
         rare = turned or "GradientMonitor" in names
-        is_slow = rare and BACKEND != "torch" and condition not in ("plain", "weights", "dropout")
+        is_slow = rare and BACKEND != "torch" and condition != "weights"
         marks = [pytest.mark.slow] if is_slow else []
         yield pytest.param(condition, names, marks=marks, id=f"{condition}-{'-'.join(names)}")
 
@@ -269,9 +269,25 @@ def test_exact_or_refused(condition, names):
 COMPILED = [["FullBatch"], ["BlockGradient"], ["SharpnessAware", "FullBatch"], ["GradientRegularizer"]]
 
 
+OFTEN = (
+    "plain",
+    "weights",
+    "dropout",
+    "mask",
+    "loss scale",
+    "mixed_bfloat16",
+)  # conditions that are compiled each time
+
+
+def compiled():
+    for condition, names in itertools.product(CONDITIONS, COMPILED):
+        is_slow = condition not in OFTEN and names != ["FullBatch"]
+        marks = [pytest.mark.slow] if is_slow else []
+        yield pytest.param(condition, names, marks=marks, id=f"{condition}-{'-'.join(names)}")
+
+
 @pytest.mark.skipif(BACKEND == "torch", reason="torch compiles nothing")
-@pytest.mark.parametrize("names", COMPILED, ids="-".join)
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize(("condition", "names"), list(compiled()))
 def test_exact_or_refused_when_compiled(condition, names):
     check(names, condition, compiled=True)
 
@@ -291,7 +307,7 @@ OF_ONE_DEVICE = ("mask", "dropout")  # a mean over a device's own unmasked, and 
 def on_devices():
     for condition, names in itertools.product(CONDITIONS, ON_DEVICES):
         if condition not in OF_ONE_DEVICE:
-            is_slow = condition not in ("weights", "activity declared")
+            is_slow = condition != "weights"
             marks = [pytest.mark.slow] if is_slow else []
             yield pytest.param(condition, names, marks=marks, id=f"{condition}-{'-'.join(names)}")
 

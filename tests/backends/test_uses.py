@@ -200,8 +200,10 @@ def made(network, x=None):
     return model
 
 
-# JAX compiles each of these for seconds.
-SLOW = ("recurrent", "attention", "convolutions of bytes", "computed twice for less memory") * (BACKEND == "jax")
+# each of these is compiled for seconds
+SLOW = ("recurrent", "weights of outputs and of their samples", "computed twice for less memory")
+SLOW += ("attention", "convolutions of bytes", "a tied table", "a layer used twice") * (BACKEND == "jax")
+SLOW *= BACKEND != "torch"
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in USES])

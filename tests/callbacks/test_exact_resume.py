@@ -93,7 +93,7 @@ def same(first, second):
     assert [row["epoch"] for row in first[1]] == list(range(len(first[1])))
 
 
-@pytest.mark.slow_cases("batch_gd", "loss scaling", "sgd")
+@pytest.mark.slow  # tests/backends/test_exact_resume.py kills a few uses each time
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_fit_killed_three_times_has_the_bits_of_one_that_was_not(tmp_path, optimizer):
     undisturbed = train(tmp_path / "undisturbed.npz", optimizer)

@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 each = pytest.mark.parametrize("case", FAMILY, ids=str)
 
 
+@pytest.mark.slow  # the backends' own tests compile a step of each by Keras's rule
 @each
 def test_jit_on_and_off(case):
     under_xla = functools.partial(tf.function, jit_compile=True, autograph=False)

@@ -226,6 +226,7 @@ def test_a_network_that_is_not_finite_ends_training_and_is_not_saved(tmp_path, j
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_ends_as_such_and_is_not_judged(capsys, tmp_path, pages):
     """Rates that no network stands."""
     rates = ("--generator-learning-rate", "1e37", "--discriminator-learning-rate", "1e37", "--schedule", "constant")

@@ -92,7 +92,7 @@ def meets(search, function, t):
     return slope >= search.curvature * slope_0 and (falls or is_approximate)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [pytest.param(d, marks=[pytest.mark.slow] * (d == "float32")) for d in DTYPES])
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_step_is_what_is_promised(name, dtype):
     search = SEARCHES[name]

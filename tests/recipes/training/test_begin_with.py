@@ -110,6 +110,7 @@ def hashes_of(run):
     return [json.loads((run / "config.json").read_text())["trained_on"]["weights_hash"]]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_the_file_it_began_with(said, finished, tmp_path):
     shutil.copytree(finished, tmp_path / "first")
     words = [

@@ -95,7 +95,7 @@ def on_a_terminal(*arguments, columns=80):
     return written.decode()
 
 
-@pytest.mark.slow_cases("whole")
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "last"), [((), 30), (("stop",), 8)], ids=["whole", "stopped"])
 def test_on_a_terminal_one_line_moves_and_never_wraps(arguments, last):
     text = on_a_terminal(*arguments)
