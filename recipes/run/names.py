@@ -16,6 +16,7 @@ EXPORTED = "exported.json"
 SIGNATURE = "assets.extra/signature.json"  # in a SavedModel, a directory that TensorFlow leaves to others
 
 CONFUSION = "confusion.npz"  # left by the recipes of classifiers, which write it by `Run.write_arrays`
+FIELDS = "fields.npz"  # left by the recipes of equations in the same way
 
 SEEDS = "seeds.csv"  # of several seeds and of comparisons: a row for each training
 TRIALS = "trials.csv"  # of a search: a row for each trial

@@ -78,15 +78,32 @@ def check_fields(cls):
 
 
 def check_arguments(cls):
-    """Raise a TypeError for a method that does not take what it is called with."""
+    """Raise a TypeError for a method that does not take what it is called with.
+
+    Methods that are called with any number of arguments are left to the class that knows how many.
+    """
     for name, method in vars(cls).items():
         asked = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
-        if inspect.isfunction(method) and inspect.isfunction(asked):
+        if inspect.isfunction(method) and inspect.isfunction(asked) and not _takes_any_number(asked):
             wanted = list(inspect.signature(asked).parameters)
-            try:
-                inspect.signature(method).bind(*(wanted if name == "load" else _needed(asked)))
-            except TypeError as error:
-                raise TypeError(f"{cls.__name__}.{name} is called with ({', '.join(wanted)}): {error}") from error
+            check_method(cls, name, wanted, wanted if name == "load" else _needed(asked))
+
+
+def check_method(cls, name, wanted, given=None):
+    """Raise a TypeError unless a method of a class takes the arguments that it is called with.
+
+    Args:
+        wanted: list of str, the names of all that it may be called with, `self` among them.
+        given: those that it is called with; None for all.
+    """
+    try:
+        inspect.signature(getattr(cls, name)).bind(*(wanted if given is None else given))
+    except TypeError as error:
+        raise TypeError(f"{cls.__name__}.{name} is called with ({', '.join(wanted)}): {error}") from error
+
+
+def _takes_any_number(method):
+    return any(each.kind is each.VAR_POSITIONAL for each in inspect.signature(method).parameters.values())
 
 
 def _needed(method):

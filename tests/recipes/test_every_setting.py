@@ -16,12 +16,14 @@ from recipes import find as recipes
 from recipes import training
 from recipes.classification import Classification
 from recipes.errors import CommandError, WorldError
+from recipes.physics import Equation
 from recipes.run.run import Run
 from recipes.settings.fields import CHANGES
 
 SMALL = {"batch_size": 10, "epochs": 2}
 IMAGES = {**SMALL, "train_images": 20}
 MINI = {"optimizer": "sgd", "clipping": "none"}
+POINTS = {**SMALL, "points": 20, "passes_per_epoch": 1, "optimizer": "batch_gd"}
 LEAPING = {"learning_rate": 300.0, "schedule": "constant", "clipping": "none", "epochs": 5}  # worse at each update
 SLOWER = {"learning_rate": 3.0, "clipping": "by_global_norm:0.25"}  # beside a penalty on the gradient
 BASES = {
@@ -33,6 +35,8 @@ BASES = {
 }
 OTHERS = {  # another value, and the settings that both runs have besides those of BASES
     "batch_size": (20, {}),
+    "points": (30, {}),
+    "depth": (2, {}),
     "epochs": (3, {}),
     "passes_per_epoch": (2, {"batch_size": 100}),
     "seed": (1, {}),
@@ -110,6 +114,7 @@ OF_RECIPE = {  # where a recipe needs other ones
     ("cifar10_full_batch", "validation_split"): (0.1, {}),
     ("cifar10_full_batch", "gradient_accumulation_steps"): ("2", {}),
 }
+OF_EQUATIONS = {"activation": ("sin", {}), "batch_size": (5, {"optimizer": "adam"})}
 REFUSED = {  # what a recipe has in common with others, and none of its networks can be trained with; and why
     ("cifar10_fast", "line_search"): "normalises each micro-batch by its own statistics",
 }
@@ -134,6 +139,7 @@ def cases():
         for setting in (each for each in recipes.find(name).settings() if (name, each) not in REFUSED):
             is_slow = (setting in shared and setting != "variant") or f"{name}.{setting}" in LONG
             is_slow = is_slow or (name == "cifar10_gan" and setting not in QUICK)
+            is_slow = is_slow or (issubclass(recipes.find(name), Equation) and name != "burgers")
             yield pytest.param(name, setting, id=f"{name}.{setting}", marks=[pytest.mark.slow] if is_slow else [])
 
 
@@ -181,7 +187,8 @@ FILES = {  # what stands for a path in OTHERS
 @pytest.mark.parametrize(("name", "setting"), list(cases()))
 def test_another_value_changes_what_it_says(name, setting, tmp_path_factory):
     cls = recipes.find(name)
-    value, others = OF_RECIPE.get((name, setting)) or OTHERS.get(setting) or _not_listed(name, setting)
+    of_kind = OF_EQUATIONS.get(setting) if issubclass(cls, Equation) else None
+    value, others = of_kind or OF_RECIPE.get((name, setting)) or OTHERS.get(setting) or _not_listed(name, setting)
     base = tmp_path_factory.getbasetemp()
     value, *more = (FILES[each](cls, base) if each in FILES else each for each in (value, *others.values()))
     one = cls(**{**_base(cls), **dict(zip(others, more, strict=True))})
@@ -211,6 +218,8 @@ def _not_listed(name, setting):
 
 def _base(cls):
     """A recipe that is not in BASES trains with what is small for its kind."""
+    if issubclass(cls, Equation):
+        return POINTS
     return BASES.get(cls.name()) or (IMAGES if "train_images" in cls.settings() else SMALL)
 
 

@@ -14,6 +14,7 @@ EXCEPTIONS = {  # file names outside of recipes/run, and why they are not there
     ("recipes/cifar10_gan.py", "classifier.keras"): OWN,
     ("recipes/gan/judged.py", "best.keras"): OWN,
     ("recipes/classification/classification.py", "confusion.npz"): "the same, and `recipes.run.read_arrays` reads it",
+    ("recipes/physics/equation.py", "fields.npz"): "the same",
     ("recipes/commands/generate.py", "grid.png"): "an example of a file that a user names",
     ("recipes/classification/classification.py", "photo.png"): "an example of a file that a user names",
     ("recipes/data/tfds_images.py", "dataset_info.json"): "of a prepared set of images",

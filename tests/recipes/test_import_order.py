@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(recipes.__path__, "recipes.")
-    if not module.name.endswith(("__main__", "._jax"))
+    if not module.name.endswith(("__main__", "._jax", "._torch"))
 ]
 PACKAGES = [module.name for module in pkgutil.iter_modules(recipes.__path__, "recipes.") if module.ispkg]
 

@@ -16,7 +16,7 @@ MEDIAN, NINTH_DECILE, LONGEST = 5, 14, 46  # lines of functions, without signatu
 
 _BASE = ("settings", "errors")
 _MACHINE = ("machine", *_BASE)
-_PARTS = ("classification", "data", "gan", "layers", "models", "optimization")
+_PARTS = ("classification", "data", "gan", "layers", "models", "optimization", "physics")
 ALLOWED = {  # what each room may import from; recipes are the modules that stand at the top
     "errors": (),
     "settings": ("errors",),
@@ -29,6 +29,7 @@ ALLOWED = {  # what each room may import from; recipes are the modules that stan
     "optimization": _BASE,
     "gan": ("data", "layers", *_MACHINE),
     "classification": ("data", "optimization", "recipe", *_MACHINE),
+    "physics": ("data", "optimization", "recipe", *_MACHINE),
     "RECIPES": ("recipe", *_PARTS, *_MACHINE),
     "run": ("find", "recipe", *_MACHINE),
     "training": ("run", "recipe", *_MACHINE),

@@ -8,6 +8,7 @@ from recipes.report.page import Section, Table, picture_of_figure
 from recipes.report.pictures.curves import MORE_PANELS, PANELS, draw, lines_of, panels
 from recipes.report.sections.confusion import sections_of_confusion
 from recipes.report.sections.environment import environment
+from recipes.report.sections.fields import sections_of_fields
 from recipes.report.sections.file_picture import file_picture
 from recipes.settings.presets import changed
 from recipes.settings.quantities import counted
@@ -32,6 +33,7 @@ def sections_of_run(found, repeat):
         *_curves(rows),
         *sections_of_confusion(found.directory, about.get("classes", [])),
         *_samples(found.directory),
+        *sections_of_fields(found.directory),
         *_table("Result", _without(found.result or {}, "of"), words.figure),
         _settings(found),
         *_table("Data", about),
@@ -73,8 +75,8 @@ def _words_of(panel, rows):
     """The alternative text of a panel."""
     lines = [(name, line) for name, line in lines_of(panel, rows).items() if line]
     each = [f"{name} from {line[0][1]:.4g} to {line[-1][1]:.4g}" for name, line in lines]
-    passes = lines[0][1][-1][0]
-    return f"{panel[0][0].upper()}{panel[0][1:]} over {passes} passes: {'; '.join(each)}"
+    epochs = counted(lines[0][1][-1][0], "epoch")
+    return f"{panel[0][0].upper()}{panel[0][1:]} over {epochs}: {'; '.join(each)}"
 
 
 def _samples(directory):

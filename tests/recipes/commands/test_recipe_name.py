@@ -111,9 +111,9 @@ WRITTEN = {  # what somebody may write, and what is told
     "linear_regression.py": "no recipe 'linear_regression.py'; did you mean linear_regression?",
     "recipes.linear_regression": "no recipe 'recipes.linear_regression'; did you mean linear_regression?",
     "linear_regression:LinearRegression": "did you mean linear_regression?",
-    "broken": "there are: cifar10_cnn, … linear_regression; one of your own is written module:Class",
-    "nowhere.Mine": "there are: cifar10_cnn, … linear_regression; one of your own is written nowhere:Mine",
-    "vgg": "no recipe 'vgg'; there are: cifar10_cnn, … linear_regression; one of your own is written module:Class",
+    "broken": "there are: allen_cahn, … linear_regression; one of your own is written module:Class",
+    "nowhere.Mine": "there are: allen_cahn, … linear_regression; one of your own is written nowhere:Mine",
+    "vgg": "no recipe 'vgg'; there are: allen_cahn, … linear_regression; one of your own is written module:Class",
     "x" * 300: "one of your own is written module:Class",
     "linear_regresion": "no recipe 'linear_regresion'; did you mean linear_regression?",
 }

@@ -92,9 +92,9 @@ def test_curves_have_their_first_and_last_values_in_words(finished):
     text = (finished / "report.html").read_text()
     rows = (finished / "metrics.csv").read_text().splitlines()
     losses = [float(row.split(",")[rows[0].split(",").index("loss")]) for row in rows[1:]]
-    assert f"Loss over 4 passes: training from {losses[0]:.4g} to {losses[-1]:.4g}" in text
+    assert f"Loss over 4 epochs: training from {losses[0]:.4g} to {losses[-1]:.4g}" in text
     for words in ("Accuracy", "Gradient norm", "Learning rate", "Share of clipped updates"):
-        assert f'aria-label="{words} over 4 passes' in text
+        assert f'aria-label="{words} over 4 epochs' in text
 
 
 def test_a_run_leaves_a_model_card(finished):
