@@ -33,6 +33,7 @@ class Points(typing.NamedTuple):
 
     @property
     def train_size(self):
+        """Number of points that are trained on."""
         return len(self.train)
 
     def about(self):
