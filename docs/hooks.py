@@ -33,6 +33,7 @@ REFERENCE = {  # page: title, packages whose names it has
     "data": ("Data", ["recipes.data"]),
     "layers": ("Layers and networks", ["recipes.layers", "recipes.models"]),
     "tuning": ("Searches", ["recipes.tuning"]),
+    "physics": ("Differential equations", ["recipes.physics"]),
     "gan": ("GANs", ["recipes.gan", "recipes.gan.losses", "recipes.gan.penalties", "recipes.gan.metrics"]),
     "report": ("Pages and pictures", ["recipes.report", *(f"recipes.report.pictures.{name}" for name in PICTURES)]),
 }

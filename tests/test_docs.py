@@ -263,6 +263,22 @@ def test_cdat_on_a_network():
     assert f"half within {off['median']:.0%} and nine tenths within {off['nine_tenths']:.0%}".replace("%", " %") in text
 
 
+def test_equations():
+    """By medians of five seeds; on Burgers' equation at most 1e-4, a fiftieth of L-BFGS-B and a tenth of BFGS."""
+    found, text = result("equations"), page("guides/equations")
+    assert (found["adam"], found["evaluations"], found["seeds"]) == (500, 2400, 5)
+    for name, of in found["equations"].items():
+        medians = {method: statistics.median(errors) for method, errors in of["errors"].items()}
+        ours, others = medians["SelfScaledBroyden"], (medians["BFGS"], medians["L-BFGS-B"])
+        cells = " | ".join(f"{each:.1e}" for each in (medians["Adam"], ours, *others))
+        assert f"| `{name}` | {cells} |" in text
+        assert ours < min(others)
+    burgers = found["equations"]["burgers"]["medians"]
+    assert burgers["SelfScaledBroyden"] <= 1e-4
+    assert burgers["BFGS"] >= 10 * burgers["SelfScaledBroyden"]
+    assert burgers["L-BFGS-B"] >= 50 * burgers["SelfScaledBroyden"]
+
+
 def test_ends_of_epochs():
     found = result("autotune")
     text = " ".join(page("full_batch").split())

@@ -33,6 +33,12 @@ SMALL = {  # arguments; what is smaller; keys of what is written
         "ROUNDS, CALLS, PASSES, SIZES, EXECUTIONS = 1, 2, 2, {9: 2}, {'': 'auto'}",
         ["problems", "matrices"],
     ),
+    "equations": (
+        "",
+        "SEEDS, ADAM, EVALUATIONS, CALL, EQUATIONS = (0,), 2, 4, 2, {'burgers': Burgers}; "
+        "SETTINGS = {'points': 20, 'width': 4, 'depth': 1}",
+        ["equations"],
+    ),
     "exploding": ("", "CLIPPINGS, EPOCHS, SEEDS, LAYERS = ('none', 'by_norm:0.1'), 1, 1, 3", ["clippings"]),
     "flipped": (
         "",
@@ -168,6 +174,7 @@ def test_all_that_pages_name_are_here():
     "autotune",
     "cdat",
     "dense_update",
+    "equations",
     "exploding",
     "full_batch",
     "full_batch_cost",
