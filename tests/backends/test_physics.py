@@ -134,7 +134,7 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences():
             moved[i][at] -= 2 * step
             model.set_weights(moved)
             slope = (up - loss()) / (2 * step)
-            assert math.isclose(change[i][at], -0.001 * slope, rel_tol=1e-5, abs_tol=1e-9 * before)
+            assert math.isclose(change[i][at], -equation.learning_rate * slope, rel_tol=1e-5, abs_tol=1e-9 * before)
 
 
 def full():
