@@ -59,4 +59,4 @@ def test_works_in_a_foreign_directory(wheel, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "recipes", "list"], cwd=elsewhere, env=environment, capture_output=True, text=True
     )
-    assert done.stdout.startswith("cifar10_cnn"), done.stderr
+    assert done.stdout.startswith("allen_cahn"), done.stderr
