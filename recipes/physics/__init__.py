@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "chebyshev": ["chebyshev"],
         "equation": ["PRESETS", "Equation"],
-        "judged": ["judged"],
+        "judged": ["judged", "residuals"],
         "points": ["Points"],
         "residual": ["Residual", "SumOfSquares"],
         "series": ["Series", "cos", "exp", "sigmoid", "silu", "sin", "tanh"],

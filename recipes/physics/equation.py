@@ -2,7 +2,7 @@ import abc
 
 from recipes import data as sets
 from recipes import optimization, physics
-from recipes.machine import dtypes
+from recipes.machine import dtypes, strategies
 from recipes.recipe import Recipe, Signature
 from recipes.settings import (
     choice,
@@ -161,7 +161,8 @@ class Equation(Recipe, is_base=True):
         import keras
 
         keras.utils.set_random_seed(self.seed)
-        jit = {"jit_compile": True} if keras.backend.backend() == "tensorflow" else {}
+        is_alone = keras.backend.backend() == "tensorflow" and strategies.replicas() == 1  # XLA knows no other device
+        jit = {"jit_compile": True} if is_alone else {}
         with dtypes.floatx("float64"):  # to which Keras rounds the losses that it adds up
             model = physics.Residual(self.network(), self)
             model.compile(self.make_optimizer(data), physics.SumOfSquares(self._together(data)), **jit)
@@ -206,7 +207,7 @@ class Equation(Recipe, is_base=True):
         return {"x": sets.full_batches(data.validation, zeros, self.batch_size, sample_weight=weight, reduction="sum")}
 
     def validate(self, model, data):
-        return {"val_loss": model.evaluate(**self.validation(data), verbose=0)}
+        return {"val_loss": float((physics.residuals(self, model, data.validation) ** 2).mean())}
 
     def coordinates(self, points):
         """The columns of points `(n, coordinates)`, a list of `recipes.physics.Series`."""
